@@ -1,0 +1,187 @@
+package affinity
+
+import "time"
+
+// Event is something a source saw. The set is closed; Apply handles each.
+type Event interface{ event() }
+
+// Routes replaces every route that the source named Source knows. A source
+// that merges objects (two Ingresses on one Service) can only say all of them
+// together.
+type Routes struct {
+	Source string
+	Routes []Route
+}
+
+// ServiceChanged adds or replaces a Service.
+type ServiceChanged struct{ Service Service }
+
+// ServiceGone removes a Service and its endpoints.
+type ServiceGone struct{ Ref ServiceRef }
+
+// EndpointsChanged replaces the endpoints of a Service: all its slices, merged.
+type EndpointsChanged struct {
+	Service   ServiceRef
+	Endpoints []Endpoint
+}
+
+// PodChanged adds or replaces a pod. Tag and Gone are the State's; what they
+// hold here is ignored.
+type PodChanged struct{ Pod Pod }
+
+// PodGone removes a pod; it stays known as gone for the pins that name it.
+type PodGone struct{ Ref PodRef }
+
+// SourceChanged is a source's own state: RBAC, staleness, sync progress.
+type SourceChanged struct{ Status SourceStatus }
+
+// ClusterEvent is a line for the timeline that no other event carries: an
+// Ingress edited, a rollout.
+type ClusterEvent struct {
+	At      time.Time // zero for now
+	Kind    string
+	Subject string // "Ingress msgapp"
+	Text    string
+	Route   RouteID // when it explains moves on one route
+}
+
+// SessionOpened announces a synthetic client.
+type SessionOpened struct{ Spec SessionSpec }
+
+// SessionClosed ends one. Its history stays until Forget.
+type SessionClosed struct {
+	ID     SessionID
+	Reason string
+}
+
+// CookieDropped tells that a client threw its affinity cookie away, and why:
+// "max-age passed", "dropped by you".
+type CookieDropped struct {
+	Session SessionID
+	Name    string
+	Reason  string
+	Expired bool // its own time was up
+}
+
+// PathChecked replaces the route's reachability ladder.
+type PathChecked struct {
+	Route RouteID
+	Steps []PathStep
+}
+
+// Observed is one round trip of a session: exactly one request, answered or
+// not.
+type Observed struct {
+	Session   SessionID
+	RequestID string // the X-Request-Id that was sent
+	Leg       string // part of a transport that has several: "handshake", "poll"; "" for HTTP
+	Took      time.Duration
+	Status    int      // HTTP status; 0 when no answer came
+	Failure   *Failure // why no usable answer came; nil otherwise
+	Remote    string   // address that was really connected to, "ip:port"
+
+	Answer Answer // what came back, bounded
+	Sent   []Sent
+	Offers []Offer // Set-Cookie headers, in order: with one name twice, the last served (ingress-nginx)
+
+	Redirect string // Location that was not followed; "" when none
+}
+
+// Failure is why a round trip gave no usable answer.
+type Failure struct {
+	Op   string // "dial", "tls", "write", "read", "status"
+	Kind FailureKind
+	Text string // for people; safe to print
+}
+
+// FailureKind lets the screen say what failed without parsing text.
+type FailureKind uint8
+
+const (
+	FailureOther FailureKind = iota
+	FailureDNS
+	FailureRefused
+	FailureTimeout
+	FailureTLS
+	FailureStatus    // an HTTP status that is the ingress's word, not the app's: 502, 503, 504
+	FailureProtocol  // not HTTP
+	FailureLimited   // 429
+	FailureRedirect  // sent off the host
+	FailureNoAddress // nobody knows where the ingress is
+)
+
+func (k FailureKind) String() string {
+	return [...]string{"other", "dns", "refused", "timeout", "tls", "status", "protocol", "rate-limited", "redirect", "no-address"}[k]
+}
+
+// Sent is a cookie that went out with a request.
+type Sent struct {
+	Name  string
+	Value Secret
+}
+
+// Offer is a Set-Cookie header as it was received.
+type Offer struct {
+	Name     string
+	Value    Secret
+	Path     string // as received; "" when absent
+	Domain   string
+	Secure   bool
+	HTTPOnly bool
+	SameSite string
+	Expires  time.Time // when it ends by the client's clock; zero for a browser session
+	Deletes  bool      // it tells the client to forget the cookie
+	// NotReturned says why this client will not send it back to this route
+	// ("Path=/app does not cover /socket.io/"); "" when it will.
+	NotReturned string
+}
+
+// Answer is the part of a response that may name a pod. Both parts are bounded
+// by the probe, and dropped once folded.
+type Answer struct {
+	Header []Field
+	Body   []byte
+}
+
+// Field is one header line.
+type Field struct{ Name, Value string }
+
+// SourceStatus is one watch's or source's state.
+type SourceStatus struct {
+	Name    string // "pods", "endpointslices"
+	State   SourceState
+	Since   time.Time // of this state
+	Objects int
+	Detail  string    // error, or what is lost without it
+	Retry   time.Time // next attempt; zero when none is planned
+}
+
+// SourceState is how far a source can be believed.
+type SourceState uint8
+
+const (
+	SourceSyncing   SourceState = iota // first list under way
+	SourceLive                         // what is shown is what is
+	SourceStale                        // connection lost; what is shown was
+	SourceForbidden                    // RBAC says no
+	SourceAbsent                       // the API is not installed
+	SourceOff                          // not asked for
+)
+
+func (s SourceState) String() string {
+	return [...]string{"syncing", "live", "stale", "forbidden", "absent", "off"}[s]
+}
+
+func (Routes) event()           {}
+func (ServiceChanged) event()   {}
+func (ServiceGone) event()      {}
+func (EndpointsChanged) event() {}
+func (PodChanged) event()       {}
+func (PodGone) event()          {}
+func (SourceChanged) event()    {}
+func (ClusterEvent) event()     {}
+func (SessionOpened) event()    {}
+func (SessionClosed) event()    {}
+func (CookieDropped) event()    {}
+func (PathChecked) event()      {}
+func (Observed) event()         {}

@@ -1,0 +1,266 @@
+package affinity
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// session is a Session being written.
+type session struct {
+	Session
+	view *Session // last copy handed out; nil when it is out of date
+	n    *int     // State.views.sessionsN
+
+	shared bool   // a snapshot holds Evidence
+	print  string // fingerprint of the held cookie
+	read   reading
+
+	kept        []kept        // cookies that may yet turn out to be one
+	cookies     bool          // a cookie of any name was offered, ever
+	offered     bool          // an affinity cookie was offered, ever
+	offeredLast bool          // by the last answer
+	notReturned string        // why the last one is not sent back; "" when it is
+	held        bool          // it held a cookie before the last answer
+	format      string        // of the cookie it held before the last answer: a decoder's name
+	quiet       int           // answers without a new offer since the pin began
+	expired     bool          // the cookie was dropped because its time was up
+	dropped     string        // why the last cookie was dropped; "" once another came
+	answered    time.Time     // of the last answer by Pod
+	recent      [splitN]visit // newest first
+}
+
+// visit is one answer, for recognising a SPLIT.
+type visit struct {
+	pod     PodRef
+	cookie  string
+	version uint64 // of the backend
+}
+
+// A SPLIT is a cookie that changed pods at least splitMin times in its last
+// splitN answers while the endpoints stayed the same: chance re-pins do not
+// come back.
+const (
+	splitN   = 10
+	splitMin = 3
+)
+
+// sessionView returns an immutable copy, the same one until something changes.
+// What only readers need is worked out here rather than with every event.
+func (st *State) sessionView(s *session) *Session {
+	if s.view == nil {
+		s.Disagree = st.disagreement(s)
+		s.Timers = st.timers(s)
+		s.shared = true
+		c := s.Session
+		c.Moves = c.Moves[max(0, len(c.Moves)-MaxMoves):len(c.Moves):len(c.Moves)]
+		c.Exchanges = c.Exchanges[max(0, len(c.Exchanges)-MaxExchanges):len(c.Exchanges):len(c.Exchanges)]
+		s.view = &c
+	}
+	return s.view
+}
+
+func (s *session) touch() {
+	if s.view != nil {
+		s.view = nil
+		*s.n++
+	}
+}
+
+func (st *State) openSession(spec SessionSpec, now time.Time) {
+	if s, ok := st.sessions[spec.ID]; ok {
+		s.Spec, s.ClosedAt, s.CloseWhy = spec, time.Time{}, ""
+		st.judge(s)
+		return
+	}
+	s := &session{Session: Session{Spec: spec, Opened: now}, n: &st.views.sessionsN}
+	st.sessions[spec.ID] = s
+	at, _ := slices.BinarySearchFunc(st.order, spec.ID, compareIDs)
+	st.order = slices.Insert(st.order, at, spec.ID)
+	if r := st.routes[spec.Route]; r != nil {
+		if b, ok := st.backends[r.Backend.Service]; ok {
+			st.tagEndpoints(b)
+		}
+	}
+	st.judge(s)
+}
+
+// compareIDs orders s2 before s10.
+func compareIDs(a, b SessionID) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+}
+
+func (st *State) closeSession(e SessionClosed, now time.Time) {
+	s, ok := st.sessions[e.ID]
+	if !ok || !s.ClosedAt.IsZero() {
+		return
+	}
+	s.ClosedAt, s.CloseWhy = now, e.Reason
+	st.happen(Happening{At: now, Source: "probe", Kind: "session", Session: e.ID, Text: fmt.Sprintf("%s ended: %s", e.ID, e.Reason)})
+	st.judge(s)
+}
+
+func (st *State) dropCookie(e CookieDropped, now time.Time) {
+	s, ok := st.sessions[e.Session]
+	if ok {
+		s.kept = slices.DeleteFunc(s.kept, func(k kept) bool { return k.offer.Name == e.Name })
+	}
+	if !ok || s.Pin == nil || s.Pin.Key != e.Name {
+		return
+	}
+	s.Pin, s.expired, s.dropped, s.notReturned, s.offeredLast = nil, e.Expired, e.Reason, "", false
+	st.happen(Happening{At: now, Source: "probe", Kind: "cookie", Session: s.Spec.ID, Route: s.Spec.Route, Level: LevelChange,
+		Text: fmt.Sprintf("%s dropped its cookie %s: %s", s.Spec.ID, e.Name, e.Reason)})
+	st.judge(s)
+}
+
+// observe folds one round trip.
+func (st *State) observe(o Observed, now time.Time) {
+	s, ok := st.sessions[o.Session]
+	if !ok {
+		return
+	}
+	s.Requests++
+	s.LastStatus, s.LastTook, s.LastFailure, s.Redirect = o.Status, o.Took, o.Failure, o.Redirect
+	if o.Remote != "" {
+		s.LastRemote = o.Remote
+	}
+	sent := s.sentCookie(o)
+	fresh := st.takeOffers(s, o, now)
+	x := Exchange{RequestID: o.RequestID, At: now, Took: o.Took, Status: o.Status, Cookie: sent, NewCookie: fresh}
+	if o.Failure != nil {
+		st.failed(s, o, now)
+		x.Failure = o.Failure.Text
+	} else {
+		st.answer(s, o, fresh, now)
+		x.Pod, x.Tag, x.Source = s.Pod, s.Tag, s.Via
+		if s.Via == SourceNone {
+			x.Pod, x.Tag = PodRef{}, ""
+		}
+	}
+	if len(s.Exchanges) >= 2*MaxExchanges {
+		s.Exchanges = slices.Clone(s.Exchanges[len(s.Exchanges)-MaxExchanges:])
+	}
+	s.Exchanges = append(s.Exchanges, x)
+	before := s.base
+	st.judge(s)
+	if s.base == Split && before != Split {
+		st.happen(Happening{At: now, Source: "probe", Kind: "split", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route, Level: LevelBroken,
+			Text: fmt.Sprintf("%s SPLIT: %s", s.Spec.ID, s.detail)})
+	}
+}
+
+// failed folds a request that got no usable answer.
+func (st *State) failed(s *session, o Observed, now time.Time) {
+	s.Failures++
+	s.InARow++
+	st.decodePin(s, now)
+	if s.InARow == 1 {
+		st.happen(Happening{At: now, Source: "probe", Kind: "failing", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route, Level: LevelBroken,
+			Text: fmt.Sprintf("%s failing: %s", s.Spec.ID, o.Failure.Text)})
+	}
+}
+
+// answer folds a response: who says they sent it, and who the cookie says has
+// the session.
+func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) {
+	failures := s.InARow
+	s.InARow = 0
+	if s.Pin != nil {
+		defer func() { s.expired, s.dropped = false, "" }()
+	}
+	if !s.offeredLast && s.Pin != nil {
+		s.quiet++
+	}
+	st.decodePin(s, now)
+	served, via := st.served(s, o, now)
+	pod := served
+	if pod.IsZero() {
+		pod, via = st.decodedPod(s)
+	}
+	if s.Pin != nil && s.Pin.Since.Equal(now) {
+		s.Pin.ServedBy = served
+	}
+	s.Via = via
+	if pod.IsZero() {
+		return
+	}
+	if !s.Pod.IsZero() && s.Pod != pod {
+		st.move(s, Move{At: now, From: s.Pod, To: pod, CookieChanged: fresh, Source: via, Failures: failures})
+	} else if failures > 0 && s.Pod == pod {
+		st.happen(Happening{At: now, Source: "probe", Kind: "answered", Session: s.Spec.ID, Pod: pod, Route: s.Spec.Route,
+			Text: fmt.Sprintf("%s answered again by %s after %d failed", s.Spec.ID, st.podLabel(pod), failures)})
+	}
+	s.Pod, s.Tag, s.answered = pod, st.tag(pod), now
+	copy(s.recent[1:], s.recent[:splitN-1])
+	s.recent[0] = visit{pod: pod, cookie: s.print, version: st.version(s)}
+}
+
+func (st *State) version(s *session) uint64 {
+	if b := st.backendOf(s); b != nil {
+		return b.version
+	}
+	return 0
+}
+
+func (st *State) backendOf(s *session) *backend {
+	if r := st.routes[s.Spec.Route]; r != nil {
+		return st.backends[r.Backend.Service]
+	}
+	return nil
+}
+
+// served reads the pod out of the response itself.
+func (st *State) served(s *session, o Observed, now time.Time) (PodRef, Source) {
+	k := known{open: true}
+	if b := st.backendOf(s); b != nil {
+		k = b.known
+	}
+	var pod PodRef
+	via := SourceNone
+	for _, c := range identify(o.Answer, k, st.Hints) {
+		st.named(c.pod)
+		s.witness(Evidence{Source: c.source, Pod: c.pod, At: now, Detail: c.detail})
+		if pod.IsZero() {
+			pod, via = c.pod, c.source
+		}
+	}
+	return pod, via
+}
+
+// named makes a pod that only a response names known.
+func (st *State) named(pod PodRef) {
+	if pod.Namespace != "" {
+		return
+	}
+	if _, ok := st.pods[pod]; !ok {
+		st.pods[pod] = Pod{Ref: pod, NamedOnly: true}
+		st.views.pods = nil
+	}
+}
+
+// witness replaces the evidence of one source; a list that a snapshot holds is
+// left alone.
+func (s *session) witness(e Evidence) {
+	if s.shared {
+		s.Evidence, s.shared = slices.Clone(s.Evidence), false
+	}
+	for i := range s.Evidence {
+		if s.Evidence[i].Source == e.Source {
+			s.Evidence[i] = e
+			return
+		}
+	}
+	s.Evidence = append(s.Evidence, e)
+	slices.SortFunc(s.Evidence, func(a, b Evidence) int { return int(a.Source) - int(b.Source) })
+}
+
+func (s *session) evidence(from Source) (Evidence, bool) {
+	for _, e := range s.Evidence {
+		if e.Source == from {
+			return e, true
+		}
+	}
+	return Evidence{}, false
+}

@@ -1,0 +1,74 @@
+package affinity
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestIdentify(t *testing.T) {
+	a, b := PodRef{"ns", "web-7c9f-2xkqp"}, PodRef{"ns", "web-7c9f-8mmzd"}
+	pods := known{
+		names: map[string]PodRef{a.Name: a, b.Name: b},
+		addrs: map[string]PodRef{"10.244.0.7": a, "10.244.0.7:5000": a, "10.244.0.8": b, "fd00::8": b, "[fd00::8]:5000": b},
+	}
+	tests := []struct {
+		name   string
+		header string // "Name: value", several by |
+		body   string
+		known  known
+		hints  Hints
+		want   string
+	}{
+		{name: "nothing", header: "Server: nginx", want: ""},
+		{name: "header by name", header: "X-Pod-Name: web-7c9f-2xkqp", known: pods, want: "header web-7c9f-2xkqp"},
+		{name: "any header", header: "X-Whatever: served by web-7c9f-2xkqp;ok", known: pods, want: "header web-7c9f-2xkqp"},
+		{name: "header by address", header: "X-Upstream: 10.244.0.8:5000", known: pods, want: "header web-7c9f-8mmzd"},
+		{name: "address on another port", header: "X-Upstream: 10.244.0.8:9090", known: pods, want: "header web-7c9f-8mmzd"},
+		{name: "IPv6", header: "X-Upstream: [fd00::8]:5000", known: pods, want: "header web-7c9f-8mmzd"},
+		{name: "body", body: `{"pod":"web-7c9f-2xkqp","n":1}`, known: pods, want: "body web-7c9f-2xkqp"},
+		{name: "both, and they disagree", header: "X-Pod: web-7c9f-2xkqp", body: "web-7c9f-8mmzd", known: pods, want: "header web-7c9f-2xkqp, body web-7c9f-8mmzd"},
+		{name: "a page that lists its peers proves nothing", body: "web-7c9f-2xkqp web-7c9f-8mmzd", known: pods, want: ""},
+		{name: "two headers, two pods", header: "X-A: web-7c9f-2xkqp|X-B: web-7c9f-8mmzd", known: pods, want: ""},
+		{name: "part of a longer name", body: "web-7c9f-2xkqp-old", known: pods, want: ""},
+		{name: "the client's address is not the server's", header: "X-Forwarded-For: 10.244.0.7", known: pods, want: ""},
+		{name: "cookies are decoded elsewhere", header: "Set-Cookie: route=10.244.0.7:5000", known: pods, want: ""},
+		{name: "unknown pod", header: "X-Pod-Name: other-1", known: pods, want: ""},
+		{name: "prefix with a colon", body: "host:web-7c9f-2xkqp", known: pods, want: "body web-7c9f-2xkqp"},
+		{name: "hint", header: "X-Me: web-7c9f-2xkqp|X-Other: web-7c9f-8mmzd", known: pods, hints: Hints{Header: "x-me"}, want: "header web-7c9f-2xkqp"},
+		{name: "JSON hint", body: `{"a":{"b":"web-7c9f-8mmzd"}}`, known: pods, hints: Hints{JSON: []string{"a", "b"}}, want: "body web-7c9f-8mmzd"},
+		{name: "JSON hint, not there", body: `{"a":3}`, known: pods, hints: Hints{JSON: []string{"a", "b"}}, want: ""},
+		{name: "no cluster: header", header: "X-Pod-Name: one", known: known{open: true}, want: "header one"},
+		{name: "no cluster: whoami", body: "Hostname: one\nIP: 127.0.0.1\n", known: known{open: true}, want: "body one"},
+		{name: "no cluster: JSON", body: `{"pod":"one"}`, known: known{open: true}, want: "body one"},
+		{name: "no cluster: nothing said", body: "hello", known: known{open: true}, want: ""},
+		{name: "no cluster: escape sequence", header: "X-Pod-Name: a\x1b[2J", known: known{open: true}, want: "header a·[2J"},
+	}
+	for _, tt := range tests {
+		answer := Answer{Body: []byte(tt.body)}
+		for _, h := range strings.Split(tt.header, "|") {
+			if name, value, ok := strings.Cut(h, ": "); ok {
+				answer.Header = append(answer.Header, Field{name, value})
+			}
+		}
+		var got []string
+		for _, c := range identify(answer, tt.known, tt.hints) {
+			got = append(got, c.source.String()+" "+c.pod.Name)
+		}
+		if g := strings.Join(got, ", "); g != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, g, tt.want)
+		}
+	}
+}
+
+func FuzzIdentify(f *testing.F) {
+	f.Add("X-Pod", "web-a", `{"pod":"web-b"}`)
+	f.Add("X", "[::]:::", "10.0.0.1:")
+	pods := known{names: map[string]PodRef{"web-a": {"ns", "web-a"}}, addrs: map[string]PodRef{"10.0.0.1": {"ns", "web-a"}}, open: true}
+	f.Fuzz(func(t *testing.T, name, value, body string) {
+		for _, c := range identify(Answer{Header: []Field{{name, value}}, Body: []byte(body)}, pods, Hints{}) {
+			if c.pod.IsZero() || Clean(c.detail, 200) != c.detail || Clean(c.pod.Name, 63) != c.pod.Name {
+				t.Fatalf("claim %+v is empty or unsafe", c)
+			}
+		}
+	})
+}

@@ -1,0 +1,198 @@
+package affinity
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// judge works out what a session's history amounts to, but for what depends on
+// the time.
+func (st *State) judge(s *session) {
+	s.touch()
+	s.Split = nil
+	s.base, s.detail = st.verdict(s)
+}
+
+func (st *State) verdict(s *session) (Condition, string) {
+	if !s.ClosedAt.IsZero() {
+		return Closed, s.CloseWhy
+	}
+	if s.Requests == 0 {
+		return Waiting, ""
+	}
+	if why := st.orphaned(s); why != "" {
+		return Orphan, why
+	}
+	if s.InARow > 0 {
+		return Failing, s.LastFailure.Text
+	}
+	if s.Pin == nil && st.wantsCookie(s) {
+		switch {
+		case s.notReturned != "":
+			return NotReturned, s.notReturned
+		case s.expired:
+			return Expired, s.dropped
+		case s.dropped != "":
+			return Cookieless, s.dropped
+		}
+		return Cookieless, st.cookielessDetail(s)
+	}
+	if pods := s.split(); pods != nil {
+		s.Split = pods
+		return Split, "same cookie, " + st.tagList(pods) + " in turn, endpoints unchanged"
+	}
+	if s.Pod.IsZero() || s.Via == SourceNone {
+		return Unknown, "no header, body or decodable cookie names the pod"
+	}
+	return Stuck, ""
+}
+
+// wantsCookie reports whether a cookie is what would hold the session: always,
+// but where ClientIP decides, or where an unknown controller set cookies of
+// which any may be the one.
+func (st *State) wantsCookie(s *session) bool {
+	switch st.policy(s.Spec.Route).Mechanism {
+	case MechanismClientIP:
+		return false
+	case MechanismUnknown:
+		return !s.cookies
+	}
+	return true
+}
+
+func (st *State) cookielessDetail(s *session) string {
+	p := st.policy(s.Spec.Route)
+	switch {
+	case p.Mechanism == MechanismCookie && p.Cookie.Name == "":
+		return "no cookie of a known format was offered"
+	case p.Mechanism == MechanismCookie:
+		return "no Set-Cookie for " + p.Cookie.Name + ", though it is configured"
+	case p.Mechanism == MechanismUnknown:
+		return "no cookie at all was offered; the controller's configuration is not read"
+	}
+	return "no affinity is configured on this path"
+}
+
+func (st *State) tagList(pods []PodRef) string {
+	tags := make([]string, len(pods))
+	for i, p := range pods {
+		tags[i] = st.tag(p)
+	}
+	return strings.Join(tags, " and ")
+}
+
+// split returns the pods of a SPLIT, most recent first, or nil.
+func (s *session) split() []PodRef {
+	first := s.recent[0]
+	if first.cookie == "" {
+		return nil
+	}
+	var pods []PodRef
+	changes := 0
+	for i, v := range s.recent {
+		if v.pod.IsZero() || v.cookie != first.cookie || v.version != first.version {
+			break
+		}
+		if i > 0 && v.pod != s.recent[i-1].pod {
+			changes++
+		}
+		if !slices.Contains(pods, v.pod) {
+			pods = append(pods, v.pod)
+		}
+	}
+	if changes < splitMin {
+		return nil
+	}
+	return pods
+}
+
+// orphaned says why the pod that holds s cannot answer it any more, as far as
+// the EndpointSlices tell; "" when it can, or when they are not known.
+func (st *State) orphaned(s *session) string {
+	b := st.backendOf(s)
+	if b == nil || s.Pod.IsZero() || s.Pin == nil && st.wantsCookie(s) {
+		return ""
+	}
+	policy := st.policy(s.Spec.Route)
+	for _, e := range b.all {
+		if endpointPod(st.routes[s.Spec.Route].Backend.Service, e) == s.Pod && e.Usable(*policy) {
+			return ""
+		}
+	}
+	why := st.podLabel(s.Pod) + " is gone from the endpoints: " + st.whyLeft(s.Pod, b)
+	if pod, _ := st.decodedPod(s); !pod.IsZero() && pod != s.Pod {
+		why += "; the cookie now decodes to " + st.podLabel(pod)
+	}
+	return why
+}
+
+// disagreement says how the latest words of the sources contradict each other.
+// Only sources that spoke at the last answer are compared.
+func (st *State) disagreement(s *session) string {
+	var said []Evidence
+	for _, e := range s.Evidence {
+		if !e.Pod.IsZero() && e.At.Equal(s.answered) {
+			said = append(said, e)
+		}
+	}
+	for i := 1; i < len(said); i++ {
+		if said[i].Pod != said[0].Pod {
+			return fmt.Sprintf("%s says %s, %s says %s", said[0].Source, st.podLabel(said[0].Pod), said[i].Source, st.podLabel(said[i].Pod))
+		}
+	}
+	return ""
+}
+
+// timers lists what will end the session, each with its source.
+func (st *State) timers(s *session) []Timer {
+	var timers []Timer
+	if s.Pin != nil && s.Pin.Layer == MechanismCookie {
+		t := Timer{Letter: 'C', Name: "cookie " + s.Pin.Key, Renewal: s.Pin.Renewal, Deadline: s.Pin.Expires, Seen: true, Detail: "Set-Cookie as received"}
+		if !s.Pin.Expires.IsZero() {
+			t.Total = s.Pin.Expires.Sub(s.Pin.Since).Round(time.Second) // the answer is folded a little after the client took it
+		} else {
+			t.Detail = "no Max-Age, no Expires: ends with the browser"
+		}
+		timers = append(timers, t)
+	}
+	if p, ok := st.pods[s.Pod]; ok && p.Terminating() && p.Gone.IsZero() {
+		timers = append(timers, Timer{Letter: 'D', Name: "drain of pod " + st.podLabel(p.Ref), Renewal: RenewalAbsolute, Deadline: p.Deletion,
+			Total: p.Grace, Seen: true, Detail: "deletionTimestamp of the pod"})
+	}
+	if r := st.routes[s.Spec.Route]; r != nil {
+		if l, ok := r.Layer(LayerService); ok && l.Policy().Mechanism == MechanismClientIP {
+			timers = append(timers, Timer{Letter: 'I', Name: "ClientIP " + seconds(l.Policy().Timeout), Renewal: l.Policy().Renewal,
+				Total: l.Policy().Timeout, Bypassed: l.Bypassed, Detail: l.Policy().Why})
+		}
+	}
+	return timers
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d/time.Second)) }
+
+// refold re-reads the cookies of every session on a Service whose endpoints
+// changed, and looks again for what explains their last moves.
+func (st *State) refold(ref ServiceRef, now time.Time) {
+	for _, id := range st.order {
+		s := st.sessions[id]
+		if r := st.routes[s.Spec.Route]; r == nil || r.Backend.Service != ref {
+			continue
+		}
+		st.decodePin(s, time.Time{})
+		st.explainAgain(s, now)
+		st.judge(s)
+	}
+}
+
+// refoldPod does the same for the sessions that one pod holds or held.
+func (st *State) refoldPod(ref PodRef, now time.Time) {
+	for _, id := range st.order {
+		s := st.sessions[id]
+		if m, ok := s.LastMove(); s.Pod == ref || ok && m.From == ref {
+			st.explainAgain(s, now)
+			st.judge(s)
+		}
+	}
+}

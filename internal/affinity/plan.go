@@ -1,0 +1,133 @@
+package affinity
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Target is what the user asked to see.
+type Target struct {
+	Kind      string // "ingress", "service", "pod", "ingressroute", "url"; "" for everything there is
+	Namespace string // "" for any
+	Name      string
+}
+
+// IsZero reports whether the user named nothing; a namespace alone is a place
+// to look, not a target.
+func (t Target) IsZero() bool { return t.Kind == "" }
+
+func (t Target) String() string {
+	if t.Kind == "" {
+		return t.Name
+	}
+	return t.Kind + "/" + t.Name
+}
+
+// Matches reports whether r belongs to t.
+func (t Target) Matches(r Route) bool {
+	if t.Namespace != "" && r.Namespace != "" && t.Namespace != r.Namespace {
+		return false
+	}
+	switch t.Kind {
+	case "":
+		return true
+	case "service":
+		return r.Backend.Service.Name == t.Name
+	case "ingress":
+		return r.Kind == RouteIngress && r.Name == t.Name
+	case "ingressroute":
+		return r.Kind == RouteIngressRoute && r.Name == t.Name
+	case "url":
+		return r.Kind == RouteURL
+	}
+	return false
+}
+
+// Budget bounds a plan.
+type Budget struct {
+	PerRoute  int // sessions for each route
+	Max       int // sessions in all
+	Transport string
+	Client    ClientModel
+	Extra     map[RouteID]int    // sessions opened by hand, on top
+	Closed    map[SessionID]bool // sessions ended by hand, never reopened
+}
+
+// Plan is which sessions should exist, and the routes they go to.
+type Plan struct {
+	Sessions []SessionSpec
+	Routes   []Route
+	Dropped  int // sessions that Max left no room for
+}
+
+// MakePlan returns the sessions that routes should have, keeping those of prev
+// whose route is still there, so that an ID never changes its meaning.
+func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
+	plan := Plan{Routes: routes}
+	have := map[RouteID][]SessionSpec{}
+	next := 1
+	for _, s := range prev {
+		var n int
+		if _, err := fmt.Sscanf(string(s.ID), "s%d", &n); err == nil && n >= next {
+			next = n + 1
+		}
+		have[s.Route] = append(have[s.Route], s)
+	}
+	for _, r := range routes {
+		want := b.PerRoute + b.Extra[r.ID]
+		made := 0
+		for _, s := range have[r.ID] {
+			made++
+			if !b.Closed[s.ID] {
+				plan.Sessions = append(plan.Sessions, s)
+			}
+		}
+		for ; made < want; made++ {
+			plan.Sessions = append(plan.Sessions, SessionSpec{
+				ID: SessionID(fmt.Sprintf("s%02d", next)), Route: r.ID, Transport: b.Transport, Client: b.Client,
+			})
+			next++
+		}
+	}
+	if b.Max > 0 && len(plan.Sessions) > b.Max {
+		plan.Dropped = len(plan.Sessions) - b.Max
+		plan.Sessions = plan.Sessions[:b.Max]
+	}
+	return plan
+}
+
+// CommandKind is something a user may ask of a running engine.
+type CommandKind uint8
+
+const (
+	CommandOpen       CommandKind = iota // one more session on Route
+	CommandClose                         // end Session
+	CommandDropCookie                    // Session forgets its cookies
+	CommandReprobe                       // Session asks at once
+	CommandSelect                        // probe what Target names
+	CommandReconnect                     // watches reconnect now
+	CommandPerform                       // Action of the demo world
+)
+
+// Command is a request from the screen. It is queued, never waited for.
+type Command struct {
+	Kind    CommandKind
+	Route   RouteID
+	Session SessionID
+	Target  Target
+	Action  string
+}
+
+// RouteKey builds the RouteID of an object's rule.
+func RouteKey(kind, namespace, name, host, path string) RouteID {
+	if host == "" {
+		host = "*"
+	}
+	if path == "" {
+		path = "/"
+	}
+	if kind == RouteIngress {
+		return RouteID(namespace + "/" + name + " " + host + path)
+	}
+	return RouteID(strings.ToLower(kind) + ":" + namespace + "/" + name + " " + host + path)
+}

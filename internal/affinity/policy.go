@@ -1,0 +1,129 @@
+package affinity
+
+import "time"
+
+// Mechanism is how a layer ties a client to a pod, in the words of Gateway API
+// GEP-1619 (SessionPersistenceType) and of Service.spec.sessionAffinity.
+type Mechanism uint8
+
+const (
+	MechanismNone     Mechanism = iota // every request may go anywhere
+	MechanismCookie                    // a cookie issued by the proxy
+	MechanismHeader                    // a header issued by the proxy
+	MechanismClientIP                  // the client's address, at L4
+	MechanismUnknown                   // the controller's configuration is not read
+)
+
+func (m Mechanism) String() string {
+	switch m {
+	case MechanismCookie:
+		return "cookie"
+	case MechanismHeader:
+		return "header"
+	case MechanismClientIP:
+		return "clientip"
+	case MechanismUnknown:
+		return "unknown"
+	default:
+		return "none"
+	}
+}
+
+// Renewal says what happens to a timer when the client goes on talking.
+type Renewal uint8
+
+const (
+	RenewalUnknown  Renewal = iota
+	RenewalAbsolute         // burns down from the first answer, whatever the traffic
+	RenewalSliding          // starts again with traffic
+	RenewalSession          // no timer: ends with the browser
+)
+
+func (r Renewal) String() string {
+	switch r {
+	case RenewalAbsolute:
+		return "absolute"
+	case RenewalSliding:
+		return "sliding"
+	case RenewalSession:
+		return "browser-session"
+	default:
+		return "unknown"
+	}
+}
+
+// CookieSpec is the cookie a layer is configured to issue. Zero values mean
+// "not configured"; what was really sent is in Offer.
+type CookieSpec struct {
+	Name     string
+	Path     string
+	Domain   string
+	MaxAge   time.Duration // 0: not set. Negative: clients delete it at once
+	HasAge   bool          // Max-Age or Expires configured, also when 0
+	Secure   bool
+	HTTPOnly bool
+	SameSite string
+}
+
+// Policy is the stickiness one layer has effectively: what the objects say,
+// read the way the controller reads them.
+type Policy struct {
+	Mechanism  Mechanism
+	Controller string // key of internal/ingress's table, "kube-proxy" for ClientIP; "" when unknown
+	Mode       string // the controller's own word: "persistent", "balanced"
+	Cookie     CookieSpec
+	Timeout    time.Duration // 0: none
+	Renewal    Renewal
+
+	// Decoder reads the pod out of this layer's cookie; nil when it is opaque.
+	Decoder Decoder
+
+	// KeepsTerminating reports whether a pinned client stays on a pod that is
+	// terminating but still serving (Traefik), rather than leaving with its
+	// first not-ready endpoint (ingress-nginx).
+	KeepsTerminating bool
+	// MovesSilently reports whether a change of the endpoint set moves clients
+	// without a new cookie (ingress-nginx balanced mode, hash policies).
+	MovesSilently bool
+	// RepinsOnFailure reports whether a failed request is retried elsewhere
+	// with a new cookie (ingress-nginx session-cookie-change-on-failure).
+	RepinsOnFailure bool
+
+	Why   string   // which field of which object says so
+	Notes []string // what the reader should know: ignored fields, merges
+}
+
+// Where on the path a layer sits.
+const (
+	LayerIngress = "ingress"
+	LayerService = "service"
+)
+
+// Layer is one place on a route where a pod may be chosen.
+type Layer struct {
+	Where  string // LayerIngress or LayerService
+	Object string // "ingress/msgapp", "service/msgapp-backend"
+
+	// Candidates are the policies that fit the objects, likeliest first. More
+	// than one where several controllers answer to one IngressClass controller
+	// string: k8s.io/ingress-nginx is claimed by ingress-nginx and by Traefik's
+	// kubernetesIngressNGINX provider. A State chooses by the cookies it sees.
+	Candidates []Policy
+	Chosen     int
+	Proof      string // what was seen that settled the choice; "" while presumed
+
+	Bypassed string // why this route's traffic never meets the layer; "" when it does
+}
+
+// Policy returns the policy in force, as far as is known. That of a layer
+// without candidates is unknown, which is not none.
+func (l Layer) Policy() Policy {
+	if l.Chosen < len(l.Candidates) {
+		return l.Candidates[l.Chosen]
+	}
+	return Policy{Mechanism: MechanismUnknown}
+}
+
+// Settled reports whether the policy is certain: nothing else fits, or a
+// cookie proved it.
+func (l Layer) Settled() bool { return len(l.Candidates) <= 1 || l.Proof != "" }

@@ -1,0 +1,146 @@
+package affinity
+
+import "time"
+
+// Kinds of routes.
+const (
+	RouteIngress      = "Ingress"
+	RouteIngressRoute = "IngressRoute" // traefik.io/v1alpha1
+	RouteURL          = "URL"          // named by the user, no cluster needed
+)
+
+// Route is one host and path and the Service behind it.
+type Route struct {
+	ID        RouteID
+	Kind      string
+	Namespace string
+	Name      string // of the Ingress
+	Host      string // "" for any host
+	Path      string // as written
+	PathType  string
+	Class     string // IngressClass name
+	Backend   Backend
+	TLS       bool     // the object asks for TLS for this host
+	Addresses []string // of the Ingress status: IPs or host names
+	URL       string   // of a RouteURL
+
+	// ProbePath is what a probe asks for; ProbeWhy says where it is from (the
+	// readiness probe's path, the route's path, the user).
+	ProbePath string
+	ProbeWhy  string
+
+	// Layers in the order that a request meets them: ingress, service.
+	Layers []Layer
+
+	// Steps is the last reachability check, outermost first; nil before it.
+	Steps []PathStep
+
+	Notes []string // two ingresses claiming one host and path, unknown service…
+}
+
+// Backend is what a route sends its requests to.
+type Backend struct {
+	Service  ServiceRef
+	Port     string // as written in the Ingress, number or name: part of ingress-nginx's salt
+	PortName string // name of the Service's port, which EndpointSlices carry; often ""
+}
+
+// Layer returns the route's layer at where.
+func (r Route) Layer(where string) (Layer, bool) {
+	for _, l := range r.Layers {
+		if l.Where == where {
+			return l, true
+		}
+	}
+	return Layer{}, false
+}
+
+// Policy returns the policy of the layer that decides for this route's
+// traffic: the first that is not bypassed and does anything.
+func (r Route) Policy() Policy {
+	for _, l := range r.Layers {
+		if p := l.Policy(); l.Bypassed == "" && p.Mechanism != MechanismNone {
+			return p
+		}
+	}
+	return Policy{}
+}
+
+// Service is a Service, with the one layer it can have itself.
+type Service struct {
+	Ref        ServiceRef
+	Type       string
+	ClusterIP  string
+	Headless   bool
+	Ports      []ServicePort
+	Policy     Policy // ClientIP or none; Why says which field
+	NeedsNone  string // why no affinity is needed: "headless", "one replica"; "" when it may be
+	HasIngress bool
+}
+
+// ServicePort is one port of a Service.
+type ServicePort struct {
+	Name     string
+	Port     int
+	Protocol string
+}
+
+// Endpoint is one address behind a Service, of one port. A pod that serves two
+// ports has two.
+type Endpoint struct {
+	Addr        string // "ip:port", IPv6 in brackets, as net.JoinHostPort prints it
+	IP          string
+	PortName    string
+	Pod         PodRef // zero when the slice names none
+	Node        string
+	Ready       bool // EndpointSlice conditions, discovery.k8s.io/v1
+	Serving     bool
+	Terminating bool
+}
+
+// Usable reports whether a controller that reads conditions as p says still
+// sends pinned clients to e.
+func (e Endpoint) Usable(p Policy) bool {
+	return e.Ready || p.KeepsTerminating && e.Serving
+}
+
+// Pod is the part of a pod that matters here.
+type Pod struct {
+	Ref       PodRef
+	Tag       string // letter on screen, unique and never reused in a run; "" until one is needed
+	IP        string
+	Node      string
+	Phase     string
+	Reason    string // CrashLoopBackOff, Evicted…; "" when all is well
+	Ready     bool
+	Total     int // containers
+	ReadyN    int
+	Restarts  int
+	Created   time.Time
+	Deletion  time.Time // end of the grace period once terminating; zero before
+	Grace     time.Duration
+	Owner     string // "ReplicaSet/msgapp-7c9f"
+	Labels    map[string]string
+	Gone      time.Time // when it was last seen; zero while it exists
+	NamedOnly bool      // known from responses alone
+}
+
+// Terminating reports whether the pod was asked to end.
+func (p Pod) Terminating() bool { return !p.Deletion.IsZero() }
+
+// PathStep is one step of reaching an ingress: DNS, TCP, TLS, HTTP, affinity.
+type PathStep struct {
+	Name   string
+	Status StepStatus
+	Detail string
+	Took   time.Duration
+}
+
+// StepStatus is the outcome of a PathStep.
+type StepStatus uint8
+
+const (
+	StepNotTried StepStatus = iota
+	StepOK
+	StepFailed
+)

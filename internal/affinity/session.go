@@ -1,0 +1,263 @@
+package affinity
+
+import "time"
+
+// ClientModel is how a synthetic client treats cookies.
+type ClientModel string
+
+const (
+	ClientBrowser ClientModel = "browser" // keeps a jar by RFC 6265
+	ClientNoJar   ClientModel = "no-jar"  // throws every cookie away: curl, many SDKs
+)
+
+// SessionSpec is a session that should exist.
+type SessionSpec struct {
+	ID        SessionID
+	Route     RouteID
+	Transport string // key of internal/probe's table: "http"
+	Client    ClientModel
+}
+
+// Condition is what a session's history amounts to; the words are those of
+// docs/states.md.
+type Condition uint8
+
+const (
+	Waiting     Condition = iota // no answer yet
+	Stuck                        // same pod every time
+	RePinned                     // another pod, with a new cookie, in the last minute
+	MovedSilent                  // another pod, cookie unchanged, in the last minute
+	Split                        // one cookie, several pods, back and forth
+	Orphan                       // held by a pod that is gone
+	Cookieless                   // no affinity cookie was offered
+	NotReturned                  // offered, but this client does not send it back
+	Expired                      // the cookie's time is up
+	Failing                      // the last request failed
+	Unknown                      // answered, by a pod nothing names
+	Closed                       // ended
+)
+
+var conditionNames = [...]string{"WAITING", "STUCK", "RE-PINNED", "MOVED-SILENT", "SPLIT", "ORPHAN",
+	"COOKIELESS", "NOT-RETURNED", "EXPIRED", "FAILING", "UNKNOWN", "CLOSED"}
+
+func (c Condition) String() string { return conditionNames[c] }
+
+// Conditions lists all of them, for help and documentation.
+func Conditions() []Condition {
+	all := make([]Condition, len(conditionNames))
+	for i := range all {
+		all[i] = Condition(i)
+	}
+	return all
+}
+
+// Explain returns one line on what c means.
+func (c Condition) Explain() string {
+	return [...]string{
+		"no answer yet",
+		"the same pod answered every request",
+		"another pod, with a new cookie, within the last minute",
+		"another pod, though the cookie stayed the same, within the last minute",
+		"one cookie, several pods, back and forth",
+		"held by a pod that is gone",
+		"no affinity cookie was offered",
+		"a cookie was offered that this client does not send back",
+		"the cookie's own time is up",
+		"the last request failed",
+		"answered, but nothing names the pod",
+		"ended",
+	}[c]
+}
+
+// Source is how a pod is known.
+type Source uint8
+
+const (
+	SourceNone   Source = iota
+	SourceHeader        // a response header named it
+	SourceBody          // the response body named it
+	SourceCookie        // the affinity cookie was decoded
+	SourceLog           // a log line of the controller or the pod
+	SourceKernel        // a node's own tables
+)
+
+func (s Source) String() string {
+	return [...]string{"none", "header", "body", "cookie", "log", "kernel"}[s]
+}
+
+// Via is the three-letter tag of the screens.
+func (s Source) Via() string {
+	return [...]string{"—", "hdr", "body", "ck", "log", "kern"}[s]
+}
+
+// Evidence is one source's word on which pod has a session.
+type Evidence struct {
+	Source Source
+	Pod    PodRef // zero when the source names no known pod
+	Addr   string // endpoint, where the source names one
+	At     time.Time
+	Detail string // "X-Pod-Name: msgapp-7c9f-2xkqp", safe to print
+}
+
+// Pin is a tie between a client and a pod, with its time.
+type Pin struct {
+	Layer    Mechanism
+	Key      string // cookie name, or client address
+	Value    Secret // cookie value; empty for ClientIP
+	Since    time.Time
+	Expires  time.Time // zero: no deadline
+	Renewal  Renewal
+	Exact    bool // the deadline was read off the wire, not modelled
+	Decoded  Decoded
+	Decoder  string // name of the decoder that answered
+	Offer    Offer  // as received
+	ServedBy PodRef // pod of the answer that brought it
+}
+
+// Remaining returns how long p has left at now, and whether it has a deadline.
+// It is never negative.
+func (p Pin) Remaining(now time.Time) (left time.Duration, ok bool) {
+	if p.Expires.IsZero() {
+		return 0, false
+	}
+	return max(0, p.Expires.Sub(now)), true
+}
+
+// Move is one change of pod.
+type Move struct {
+	At            time.Time
+	From, To      PodRef
+	FromTag       string
+	ToTag         string
+	CookieChanged bool
+	Source        Source // how To is known
+	Cause         string // why, as far as was seen; "" while nothing explains it
+	CauseSeq      uint64 // Seq of the Happening that explains it; 0 when none
+	Failures      int    // failed requests between the last answer of From and the first of To
+}
+
+// Explained reports whether something that was seen accounts for the move.
+func (m Move) Explained() bool { return m.Cause != "" }
+
+// Exchange is one request, kept for history and for comparing with a log.
+type Exchange struct {
+	RequestID string
+	At        time.Time // when the answer was folded
+	Took      time.Duration
+	Status    int
+	Pod       PodRef
+	Tag       string // of the pod, or "" when unknown
+	Source    Source
+	Cookie    string // fingerprint of the affinity cookie that was sent; "" for none
+	NewCookie bool   // the answer brought another one
+	Failure   string // "" when answered
+}
+
+// Timer is one thing that will end a session.
+type Timer struct {
+	Letter   byte // C cookie, I ClientIP, D drain
+	Name     string
+	Renewal  Renewal
+	Deadline time.Time     // zero: none (browser session) or not running
+	Total    time.Duration // zero when unknown
+	Seen     bool          // read off the wire or the API; otherwise modelled from configuration
+	Bypassed string        // why it does not apply; "" when it does
+	Detail   string
+}
+
+// Session is one synthetic client and all that is known of it. A Session in a
+// Snapshot is never written again.
+type Session struct {
+	Spec     SessionSpec
+	Opened   time.Time
+	ClosedAt time.Time
+	CloseWhy string
+
+	Pod      PodRef // that holds the session, as far as is known
+	Tag      string
+	Via      Source     // how Pod is known
+	Split    []PodRef   // the pods of a SPLIT, most recent first
+	Evidence []Evidence // latest of each source
+	Disagree string     // how the sources contradict each other; "" when they do not
+
+	Pin    *Pin // nil: no cookie held
+	Timers []Timer
+
+	Requests  int
+	Failures  int
+	InARow    int // failures since the last answer
+	MoveCount int
+	Moves     []Move     // the last MaxMoves
+	Exchanges []Exchange // the last MaxExchanges, oldest first
+
+	LastStatus  int
+	LastTook    time.Duration
+	LastFailure *Failure
+	LastRemote  string
+	Redirect    string
+
+	base   Condition // condition but for what depends on the time
+	detail string
+	moved  time.Time // of the last move; zero if none
+	silent bool
+}
+
+// History limits, in entries.
+const (
+	MaxMoves     = 64
+	MaxExchanges = 600
+	MaxTimeline  = 1000
+)
+
+// MoveHold is how long a session is called RE-PINNED or MOVED-SILENT after the
+// move: the length of the pin strip on screen.
+const MoveHold = time.Minute
+
+// Condition returns the session's condition at now, and what was seen.
+func (s *Session) Condition(now time.Time) (Condition, string) {
+	if s.base == Stuck && s.Pin != nil && !s.Pin.Expires.IsZero() && !now.Before(s.Pin.Expires) {
+		return Expired, "cookie ended " + s.Pin.Expires.UTC().Format("15:04:05Z")
+	}
+	if s.base == Stuck && !s.moved.IsZero() && now.Sub(s.moved) < MoveHold {
+		if s.silent {
+			return MovedSilent, s.moveDetail()
+		}
+		return RePinned, s.moveDetail()
+	}
+	return s.base, s.detail
+}
+
+func (s *Session) moveDetail() string {
+	if len(s.Moves) == 0 {
+		return ""
+	}
+	m := s.Moves[len(s.Moves)-1]
+	text := m.FromTag + "→" + m.ToTag
+	if m.Cause != "" {
+		return text + ": " + m.Cause
+	}
+	return text + ": nothing seen explains it"
+}
+
+// LastMove returns the latest move.
+func (s *Session) LastMove() (Move, bool) {
+	if len(s.Moves) == 0 {
+		return Move{}, false
+	}
+	return s.Moves[len(s.Moves)-1], true
+}
+
+// Fuse returns the timer that ends the session first at now, and whether any
+// is running.
+func (s *Session) Fuse(now time.Time) (Timer, bool) {
+	var next Timer
+	for _, t := range s.Timers {
+		if t.Bypassed != "" || t.Deadline.IsZero() || t.Deadline.Before(now) {
+			continue
+		}
+		if next.Deadline.IsZero() || t.Deadline.Before(next.Deadline) {
+			next = t
+		}
+	}
+	return next, !next.Deadline.IsZero()
+}

@@ -1,0 +1,42 @@
+package affinity
+
+import (
+	"math"
+	"testing"
+)
+
+func TestChiSquareTail(t *testing.T) {
+	// Critical values of the χ² distribution (NIST/SEMATECH e-Handbook §1.3.6.7.4).
+	tests := []struct {
+		x    float64
+		df   int
+		want float64
+	}{{3.841, 1, 0.05}, {5.991, 2, 0.05}, {9.210, 2, 0.01}, {18.307, 10, 0.05}, {124.342, 100, 0.05}, {1.386, 2, 0.5}, {0, 3, 1}}
+	for _, tt := range tests {
+		if got := chiSquareTail(tt.x, tt.df); math.Abs(got-tt.want) > 5e-4 {
+			t.Errorf("chiSquareTail(%v, %d) = %.5f, want %.3f", tt.x, tt.df, got, tt.want)
+		}
+	}
+}
+
+func TestDistributionVerdict(t *testing.T) {
+	tests := []struct {
+		pins []int
+		want string
+	}{
+		{[]int{9, 9, 5}, "not a problem: chance alone looks like this"},
+		{[]int{30, 0, 0}, "uneven: chance alone gives this in less than 1 of 100 runs"},
+		{[]int{2, 1, 0}, "too few sessions to tell"},
+		{[]int{7}, "nothing to compare"},
+	}
+	for _, tt := range tests {
+		var d Distribution
+		for _, n := range tt.pins {
+			d.Shares = append(d.Shares, Share{Pins: n, Ready: true})
+		}
+		d.judge()
+		if d.Verdict != tt.want {
+			t.Errorf("%v: %q (P %.4f), want %q", tt.pins, d.Verdict, d.P, tt.want)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package affinity
+
+import "time"
+
+// Snapshot is the state at one instant. Nothing in it is ever written again;
+// two snapshots share what did not change between them.
+type Snapshot struct {
+	Seq       uint64     // grows with every event folded
+	At        time.Time  // when it was taken
+	Routes    []Route    // by ID
+	Services  []Service  // by Ref
+	Pods      []Pod      // by Ref; pods that are gone but named by a pin among them
+	Sessions  []*Session // by ID
+	Sources   []SourceStatus
+	Timeline  []Happening // oldest first
+	endpoints map[ServiceRef][]Endpoint
+	podIndex  map[PodRef]int
+}
+
+// Happening is a line of the timeline.
+type Happening struct {
+	Seq       uint64 // position in the run; grows
+	At        time.Time
+	Source    string // "probe", "k8s", "watch"
+	Kind      string // "move", "failing", "answered", "split", "pod", "endpoints", "ingress", "source", "cookie", "session"
+	Session   SessionID
+	Pod       PodRef
+	Route     RouteID
+	Text      string
+	Cause     uint64 // Seq of the Happening that explains it; 0 when none
+	CauseText string
+	Level     Level
+}
+
+// Level is how loud a Happening is.
+type Level uint8
+
+const (
+	LevelInfo Level = iota
+	LevelChange
+	LevelWarning
+	LevelBroken
+)
+
+// Endpoints returns the endpoints of a Service, sorted by address.
+func (s *Snapshot) Endpoints(ref ServiceRef) []Endpoint { return s.endpoints[ref] }
+
+// RouteEndpoints returns the endpoints that a route's requests can reach: those
+// of its backend's port.
+func (s *Snapshot) RouteEndpoints(r Route) []Endpoint {
+	return ofPort(s.endpoints[r.Backend.Service], r.Backend.PortName)
+}
+
+// Pod returns the pod of that name.
+func (s *Snapshot) Pod(ref PodRef) (Pod, bool) {
+	i, ok := s.podIndex[ref]
+	if !ok {
+		return Pod{}, false
+	}
+	return s.Pods[i], true
+}
+
+// Route returns the route of that ID.
+func (s *Snapshot) Route(id RouteID) (Route, bool) {
+	for _, r := range s.Routes {
+		if r.ID == id {
+			return r, true
+		}
+	}
+	return Route{}, false
+}
+
+// Session returns the session of that ID, or nil.
+func (s *Snapshot) Session(id SessionID) *Session {
+	for _, x := range s.Sessions {
+		if x.Spec.ID == id {
+			return x
+		}
+	}
+	return nil
+}
+
+// ofPort keeps the endpoints of one port. Endpoints of a Service with a single
+// unnamed port have PortName "".
+func ofPort(all []Endpoint, port string) []Endpoint {
+	same := true
+	for _, e := range all {
+		same = same && e.PortName == port
+	}
+	if same {
+		return all
+	}
+	var kept []Endpoint
+	for _, e := range all {
+		if e.PortName == port {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// Health sums the sources up: the worst state and since when.
+func (s *Snapshot) Health() (SourceState, time.Time) {
+	worst, since := SourceLive, time.Time{}
+	if len(s.Sources) == 0 {
+		return SourceOff, since
+	}
+	rank := map[SourceState]int{SourceOff: 0, SourceAbsent: 0, SourceLive: 1, SourceForbidden: 2, SourceSyncing: 3, SourceStale: 4}
+	for _, src := range s.Sources {
+		switch {
+		case rank[src.State] > rank[worst]:
+			worst, since = src.State, src.Since
+		case src.State == worst && src.Since.Before(since):
+			since = src.Since
+		}
+	}
+	return worst, since
+}

@@ -1,0 +1,204 @@
+package affinity
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// State folds events. Its zero value is ready to use. One goroutine at a time
+// may use it; Snapshots may be read by any.
+type State struct {
+	// Hints says how responses name their pod; set it before the first event.
+	Hints Hints
+
+	seq      uint64
+	happened uint64
+
+	bySource      map[string][]Route
+	routes        map[RouteID]*Route
+	settled       map[RouteID]settlement
+	steps         map[RouteID][]PathStep
+	services      map[ServiceRef]Service
+	backends      map[ServiceRef]*backend
+	policies      map[RouteID]*Policy // in force, worked out on demand
+	tables        map[tableKey]tableEntry
+	routesVersion uint64
+	pods          map[PodRef]Pod
+	tags          map[PodRef]string
+	sources       map[string]SourceStatus
+	edits         map[RouteID]edit
+	timeline      []Happening
+
+	sessions map[SessionID]*session
+	order    []SessionID
+
+	views views
+}
+
+// settlement is which candidate policy the cookies proved.
+type settlement struct {
+	controller string
+	mode       string
+	proof      string
+}
+
+// edit is the last change of a route's configuration.
+type edit struct {
+	at   time.Time
+	seq  uint64
+	text string
+}
+
+// views are the parts of the last snapshot, reused while they are current.
+type views struct {
+	routes    []Route
+	services  []Service
+	pods      []Pod
+	podIndex  map[PodRef]int
+	sources   []SourceStatus
+	endpoints map[ServiceRef][]Endpoint
+	sessions  []*Session
+	sessionsN int // sessions changed since views.sessions was built
+}
+
+func (st *State) init() {
+	if st.routes != nil {
+		return
+	}
+	st.bySource = map[string][]Route{}
+	st.routes = map[RouteID]*Route{}
+	st.settled = map[RouteID]settlement{}
+	st.steps = map[RouteID][]PathStep{}
+	st.services = map[ServiceRef]Service{}
+	st.backends = map[ServiceRef]*backend{}
+	st.tables = map[tableKey]tableEntry{}
+	st.policies = map[RouteID]*Policy{}
+	st.pods = map[PodRef]Pod{}
+	st.tags = map[PodRef]string{}
+	st.sources = map[string]SourceStatus{}
+	st.edits = map[RouteID]edit{}
+	st.sessions = map[SessionID]*session{}
+}
+
+// Apply folds one event that was seen at now. It is the only mutation.
+func (st *State) Apply(e Event, now time.Time) {
+	st.init()
+	st.seq++
+	switch e := e.(type) {
+	case Routes:
+		st.applyRoutes(e)
+	case ServiceChanged:
+		st.services[e.Service.Ref] = e.Service
+		st.views.services = nil
+	case ServiceGone:
+		delete(st.services, e.Ref)
+		st.views.services = nil
+		st.applyEndpoints(EndpointsChanged{Service: e.Ref}, now)
+	case EndpointsChanged:
+		st.applyEndpoints(e, now)
+	case PodChanged:
+		st.applyPod(e.Pod, now)
+	case PodGone:
+		st.applyPodGone(e.Ref, now)
+	case SourceChanged:
+		st.applySource(e.Status, now)
+	case ClusterEvent:
+		st.applyClusterEvent(e, now)
+	case PathChecked:
+		st.steps[e.Route] = slices.Clone(e.Steps)
+		st.views.routes = nil
+	case SessionOpened:
+		st.openSession(e.Spec, now)
+	case SessionClosed:
+		st.closeSession(e, now)
+	case CookieDropped:
+		st.dropCookie(e, now)
+	case Observed:
+		st.observe(e, now)
+	}
+}
+
+// Snapshot returns the state at now.
+func (st *State) Snapshot(now time.Time) *Snapshot {
+	st.init()
+	st.refreshViews()
+	st.forgetGone(now)
+	return &Snapshot{
+		Seq: st.seq, At: now,
+		Routes: st.views.routes, Services: st.views.services, Pods: st.views.pods, podIndex: st.views.podIndex,
+		Sessions: st.views.sessions, Sources: st.views.sources,
+		Timeline:  st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
+		endpoints: st.views.endpoints,
+	}
+}
+
+func (st *State) refreshViews() {
+	v := &st.views
+	if v.routes == nil {
+		v.routes = make([]Route, 0, len(st.routes))
+		for id := range st.routes {
+			v.routes = append(v.routes, st.routeView(id))
+		}
+		slices.SortFunc(v.routes, func(a, b Route) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	}
+	if v.services == nil {
+		v.services = make([]Service, 0, len(st.services))
+		for _, s := range st.services {
+			v.services = append(v.services, s)
+		}
+		slices.SortFunc(v.services, func(a, b Service) int { return strings.Compare(a.Ref.String(), b.Ref.String()) })
+	}
+	if v.pods == nil {
+		v.pods = make([]Pod, 0, len(st.pods))
+		for ref, p := range st.pods {
+			p.Tag = st.tags[ref]
+			v.pods = append(v.pods, p)
+		}
+		slices.SortFunc(v.pods, func(a, b Pod) int { return strings.Compare(a.Ref.String(), b.Ref.String()) })
+		v.podIndex = make(map[PodRef]int, len(v.pods))
+		for i, p := range v.pods {
+			v.podIndex[p.Ref] = i
+		}
+	}
+	if v.sources == nil {
+		v.sources = make([]SourceStatus, 0, len(st.sources))
+		for _, s := range st.sources {
+			v.sources = append(v.sources, s)
+		}
+		slices.SortFunc(v.sources, func(a, b SourceStatus) int { return strings.Compare(a.Name, b.Name) })
+	}
+	if v.endpoints == nil {
+		v.endpoints = make(map[ServiceRef][]Endpoint, len(st.backends))
+		for ref, b := range st.backends {
+			v.endpoints[ref] = b.all
+		}
+	}
+	if v.sessions == nil || v.sessionsN > 0 || len(v.sessions) != len(st.order) {
+		v.sessions = make([]*Session, len(st.order))
+		for i, id := range st.order {
+			v.sessions[i] = st.sessionView(st.sessions[id])
+		}
+		v.sessionsN = 0
+	}
+}
+
+// routeView is a route with what has been learned of it since.
+func (st *State) routeView(id RouteID) Route {
+	r := *st.routes[id]
+	r.Steps = st.steps[id]
+	proved, ok := st.settled[id]
+	if !ok {
+		return r
+	}
+	r.Layers = slices.Clone(r.Layers)
+	for i, l := range r.Layers {
+		for n, c := range l.Candidates {
+			if l.Where == LayerIngress && c.Controller == proved.controller && (proved.mode == "" || c.Mode == proved.mode) {
+				r.Layers[i].Chosen, r.Layers[i].Proof = n, proved.proof
+				break
+			}
+		}
+	}
+	return r
+}

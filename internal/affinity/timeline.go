@@ -1,0 +1,165 @@
+package affinity
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// How far apart a move and what explains it may be: a probe can see a move
+// before the watch tells its cause, and a slow probe long after.
+const (
+	causeBefore = 5 * time.Second
+	causeAfter  = 10 * time.Second
+)
+
+// happen appends to the timeline and returns the line's number.
+func (st *State) happen(h Happening) uint64 {
+	st.happened++
+	h.Seq = st.happened
+	if len(st.timeline) >= 2*MaxTimeline {
+		st.timeline = slices.Clone(st.timeline[len(st.timeline)-MaxTimeline:])
+	}
+	st.timeline = append(st.timeline, h)
+	return h.Seq
+}
+
+// together is how close in time lines that say the same are one line: a lost
+// API server ends every watch.
+const together = 2 * time.Second
+
+// happenTogether puts "verb name: what" on the timeline, adding name to the
+// newest line when that says the same of another.
+func (st *State) happenTogether(h Happening, verb, name, what string) {
+	h.Text = verb + " " + name + " " + what
+	if n := len(st.timeline) - 1; n >= 0 {
+		last := st.timeline[n]
+		names, ok := strings.CutSuffix(strings.TrimPrefix(last.Text, verb+" "), " "+what)
+		if ok && last.Kind == h.Kind && h.At.Sub(last.At) < together {
+			last.Text = verb + " " + names + ", " + name + " " + what
+			st.timeline = slices.Clone(st.timeline)
+			st.timeline[n] = last
+			return
+		}
+	}
+	st.happen(h)
+}
+
+// move records a change of pod and puts it on the timeline, unless the session
+// is one that moves with every request: of those only the first is news.
+func (st *State) move(s *session, m Move) {
+	m.FromTag, m.ToTag = st.tag(m.From), st.tag(m.To)
+	held := s.Pin != nil || !st.wantsCookie(s)
+	m.Cause, m.CauseSeq = st.cause(s, m)
+	s.MoveCount++
+	if len(s.Moves) >= 2*MaxMoves {
+		s.Moves = slices.Clone(s.Moves[len(s.Moves)-MaxMoves:])
+	}
+	s.Moves = append(s.Moves, m)
+	if !held {
+		return // nothing tied it to the pod it left
+	}
+	s.moved, s.silent = m.At, !m.CookieChanged
+	if s.base == Split {
+		return
+	}
+	h := Happening{At: m.At, Source: "probe", Kind: "move", Session: s.Spec.ID, Pod: m.To, Route: s.Spec.Route,
+		Text: moveText(s.Spec.ID, m), Cause: m.CauseSeq, CauseText: m.Cause, Level: LevelChange}
+	if m.Cause == "" {
+		h.Level = LevelWarning
+	}
+	st.happen(h)
+}
+
+func moveText(id SessionID, m Move) string {
+	text := fmt.Sprintf("%s %s→%s", id, m.FromTag, m.ToTag)
+	if m.CookieChanged {
+		text += " RE-PINNED, new cookie"
+	} else {
+		text += " MOVED-SILENT, cookie unchanged"
+	}
+	if m.Failures > 0 {
+		text += fmt.Sprintf(", %d failed", m.Failures)
+	}
+	if m.Source == SourceCookie {
+		text += " (decoded, not answered)"
+	}
+	return text
+}
+
+// cause looks for what was seen that accounts for a move.
+func (st *State) cause(s *session, m Move) (text string, seq uint64) {
+	if s.Pin == nil && st.wantsCookie(s) {
+		return "no affinity cookie holds it", 0
+	}
+	since := s.answered.Add(-causeBefore)
+	if b := st.backendOf(s); b != nil {
+		if text, seq, ok := st.endpointCause(b, s, m, since); ok {
+			return text, seq
+		}
+	}
+	// explainAgain never comes here: what the session knew then is overwritten.
+	switch e, ok := st.edits[s.Spec.Route]; {
+	case s.dropped != "":
+		return "its cookie was dropped: " + s.dropped, 0
+	case ok && e.at.After(since) && e.at.Before(m.At.Add(causeAfter)):
+		return e.text, e.seq
+	case m.CookieChanged && s.format != "" && s.Pin != nil && s.Pin.Decoder != "" && s.Pin.Decoder != s.format:
+		return "another controller answers: the cookie was " + s.format + ", now it is " + s.Pin.Decoder, 0
+	case m.CookieChanged && !s.held:
+		return "it held no cookie before", 0
+	case m.Failures > 0 && m.CookieChanged:
+		return fmt.Sprintf("%s did not answer (%d failed)", m.FromTag, m.Failures), 0
+	}
+	return "", 0
+}
+
+// endpointCause finds the change of endpoints behind a move.
+func (st *State) endpointCause(b *backend, s *session, m Move, since time.Time) (string, uint64, bool) {
+	for i := len(b.changes) - 1; i >= 0; i-- {
+		c := b.changes[i]
+		if c.at.Before(since) || c.from.After(m.At.Add(causeAfter)) {
+			continue
+		}
+		if why, ok := c.left[m.From]; ok {
+			return st.podLabel(m.From) + " " + why, c.seq, true
+		}
+		if !m.CookieChanged && st.policy(s.Spec.Route).MovesSilently {
+			return fmt.Sprintf("endpoints %d→%d, %s hashes the cookie again", c.before, c.after, st.policy(s.Spec.Route).Mode), c.seq, true
+		}
+	}
+	if p, ok := st.pods[m.From]; ok && (p.Terminating() || !p.Gone.IsZero()) {
+		return st.podLabel(m.From) + " " + st.whyLeft(m.From, b), 0, true
+	}
+	return "", 0, false
+}
+
+// explainAgain looks for the cause of the session's last move, if it has none
+// yet: the watch may be slower than the probe.
+func (st *State) explainAgain(s *session, now time.Time) {
+	m, ok := s.LastMove()
+	if !ok || m.Explained() {
+		return
+	}
+	text, seq := "", uint64(0)
+	if b := st.backendOf(s); b != nil {
+		// s.answered is the last answer of the pod moved to; what explains the
+		// move lies around the move itself.
+		text, seq, ok = st.endpointCause(b, s, m, m.At.Add(-causeBefore))
+	}
+	if !ok {
+		return
+	}
+	m.Cause, m.CauseSeq = text, seq
+	s.Moves = slices.Clone(s.Moves)
+	s.Moves[len(s.Moves)-1] = m
+	for i := len(st.timeline) - 1; i >= 0; i-- {
+		if h := st.timeline[i]; h.Kind == "move" && h.Session == s.Spec.ID {
+			h.Cause, h.CauseText, h.Level = seq, text, LevelChange
+			st.timeline = slices.Clone(st.timeline)
+			st.timeline[i] = h
+			return
+		}
+	}
+}
