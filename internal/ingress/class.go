@@ -1,0 +1,99 @@
+package ingress
+
+import "fmt"
+
+// annotationClass is the annotation that named the class before
+// spec.ingressClassName did; controllers still read it.
+const annotationClass = "kubernetes.io/ingress.class"
+
+// classOf is the class of an Ingress and how it is known.
+type classOf struct {
+	name       string // "" when the object has none
+	controller string // "" when unknown
+	doubt      string // why controller is unknown, or name presumed; "" when neither
+}
+
+// class resolves the class of an Ingress: spec.ingressClassName, else the
+// legacy annotation, else the cluster's default class. The API server writes
+// the default class into an Ingress when it is created, so one that still
+// names none is older than the default, and which controller takes it is the
+// controllers' own setting.
+func (w *World) class(className string, annotations map[string]string) classOf {
+	if className != "" {
+		return w.classNamed(className, "no IngressClass has that name")
+	}
+	if name := annotations[annotationClass]; name != "" {
+		// Controllers match it against a setting of their own: no IngressClass is needed.
+		return w.classNamed(name, "it is named by the annotation "+annotationClass)
+	}
+	var defaults []Class
+	for _, c := range w.classes {
+		if c.Default {
+			defaults = append(defaults, c)
+		}
+	}
+	switch {
+	case len(defaults) == 1:
+		return classOf{defaults[0].Name, defaults[0].Controller, "the object names none, this is the default class"}
+	case len(defaults) > 1:
+		return classOf{doubt: fmt.Sprintf("the object names none, and %d classes are marked default", len(defaults))}
+	}
+	return classOf{doubt: "the object names no class"}
+}
+
+func (w *World) classNamed(name, absent string) classOf {
+	c, ok := w.classes[name]
+	switch {
+	case ok:
+		return classOf{name: name, controller: c.Controller}
+	case w.classesUnread:
+		return classOf{name: name, doubt: "IngressClasses can't be read"}
+	}
+	return classOf{name: name, doubt: absent}
+}
+
+// candidates returns the controllers that may serve an object, likeliest
+// first, and what is presumed about it.
+func candidates(c classOf, annotations map[string]string) (found []Controller, notes []string) {
+	for _, x := range Controllers {
+		if c.controller != "" && x.Claims(c.controller) || c.controller == "" && c.name != "" && x.KnownAs(c.name) {
+			found = append(found, x)
+		}
+	}
+	key, title := recognise(c)
+	switch {
+	case c.controller != "" && c.doubt != "" && (len(found) > 0 || key != ""):
+		return found, []string{fmt.Sprintf("class presumed: %s (%s)", quote(c.name), c.doubt)}
+	case c.controller != "" && (len(found) > 0 || key != ""):
+		return found, nil
+	case len(found) > 0:
+		return found, []string{fmt.Sprintf("controller presumed by the class name %s: %s", quote(c.name), c.doubt)}
+	case key != "":
+		return nil, []string{fmt.Sprintf("controller presumed by the class name %s, %s: %s", quote(c.name), title, c.doubt)}
+	}
+	for _, x := range Controllers {
+		if owns(x, annotations) {
+			found = append(found, x)
+		}
+	}
+	subject, doubt := "controller", c.doubt
+	switch {
+	case c.controller != "":
+		subject, doubt = "controller "+quote(c.controller), "it is not one that is read here"
+	case c.name != "":
+		subject = "controller of class " + quote(c.name)
+	}
+	if len(found) > 0 {
+		return found, []string{fmt.Sprintf("%s presumed by the object's annotations: %s", subject, doubt)}
+	}
+	return nil, []string{fmt.Sprintf("%s unknown: %s", subject, doubt)}
+}
+
+func owns(c Controller, annotations map[string]string) bool {
+	for key := range annotations {
+		if c.Owns(key) {
+			return true
+		}
+	}
+	return false
+}

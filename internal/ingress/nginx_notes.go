@@ -1,0 +1,80 @@
+package ingress
+
+import (
+	"fmt"
+	"strings"
+)
+
+// nginxCookieNotes tells what the reader of a cookie policy would not expect.
+func nginxCookieNotes(p *Place, c nginxCookieConf, secureAnnotated bool) []string {
+	var notes []string
+	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	if p.Path == "" {
+		add("no cookie is ever issued on a rule without path: its location is \"/\", which matches no path of the rule; write path: /")
+	}
+	if isPattern(p) && c.Path == p.Path {
+		add("the cookie's Path is the pattern %s, which no client matches: set session-cookie-path", quote(p.Path))
+	}
+	if c.ExpiresOnly {
+		add("lifetime by Expires alone: clients on Go's net/http don't read its two-digit year")
+	}
+	if c.SecureFalse && p.TLS {
+		add("session-cookie-secure: false does not turn Secure off on HTTPS")
+	}
+	if c.SameSite == "None" && !secureAnnotated && !p.TLS {
+		add("SameSite=None without Secure: browsers refuse the cookie over HTTP")
+	}
+	if c.ConditionalNone && c.SameSite == "None" {
+		add("SameSite=None is left out for browsers known to reject it (conditional-samesite-none)")
+	}
+	if _, ok := p.Annotation(nginxPrefix + "upstream-hash-by"); ok {
+		add("upstream-hash-by is ignored: the cookie wins")
+	}
+	if isTrue(p.Ingress.Annotations[nginxPrefix+"ssl-passthrough"]) {
+		add("ssl-passthrough: where the controller enables it, TLS goes to the Service unread and no cookie is set")
+	}
+	return notes
+}
+
+// hashNote tells of upstream-hash-by, which the Ingress that makes the backend
+// sets. It is no affinity of its own: it keeps requests together that share
+// the hashed text.
+func (b *nginxBackend) hashNote() []string {
+	by := strings.TrimSpace(b.first.Annotations[nginxPrefix+"upstream-hash-by"])
+	if by == "" {
+		return nil
+	}
+	return []string{fmt.Sprintf("upstream-hash-by: %s: requests with the same text share a pod until the endpoints change", quote(by))}
+}
+
+// canaryNotes tells of the canary that takes a share of a backend's requests.
+// Only the first counts. [balancer.lua route_to_alternative_balancer]
+func (b *nginxBackend) canaryNotes() []string {
+	if len(b.canaries) == 0 || b.canaries[0].backend.deleted {
+		return nil
+	}
+	switch c := b.canaries[0]; {
+	case c.legacy:
+		return []string{fmt.Sprintf("%s takes a share of the requests that bring no cookie, and issues none", objectOf(c.ingress))}
+	case b.conf.Type == nginxTypeCookie:
+		return []string{fmt.Sprintf("%s takes a share: cookies whose second half is %s belong to it", objectOf(c.ingress), backendKey(c.backend.name))}
+	default:
+		return []string{objectOf(c.ingress) + " takes a share of the requests"}
+	}
+}
+
+// mergeNotes tells how Ingresses that share the backend were merged, and where
+// its cookie is issued.
+func (b *nginxBackend) mergeNotes(p *Place) []string {
+	var notes []string
+	if b.cookie != b.from {
+		notes = append(notes, fmt.Sprintf("merged on backend %s: affinity and mode of %s, cookie fields of %s",
+			b.name, objectOf(b.from), objectOf(b.cookie)))
+	} else if p.Ingress != b.cookie {
+		notes = append(notes, fmt.Sprintf("merged on backend %s: the settings are those of %s", b.name, objectOf(b.cookie)))
+	}
+	if b.issuedAt(p) {
+		return notes
+	}
+	return append(notes, fmt.Sprintf("the cookie is honoured here, but only issued on the paths of %s", objectOf(b.cookie)))
+}
