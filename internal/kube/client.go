@@ -1,0 +1,149 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	core "k8s.io/client-go/kubernetes/typed/core/v1"
+	discovery "k8s.io/client-go/kubernetes/typed/discovery/v1"
+	networking "k8s.io/client-go/kubernetes/typed/networking/v1"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // oidc, azure, gcp users of a kubeconfig
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/connrotation"
+	"k8s.io/klog/v2"
+)
+
+// Limits of the client, as kubectl's own (kubectl: pkg/cmd/cmd.go).
+const (
+	clientQPS   = 50
+	clientBurst = 300
+	// dialTimeout bounds connecting; client-go's own 30 s would leave a screen
+	// guessing for half a minute.
+	dialTimeout = 5 * time.Second
+	// defaultPageTimeout bounds one page of a list, unless --request-timeout does.
+	defaultPageTimeout = 30 * time.Second
+)
+
+const (
+	contentProtobuf = "application/vnd.kubernetes.protobuf"
+	contentJSON     = "application/json"
+)
+
+// clients are the typed clients of one cluster, on one set of connections.
+type clients struct {
+	host           string
+	dialer         *connrotation.Dialer // tracks the connections, so that they can be dropped
+	pageTimeout    time.Duration
+	core           core.CoreV1Interface
+	authentication authentication.AuthenticationV1Interface
+	networking     networking.NetworkingV1Interface
+	discovery      discovery.DiscoveryV1Interface
+	authorization  authorization.AuthorizationV1Interface
+	dynamic        dynamic.Interface
+}
+
+func newClients(cfg *rest.Config, version string) (*clients, error) {
+	cfg, dialer := prepare(cfg, version)
+	c := &clients{host: cfg.Host, dialer: dialer, pageTimeout: cfg.Timeout}
+	if c.pageTimeout <= 0 {
+		c.pageTimeout = defaultPageTimeout
+	}
+	// http.Client.Timeout, which is what rest.Config.Timeout becomes, would
+	// also end the watches; lists are bounded one by one instead.
+	cfg.Timeout = 0
+	shared, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.connect(cfg, shared)
+}
+
+func (c *clients) connect(cfg *rest.Config, shared *http.Client) (err error) {
+	binary := rest.CopyConfig(cfg)
+	binary.ContentType = contentProtobuf
+	binary.AcceptContentTypes = contentProtobuf + "," + contentJSON
+	if c.core, err = core.NewForConfigAndClient(binary, shared); err != nil {
+		return err
+	}
+	if c.networking, err = networking.NewForConfigAndClient(binary, shared); err != nil {
+		return err
+	}
+	if c.discovery, err = discovery.NewForConfigAndClient(binary, shared); err != nil {
+		return err
+	}
+	if c.authorization, err = authorization.NewForConfigAndClient(cfg, shared); err != nil {
+		return err
+	}
+	if c.authentication, err = authentication.NewForConfigAndClient(cfg, shared); err != nil {
+		return err
+	}
+	c.dynamic, err = dynamic.NewForConfigAndClient(cfg, shared)
+	return err
+}
+
+// prepare returns a copy of cfg with what stickytop sets for every client, and
+// the dialer that its connections come from.
+func prepare(cfg *rest.Config, version string) (*rest.Config, *connrotation.Dialer) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.UserAgent = UserAgent(version)
+	cfg.WarningHandlerWithContext = nil
+	cfg.WarningHandler = rest.NoWarnings{} // they would be printed over the screen
+	cfg.QPS, cfg.Burst = clientQPS, clientBurst
+	cfg.ContentType, cfg.AcceptContentTypes = contentJSON, ""
+	dial := cfg.Dial
+	if dial == nil {
+		dial = (&net.Dialer{
+			Timeout: dialTimeout,
+			// A peer that vanished (a laptop that slept, a VPN that dropped) is
+			// found by the kernel within about 20 s, also without HTTP/2.
+			KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3},
+		}).DialContext
+	}
+	dialer := connrotation.NewDialer(dial)
+	cfg.Dial = dialer.DialContext
+	return cfg, dialer
+}
+
+// UserAgent is what the API server's audit log shows.
+func UserAgent(version string) string {
+	if version == "" {
+		version = "unknown"
+	}
+	return "stickytop/" + version
+}
+
+// alive asks for the version, which every authenticated user may read (ClusterRole
+// system:public-info-viewer). Any HTTP answer will do, a refusal too.
+func (c *clients) alive(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var status int
+	err := c.core.RESTClient().Get().AbsPath("/version").MaxRetries(0).Do(ctx).StatusCode(&status).Error()
+	if status != 0 {
+		return nil
+	}
+	if err == nil {
+		return fmt.Errorf("no HTTP status")
+	}
+	return err
+}
+
+// RedirectLogs sends what client-go logs (klog) to w, or nowhere when w is nil,
+// instead of to standard error, where it would be drawn over the screen. Call it
+// before anything else of this package. It is safe with values from outside: the
+// JSON handler escapes them.
+func RedirectLogs(w io.Writer) {
+	if w == nil {
+		klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+		return
+	}
+	klog.SetSlogLogger(slog.New(slog.NewJSONHandler(w, nil)))
+}

@@ -1,0 +1,277 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// maxSuggestions bounds the names that a hint offers, and maxScan the objects
+// that are looked through for them.
+const (
+	maxSuggestions = 4
+	maxScan        = 2000
+)
+
+// Lookup checks that t can be seen before anything is watched, so that a typing
+// mistake is told in words instead of as an empty screen. Its errors are
+// *Problem. What RBAC hides cannot be told from what is there: a forbidden get
+// is no error here, and shows as the watch's state later.
+func (s *Source) Lookup(ctx context.Context, t affinity.Target) error {
+	ctx, cancel := context.WithTimeout(ctx, s.clients.pageTimeout)
+	defer cancel()
+	namespace := t.Namespace
+	if namespace == "" {
+		namespace = s.namespace
+	}
+	if err := s.lookupNamespace(ctx, namespace); err != nil {
+		return err
+	}
+	k, ok := kindOf(t.Kind)
+	if !ok || t.Name == "" {
+		return nil
+	}
+	if namespace == "" {
+		return s.lookupAnywhere(ctx, k, t)
+	}
+	err := s.clients.get(ctx, k, namespace, t.Name)
+	switch {
+	case err == nil, apierrors.IsForbidden(err):
+		return nil
+	case apierrors.IsNotFound(err):
+		return s.notFound(ctx, k, t, namespace)
+	}
+	return explain(err, s.clients.host, "look for "+affinity.Clean(t.String(), maxName))
+}
+
+// kindOf maps the word of a target to what is asked of the API.
+func kindOf(word string) (kind, bool) {
+	of := map[string]string{"ingress": resIngresses, "service": resServices, "pod": resPods, "ingressroute": resIngressRoutes}
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == of[word] })
+	if i < 0 {
+		return kind{}, false
+	}
+	return kinds[i], true
+}
+
+// lookupNamespace also is the first call, which finds that there is no API
+// server. Many users may not get namespaces; then nothing is known.
+func (s *Source) lookupNamespace(ctx context.Context, namespace string) error {
+	if namespace == "" {
+		return nil
+	}
+	_, err := s.clients.core.Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	switch {
+	case err == nil, apierrors.IsForbidden(err):
+		return nil
+	case !apierrors.IsNotFound(err):
+		return explain(err, s.clients.host, fmt.Sprintf("look for namespace %q", affinity.Clean(namespace, maxName)))
+	}
+	p := &Problem{What: fmt.Sprintf("namespace %q not found", affinity.Clean(namespace, maxName)), Hint: "kubectl get namespaces", Err: err}
+	all, err := s.clients.core.Namespaces().List(ctx, metav1.ListOptions{Limit: maxScan})
+	if err != nil {
+		return p
+	}
+	var names []string
+	for _, n := range all.Items {
+		names = append(names, n.Name)
+	}
+	if near := nearest(namespace, names); len(near) > 0 {
+		p.Hint = "did you mean " + strings.Join(near, ", ") + "?"
+	}
+	return p
+}
+
+// get asks whether one object is there.
+func (c *clients) get(ctx context.Context, k kind, namespace, name string) error {
+	var err error
+	switch opts := (metav1.GetOptions{}); k.name {
+	case resIngresses:
+		_, err = c.networking.Ingresses(namespace).Get(ctx, name, opts)
+	case resServices:
+		_, err = c.core.Services(namespace).Get(ctx, name, opts)
+	case resPods:
+		_, err = c.core.Pods(namespace).Get(ctx, name, opts)
+	default:
+		_, err = c.dynamic.Resource(k.gvr()).Namespace(namespace).Get(ctx, name, opts)
+	}
+	return err
+}
+
+// Names lists the names of what there is of a target's kind ("ingress",
+// "service"…) in the Source's namespace, for completion. It fails when they
+// can't be listed.
+func (s *Source) Names(ctx context.Context, kind string) ([]string, error) {
+	k, ok := kindOf(kind)
+	if !ok {
+		return nil, fmt.Errorf("no kind %q", kind)
+	}
+	all, err := s.names(ctx, k, s.namespace)
+	var names []string
+	for _, x := range all {
+		names = append(names, x.name)
+	}
+	return names, err
+}
+
+// names lists what there is of a kind, in one namespace or with "" in all.
+func (s *Source) names(ctx context.Context, k kind, namespace string) ([]key, error) {
+	for _, r := range resources(s.clients, namespace) {
+		if r.name != k.name {
+			continue
+		}
+		list, err := r.list(ctx, metav1.ListOptions{Limit: maxScan})
+		if err != nil {
+			return nil, err
+		}
+		page, err := holdList(list, func(obj runtime.Object) (any, bool) { return obj, true })
+		if err != nil {
+			return nil, err
+		}
+		var all []key
+		for _, obj := range page.Items {
+			if h, ok := obj.(*held); ok {
+				all = append(all, key{h.Namespace, h.Name})
+			}
+		}
+		return all, nil
+	}
+	return nil, nil
+}
+
+// notFound says what there is instead: names like it, the same name elsewhere,
+// or anything at all.
+func (s *Source) notFound(ctx context.Context, k kind, t affinity.Target, namespace string) error {
+	p := &Problem{What: fmt.Sprintf("%s %q not found in namespace %q", t.Kind, affinity.Clean(t.Name, maxName), affinity.Clean(namespace, maxName))}
+	here, err := s.names(ctx, k, namespace)
+	if err != nil {
+		return p
+	}
+	var names []string
+	for _, x := range here {
+		names = append(names, x.name)
+	}
+	if near := nearest(t.Name, names); len(near) > 0 {
+		p.Hint = "did you mean " + strings.Join(near, ", ") + "?"
+		return p
+	}
+	if all, err := s.names(ctx, k, ""); err == nil {
+		if found := namespacesOf(all, t.Name); len(found) > 0 {
+			p.Hint = fmt.Sprintf("it is in namespace %s: add -n %s", strings.Join(found, ", "), found[0])
+			return p
+		}
+	}
+	slices.Sort(names)
+	switch {
+	case len(names) == 0:
+		p.Hint = fmt.Sprintf("there is no %s in this namespace; -A looks in all", t.Kind)
+	default:
+		p.Hint = "there is: " + strings.Join(cleanNames(names), ", ")
+	}
+	return p
+}
+
+func (s *Source) lookupAnywhere(ctx context.Context, k kind, t affinity.Target) error {
+	all, err := s.names(ctx, k, "")
+	if apierrors.IsForbidden(err) {
+		return nil
+	}
+	if err != nil {
+		return explain(err, s.clients.host, "look for "+affinity.Clean(t.String(), maxName))
+	}
+	if len(namespacesOf(all, t.Name)) > 0 {
+		return nil
+	}
+	p := &Problem{What: fmt.Sprintf("%s %q not found in any namespace", t.Kind, affinity.Clean(t.Name, maxName))}
+	var names []string
+	for _, x := range all {
+		names = append(names, x.name)
+	}
+	if near := nearest(t.Name, names); len(near) > 0 {
+		p.Hint = "did you mean " + strings.Join(near, ", ") + "?"
+	}
+	return p
+}
+
+func namespacesOf(all []key, name string) []string {
+	var found []string
+	for _, x := range all {
+		if x.name == name {
+			found = append(found, x.namespace)
+		}
+	}
+	slices.Sort(found)
+	return cleanNames(found)
+}
+
+func cleanNames(all []string) []string {
+	out := make([]string, 0, maxSuggestions)
+	for _, s := range all[:min(len(all), maxSuggestions)] {
+		out = append(out, name(s))
+	}
+	return out
+}
+
+// nearest returns the names that a person may have meant: those that contain
+// want or are contained in it, and those that differ by a slip or two.
+func nearest(want string, names []string) []string {
+	type near struct {
+		name string
+		far  int
+	}
+	var found []near
+	if want == "" {
+		return nil
+	}
+	for _, n := range names {
+		d := distance(want, n)
+		switch {
+		case strings.Contains(n, want) || len(n) > 2 && strings.Contains(want, n):
+			found = append(found, near{n, 1})
+		case d <= min(3, (min(len(want), len(n))+1)/2): // two letters swapped are a distance of 2
+			found = append(found, near{n, d})
+		}
+	}
+	slices.SortFunc(found, func(a, b near) int {
+		if a.far != b.far {
+			return a.far - b.far
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	var out []string
+	for _, f := range found {
+		if !slices.Contains(out, f.name) {
+			out = append(out, f.name)
+		}
+	}
+	return cleanNames(out)
+}
+
+// distance is the Levenshtein distance in bytes, of strings up to maxName.
+func distance(a, b string) int {
+	a, b = a[:min(len(a), maxName)], b[:min(len(b), maxName)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

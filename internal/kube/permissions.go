@@ -1,0 +1,160 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Answer is what an access review said.
+type Answer uint8
+
+const (
+	Unasked Answer = iota // the verb means nothing here
+	Allowed
+	Denied
+	Unknown // the review itself failed
+)
+
+// Permission is one row of "can I?": a resource, its verbs and what is lost
+// without them.
+type Permission struct {
+	Group    string // API group; "" for core
+	Resource string // "pods", "pods/portforward"
+	Cluster  bool   // takes a ClusterRole
+	Optional bool   // nothing is broken without it: an API that may be absent, an extra
+	Get      Answer
+	List     Answer
+	Watch    Answer
+	Create   Answer // for subresources that are opened: pods/portforward
+	Without  string // what is lost
+}
+
+// OK reports whether every verb that was asked for is allowed.
+func (p Permission) OK() bool {
+	for _, a := range []Answer{p.Get, p.List, p.Watch, p.Create} {
+		if a == Denied || a == Unknown {
+			return false
+		}
+	}
+	return true
+}
+
+// Access is the result of a preflight.
+type Access struct {
+	User      string // as the API server knows it; "" when it does not say
+	Namespace string // "" for all
+	At        time.Time
+	Rows      []Permission
+}
+
+// Missing returns the rows that lack something; the optional ones too if asked
+// for.
+func (a Access) Missing(optional bool) []Permission {
+	return slices.DeleteFunc(slices.Clone(a.Rows), func(p Permission) bool { return p.OK() || p.Optional && !optional })
+}
+
+// Wanted returns every row of the preflight, with the verbs that matter marked
+// Unknown. RoleYAML makes the whole Role of it.
+func Wanted() []Permission {
+	var rows []Permission
+	for _, k := range kinds {
+		rows = append(rows, Permission{Group: k.group, Resource: k.name, Cluster: k.cluster, Optional: k.optional,
+			Get: Unknown, List: Unknown, Watch: Unknown, Without: k.loss})
+	}
+	return append(rows,
+		Permission{Resource: "pods/portforward", Optional: true, Create: Unknown, Without: "the ingress must be reachable from here"},
+		Permission{Resource: "pods/log", Optional: true, Get: Unknown, Without: "VIA is limited to hdr, body and ck"},
+		Permission{Resource: "namespaces", Cluster: true, Optional: true, Get: Unknown, List: Unknown, Without: "namespaces taken from kubeconfig only"},
+	)
+}
+
+// verbs are those of p that are asked, with where the answer goes.
+func (p *Permission) verbs() map[string]*Answer {
+	all := map[string]*Answer{"get": &p.Get, "list": &p.List, "watch": &p.Watch, "create": &p.Create}
+	for v, a := range all {
+		if *a == Unasked {
+			delete(all, v)
+		}
+	}
+	return all
+}
+
+// Permissions asks the API server what this user may (SelfSubjectAccessReview,
+// which every authenticated user may create). It fails only when the API server
+// cannot be asked at all.
+func (s *Source) Permissions(ctx context.Context) (Access, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.clients.pageTimeout)
+	defer cancel()
+	access := Access{Namespace: s.namespace, At: time.Now(), Rows: Wanted()}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var firstErr error
+	asked, failed := 0, 0
+	for i := range access.Rows {
+		row := &access.Rows[i]
+		for verb, answer := range row.verbs() {
+			asked++
+			wg.Go(func() {
+				got, err := s.clients.may(ctx, row, verb, s.namespace)
+				*answer = got
+				if err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					failed++
+					if firstErr == nil {
+						firstErr = err
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if failed == asked {
+		return access, explain(firstErr, s.clients.host, "ask for permissions")
+	}
+	access.User = s.clients.whoami(ctx)
+	return access, nil
+}
+
+func (c *clients) may(ctx context.Context, p *Permission, verb, namespace string) (Answer, error) {
+	if p.Cluster {
+		namespace = ""
+	}
+	resource, sub := splitResource(p.Resource)
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: p.Group, Resource: resource, Subresource: sub},
+	}}
+	got, err := c.authorization.SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+	switch {
+	case err != nil:
+		return Unknown, err
+	case got.Status.Allowed:
+		return Allowed, nil
+	}
+	return Denied, nil
+}
+
+// whoami returns the user's name, or "": the API exists since Kubernetes 1.28
+// (authentication.k8s.io/v1 SelfSubjectReview).
+func (c *clients) whoami(ctx context.Context) string {
+	got, err := c.authentication.SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return ""
+	}
+	return name(got.Status.UserInfo.Username)
+}
+
+// String is the row without its verbs, for logs.
+func (p Permission) String() string {
+	if p.Group == "" {
+		return p.Resource
+	}
+	return fmt.Sprintf("%s.%s", p.Resource, p.Group)
+}
