@@ -1,0 +1,195 @@
+package probe
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// session is one synthetic client: a goroutine that asks, waits, and asks
+// again. All but order is its goroutine's own.
+type session struct {
+	client  *Client
+	conn    Session
+	pace    *pace
+	limiter *rate.Limiter
+	emit    func(affinity.Event)
+
+	orders orders
+	wake   chan struct{} // one slot; orders have changed
+
+	target Target
+	route  affinity.Route
+	ladder *ladder
+	next   time.Time // of the next request
+	last   time.Time // when the last one ended
+	fails  int       // in a row
+}
+
+// orders are what the Runner wants of a session, under its mutex.
+type orders struct {
+	mu       sync.Mutex
+	route    affinity.Route
+	ladder   *ladder
+	rerouted bool // route and ladder may have changed
+	drop     bool
+	ask      bool
+	reason   string // of the end
+}
+
+// minGap is the least time between an answer and a request that the user asks
+// for, whatever key is held down.
+const minGap = 250 * time.Millisecond
+
+// order changes what is wanted of s. It never blocks.
+func (s *session) order(change func(*orders)) {
+	s.orders.mu.Lock()
+	change(&s.orders)
+	s.orders.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the session's goroutine, from SessionOpened to SessionClosed.
+func (s *session) run(ctx context.Context) {
+	s.obey()
+	s.emit(affinity.SessionOpened{Spec: s.client.spec})
+	defer s.conn.Close()
+	for s.wait(ctx) {
+		if s.target.Missing == "" && s.limiter.Wait(ctx) != nil {
+			break
+		}
+		s.expire(time.Now())
+		s.ask(ctx)
+	}
+	s.ladder.forget(s.client.spec.ID)
+	s.orders.mu.Lock()
+	reason := s.orders.reason
+	s.orders.mu.Unlock()
+	s.emit(affinity.SessionClosed{ID: s.client.spec.ID, Reason: reason})
+}
+
+// wait sleeps until the next request is due, following orders and throwing
+// away cookies whose time is up. It returns false when ctx is done.
+func (s *session) wait(ctx context.Context) bool {
+	for {
+		s.obey()
+		now := time.Now()
+		s.expire(now)
+		if !s.next.After(now) {
+			return ctx.Err() == nil
+		}
+		until := s.next
+		if end, ok := s.client.jar.NextExpiry(); ok && end.Before(until) {
+			until = end
+		}
+		timer := time.NewTimer(until.Sub(now))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-s.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// obey takes the orders that came in.
+func (s *session) obey() {
+	s.orders.mu.Lock()
+	route, to, rerouted := s.orders.route, s.orders.ladder, s.orders.rerouted
+	drop, ask := s.orders.drop, s.orders.ask
+	s.orders.rerouted, s.orders.drop, s.orders.ask = false, false, false
+	s.orders.mu.Unlock()
+
+	if rerouted {
+		s.reroute(route, to)
+	}
+	if drop {
+		for _, name := range s.client.jar.Clear() {
+			s.dropped(name, "dropped by you", false)
+		}
+	}
+	if ask {
+		s.next = earlier(s.next, s.last.Add(minGap))
+	}
+}
+
+// reroute follows the route to where it is now. A session that was backing off
+// does not go on to.
+func (s *session) reroute(route affinity.Route, to *ladder) {
+	s.route, s.ladder = route, to
+	before := s.target
+	s.target = s.client.set.target(route)
+	if before.URL == nil || before.equal(s.target) {
+		return
+	}
+	s.fails = 0
+	s.next = earlier(s.next, time.Now().Add(spread(s.pace.base/2)))
+}
+
+// expire throws away what a browser's clock would.
+func (s *session) expire(now time.Time) {
+	for _, name := range s.client.jar.Expire(now) {
+		s.dropped(name, "its time was up", true)
+	}
+}
+
+func (s *session) dropped(name, reason string, expired bool) {
+	s.emit(affinity.CookieDropped{Session: s.client.spec.ID, Name: cleanName(name), Reason: reason, Expired: expired})
+}
+
+// ask makes one round trip, reports it, and sets the time of the next. One that
+// was aborted because ctx ended is nobody's news.
+func (s *session) ask(ctx context.Context) {
+	began := time.Now()
+	trip := s.observe(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	s.last = time.Now()
+	s.emit(trip.Observed)
+	steps := append(trip.Steps, affinityStep(s.route, trip.Observed))
+	s.ladder.report(s.client.spec.ID, s.target, steps, func(steps []affinity.PathStep) {
+		s.emit(affinity.PathChecked{Route: s.client.spec.Route, Steps: steps})
+	})
+	failure := trip.Observed.Failure
+	if failure == nil {
+		s.fails = 0
+		s.next = s.pace.next(began, s.last)
+		return
+	}
+	s.fails++
+	pause := s.pace.backoff(s.fails)
+	if failure.Kind == affinity.FailureRedirect {
+		pause = spread(maxBackoff) // it was sent away: no hurry to ask again
+	}
+	s.next = s.last.Add(max(pause, trip.RetryAfter))
+}
+
+// observe makes the round trip, unless there is nowhere to make it to.
+func (s *session) observe(ctx context.Context) Trip {
+	if s.target.Missing == "" {
+		return s.conn.Observe(ctx, s.target)
+	}
+	trip := Trip{Observed: affinity.Observed{
+		Session: s.client.spec.ID,
+		Failure: &affinity.Failure{Op: "dial", Kind: affinity.FailureNoAddress, Text: affinity.Clean(s.target.Missing, maxText)},
+	}}
+	trip.Steps = newSighting(s.target, false).steps(trip.Observed)
+	return trip
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
