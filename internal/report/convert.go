@@ -1,0 +1,204 @@
+package report
+
+import (
+	"math"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// Options choose what goes into a report.
+type Options struct {
+	Routes    map[affinity.RouteID]bool // nil for all
+	Reveal    bool                      // cookie values as they are
+	Exchanges bool                      // every request, not only the sums
+}
+
+func (o Options) wants(id affinity.RouteID) bool { return o.Routes == nil || o.Routes[id] }
+
+// Sessions lists the sessions of s as of its time.
+func Sessions(s *affinity.Snapshot, o Options) *SessionList {
+	list := newList[Session](s, "SessionList")
+	for _, x := range s.Sessions {
+		if o.wants(x.Spec.Route) {
+			list.Items = append(list.Items, NewSession(s, x, o))
+		}
+	}
+	return list
+}
+
+func newList[T any](s *affinity.Snapshot, kind string) *List[T] {
+	list := &List[T]{TypeMeta: metav1.TypeMeta{APIVersion: APIVersion, Kind: kind}, Items: []T{}}
+	list.Metadata.At = metav1.NewMicroTime(s.At)
+	for _, src := range s.Sources {
+		list.Metadata.Sources = append(list.Metadata.Sources, SourceStatus{Name: src.Name, State: src.State.String(), Detail: src.Detail})
+	}
+	return list
+}
+
+// NewSession converts one session.
+func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
+	condition, detail := x.Condition(s.At)
+	out := Session{
+		Name: string(x.Spec.ID), Transport: x.Spec.Transport, Client: string(x.Spec.Client),
+		State: condition.String(), Detail: detail, Disagreement: x.Disagree,
+		Requests: x.Requests, Failures: x.Failures, LastStatus: x.LastStatus, TookMillis: millis(x.LastTook),
+		MoveCount: x.MoveCount, Moves: []Move{}, Evidence: []Evidence{},
+	}
+	if r, ok := s.Route(x.Spec.Route); ok {
+		out.Route = routeRef(r)
+	}
+	if x.LastFailure != nil {
+		out.LastFailure = x.LastFailure.Text
+	}
+	if !x.Pod.IsZero() {
+		ref := podRef(s, x.Pod)
+		out.Pod, out.Via = &ref, x.Via.String()
+	}
+	for _, e := range x.Evidence {
+		out.Evidence = append(out.Evidence, Evidence{Source: e.Source.String(), Pod: e.Pod.Name, Detail: e.Detail, At: instant(e.At)})
+	}
+	out.Pin = pin(x.Pin, s.At, o)
+	for _, t := range x.Timers {
+		out.Timers = append(out.Timers, timer(t, s.At))
+	}
+	for _, m := range x.Moves {
+		out.Moves = append(out.Moves, Move{At: metav1.NewMicroTime(m.At), From: m.From.Name, To: m.To.Name,
+			CookieChanged: m.CookieChanged, Source: m.Source.String(), Cause: m.Cause})
+	}
+	if o.Exchanges {
+		for _, e := range x.Exchanges {
+			out.Exchanges = append(out.Exchanges, exchange(e))
+		}
+	}
+	return out
+}
+
+func exchange(e affinity.Exchange) Exchange {
+	out := Exchange{RequestID: e.RequestID, At: metav1.NewMicroTime(e.At), TookMillis: millis(e.Took), Status: e.Status, Pod: e.Pod.Name,
+		Cookie: e.Cookie, NewCookie: e.NewCookie, Failure: e.Failure}
+	if e.Source != affinity.SourceNone {
+		out.Source = e.Source.String()
+	}
+	return out
+}
+
+func pin(p *affinity.Pin, now time.Time, o Options) *Pin {
+	if p == nil {
+		return nil
+	}
+	out := &Pin{Layer: p.Layer.String(), Key: p.Key, Value: p.Value.Mask(), Since: metav1.NewMicroTime(p.Since),
+		Expires: instant(p.Expires), Renewal: p.Renewal.String(), Decoder: p.Decoder}
+	if o.Reveal {
+		out.Value = affinity.Clean(p.Value.Reveal(), 4096)
+	}
+	if left, ok := p.Remaining(now); ok {
+		out.RemainingSeconds = secondsOf(left)
+	}
+	if p.Decoded.Hit() {
+		out.Endpoint = p.Decoded.Endpoints[0].Addr
+	}
+	return out
+}
+
+func timer(t affinity.Timer, now time.Time) Timer {
+	out := Timer{Name: t.Name, Renewal: t.Renewal.String(), Deadline: instant(t.Deadline), TotalSeconds: t.Total.Seconds(), Source: "modelled", Bypassed: t.Bypassed}
+	if t.Seen {
+		out.Source = "seen"
+	}
+	if !t.Deadline.IsZero() {
+		out.RemainingSeconds = secondsOf(max(0, t.Deadline.Sub(now)))
+	}
+	return out
+}
+
+func routeRef(r affinity.Route) RouteRef {
+	return RouteRef{Namespace: r.Namespace, Ingress: r.Name, Host: r.Host, Path: r.Path, Service: r.Backend.Service.Name, Port: r.Backend.Port, URL: r.URL}
+}
+
+func podRef(s *affinity.Snapshot, ref affinity.PodRef) PodRef {
+	p, ok := s.Pod(ref)
+	out := PodRef{Tag: p.Tag, Namespace: ref.Namespace, Name: ref.Name, IP: p.IP, Phase: p.Phase}
+	switch {
+	case ok && !p.Gone.IsZero():
+		out.Phase = "Gone"
+	case p.Terminating():
+		out.Phase = "Terminating"
+	case p.NamedOnly || !ok:
+		out.Phase = "Unknown"
+	}
+	return out
+}
+
+// Pods lists the pods that the sessions can land on, with their share.
+func Pods(s *affinity.Snapshot, o Options) *PodList {
+	list := newList[Pod](s, "PodList")
+	var routes []affinity.RouteID
+	for id := range o.Routes {
+		routes = append(routes, id)
+	}
+	d := affinity.Distribute(s, routes)
+	for _, share := range d.Shares {
+		p, _ := s.Pod(share.Pod)
+		list.Items = append(list.Items, Pod{PodRef: podRef(s, share.Pod), Node: p.Node, Ready: share.Ready, Terminating: p.Terminating(),
+			Deletion: instant(p.Deletion), Gone: instant(p.Gone), Reason: p.Reason, Restarts: p.Restarts, Pins: share.Pins, Share: round(share.Fraction), FairShare: round(d.Fair)})
+	}
+	return list
+}
+
+// Routes lists the routes, probed or not.
+func Routes(s *affinity.Snapshot, o Options) *RouteList {
+	list := newList[Route](s, "RouteList")
+	count := map[affinity.RouteID]int{}
+	for _, x := range s.Sessions {
+		count[x.Spec.Route]++
+	}
+	for _, r := range s.Routes {
+		if !o.wants(r.ID) {
+			continue
+		}
+		out := Route{Name: string(r.ID), Kind: r.Kind, Ref: routeRef(r), Class: r.Class, Addresses: r.Addresses, ProbePath: r.ProbePath,
+			Sessions: count[r.ID], Notes: r.Notes, Layers: []Layer{}}
+		for _, e := range s.RouteEndpoints(r) {
+			out.Endpoints++
+			if e.Ready {
+				out.Ready++
+			}
+		}
+		for _, l := range r.Layers {
+			out.Layers = append(out.Layers, layer(l))
+		}
+		list.Items = append(list.Items, out)
+	}
+	return list
+}
+
+func layer(l affinity.Layer) Layer {
+	p := l.Policy()
+	out := Layer{Where: l.Where, Object: l.Object, Mechanism: p.Mechanism.String(), Controller: p.Controller, Mode: p.Mode, Settled: l.Settled(),
+		Proof: l.Proof, TimeoutSeconds: p.Timeout.Seconds(), Renewal: p.Renewal.String(), Bypassed: l.Bypassed, Why: p.Why, Notes: p.Notes}
+	if p.Mechanism == affinity.MechanismCookie {
+		out.Cookie = &Cookie{Name: p.Cookie.Name, Path: p.Cookie.Path, Domain: p.Cookie.Domain, MaxAgeSeconds: p.Cookie.MaxAge.Seconds(),
+			Secure: p.Cookie.Secure, HTTPOnly: p.Cookie.HTTPOnly, SameSite: p.Cookie.SameSite}
+	}
+	return out
+}
+
+func instant(t time.Time) *metav1.MicroTime {
+	if t.IsZero() {
+		return nil
+	}
+	m := metav1.NewMicroTime(t)
+	return &m
+}
+
+func millis(d time.Duration) float64 { return math.Round(d.Seconds()*1e5) / 100 }
+
+func round(x float64) float64 { return math.Round(x*1e4) / 1e4 }
+
+func secondsOf(d time.Duration) *float64 {
+	x := math.Round(d.Seconds()*1000) / 1000
+	return &x
+}

@@ -1,0 +1,119 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+func (l *List[T]) names() []string {
+	var names []string
+	for i := range l.Items {
+		switch x := any(&l.Items[i]).(type) {
+		case *Session:
+			names = append(names, x.Name)
+		case *Pod:
+			names = append(names, x.Name)
+		case *Route:
+			names = append(names, x.Name)
+		}
+	}
+	return names
+}
+
+func (l *List[T]) table(wide bool) table {
+	var t table
+	switch any(l).(type) {
+	case *SessionList:
+		t = table{header: sessionHeader(wide), empty: "No sessions."}
+	case *PodList:
+		t = table{header: []string{"TAG", "POD", "STATUS", "READY", "PINS", "SHARE", "FAIR", "NODE", "RESTARTS"}, empty: "No pods."}
+	case *RouteList:
+		t = table{header: []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY", "SESSIONS"}, empty: "No routes."}
+	}
+	for i := range l.Items {
+		switch x := any(&l.Items[i]).(type) {
+		case *Session:
+			t.rows = append(t.rows, x.row(wide))
+		case *Pod:
+			t.rows = append(t.rows, x.row())
+		case *Route:
+			t.rows = append(t.rows, x.row())
+		}
+	}
+	return t
+}
+
+func sessionHeader(wide bool) []string {
+	h := []string{"NAME", "KIND", "STATE", "POD", "VIA", "REQUESTS", "FAILURES", "MOVES", "LEFT", "RENEWAL"}
+	if wide {
+		h = append(h, "CLIENT", "ROUTE", "COOKIE", "STATUS", "RTT", "DETAIL")
+	}
+	return h
+}
+
+func (x *Session) row(wide bool) []string {
+	pod, left, renewal, cookie := "", "", "", ""
+	if x.Pod != nil {
+		pod = x.Pod.Name
+	}
+	if x.Pin != nil {
+		renewal, cookie = x.Pin.Renewal, x.Pin.Key+"="+x.Pin.Value
+		if x.Pin.RemainingSeconds != nil {
+			left = duration(*x.Pin.RemainingSeconds)
+		}
+	}
+	row := []string{x.Name, x.Transport, x.State, pod, x.Via, fmt.Sprint(x.Requests), fmt.Sprint(x.Failures), fmt.Sprint(x.MoveCount), left, renewal}
+	if wide {
+		route := x.Route.Namespace + "/" + x.Route.Ingress + " " + x.Route.Host + x.Route.Path
+		if x.Route.URL != "" {
+			route = x.Route.URL
+		}
+		status := ""
+		if x.LastStatus != 0 {
+			status = fmt.Sprint(x.LastStatus)
+		}
+		row = append(row, x.Client, route, cookie, status, fmt.Sprintf("%.0fms", x.TookMillis), x.Detail)
+	}
+	return row
+}
+
+func (p *Pod) row() []string {
+	return []string{p.Tag, p.Name, p.Phase, fmt.Sprint(p.Ready), fmt.Sprint(p.Pins), percent(p.Share), percent(p.FairShare), p.Node, fmt.Sprint(p.Restarts)}
+}
+
+func (r *Route) row() []string {
+	cookie, client := "none", "none"
+	for _, l := range r.Layers {
+		switch {
+		case l.Where == "ingress" && l.Mechanism == "unknown":
+			cookie = "not known"
+		case l.Where == "ingress" && l.Cookie != nil:
+			cookie = strings.TrimSpace("cookie " + l.Cookie.Name + " " + l.Mode)
+			if l.TimeoutSeconds > 0 {
+				cookie += " " + duration(l.TimeoutSeconds)
+			}
+		case l.Where == "service" && l.Mechanism == "clientip":
+			client = duration(l.TimeoutSeconds)
+			if l.Bypassed != "" {
+				client += " (bypassed)"
+			}
+		}
+	}
+	return []string{r.Ref.Namespace, r.Ref.Ingress, r.Ref.Host, r.Ref.Path, r.Ref.Service + ":" + r.Ref.Port, cookie, client,
+		fmt.Sprintf("%d/%d", r.Ready, r.Endpoints), fmt.Sprint(r.Sessions)}
+}
+
+func percent(x float64) string { return fmt.Sprintf("%.1f%%", 100*x) }
+
+// duration prints seconds the way kubectl prints ages: "2h47m", "59m12s".
+func duration(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second)).Round(time.Second)
+	switch {
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%ds", int(d.Seconds()))
+}

@@ -1,0 +1,210 @@
+// Package report turns snapshots into what a program or a pipe can read: typed
+// lists of stickytop.dev/v1alpha1 as JSON, YAML, tables, names, JSONPath,
+// Go templates and custom columns.
+package report
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// APIVersion of every object that is printed.
+const APIVersion = "stickytop.dev/v1alpha1"
+
+// List is a list of one kind, as kubectl's printers take it.
+type List[T any] struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        ListMeta `json:"metadata"`
+	Items           []T      `json:"items"`
+}
+
+// ListMeta says how far a list can be believed.
+type ListMeta struct {
+	At      metav1.MicroTime `json:"at"`
+	Sources []SourceStatus   `json:"sources,omitempty"`
+}
+
+// SourceStatus is one watch.
+type SourceStatus struct {
+	Name   string `json:"name"`
+	State  string `json:"state"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// SessionList, PodList and RouteList are what `get` prints.
+type (
+	SessionList = List[Session]
+	PodList     = List[Pod]
+	RouteList   = List[Route]
+)
+
+// GetObjectKind implements runtime.Object.
+func (l *List[T]) GetObjectKind() schema.ObjectKind { return &l.TypeMeta }
+
+// DeepCopyObject implements runtime.Object. Printers only read.
+func (l *List[T]) DeepCopyObject() runtime.Object {
+	c := *l
+	c.Items = append([]T(nil), l.Items...)
+	return &c
+}
+
+// Session is one synthetic client.
+type Session struct {
+	metav1.TypeMeta `json:",inline"` // empty inside a list
+
+	Name         string     `json:"name"`
+	Transport    string     `json:"transport"`
+	Client       string     `json:"client"`
+	Route        RouteRef   `json:"route"`
+	State        string     `json:"state"`
+	Detail       string     `json:"detail,omitempty"`
+	Pod          *PodRef    `json:"pod,omitempty"`
+	Via          string     `json:"via,omitempty"`
+	Evidence     []Evidence `json:"evidence"`
+	Disagreement string     `json:"disagreement,omitempty"`
+	Pin          *Pin       `json:"pin,omitempty"`
+	Timers       []Timer    `json:"timers,omitempty"`
+	Requests     int        `json:"requests"`
+	Failures     int        `json:"failures"`
+	LastStatus   int        `json:"lastStatus,omitempty"`
+	LastFailure  string     `json:"lastFailure,omitempty"`
+	TookMillis   float64    `json:"tookMilliseconds,omitempty"`
+	MoveCount    int        `json:"moveCount"`
+	Moves        []Move     `json:"moves"`
+	Exchanges    []Exchange `json:"exchanges,omitempty"` // with --requests
+}
+
+// RouteRef names the route a session takes.
+type RouteRef struct {
+	Namespace string `json:"namespace,omitempty"`
+	Ingress   string `json:"ingress,omitempty"`
+	Host      string `json:"host,omitempty"`
+	Path      string `json:"path,omitempty"`
+	Service   string `json:"service,omitempty"`
+	Port      string `json:"port,omitempty"`
+	URL       string `json:"url,omitempty"`
+}
+
+// PodRef is a pod, as far as it is known.
+type PodRef struct {
+	Tag       string `json:"tag,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	IP        string `json:"ip,omitempty"`
+	Phase     string `json:"phase,omitempty"`
+}
+
+// Evidence is one source's word on the pod.
+type Evidence struct {
+	Source string            `json:"source"`
+	Pod    string            `json:"pod,omitempty"`
+	Detail string            `json:"detail,omitempty"`
+	At     *metav1.MicroTime `json:"at,omitempty"`
+}
+
+// Pin is the tie and its time. Value is masked unless asked for.
+type Pin struct {
+	Layer            string            `json:"layer"`
+	Key              string            `json:"key"`
+	Value            string            `json:"value,omitempty"`
+	Since            metav1.MicroTime  `json:"since"`
+	Expires          *metav1.MicroTime `json:"expires,omitempty"`
+	RemainingSeconds *float64          `json:"remainingSeconds,omitempty"`
+	Renewal          string            `json:"renewal"`
+	Decoder          string            `json:"decoder,omitempty"`
+	Endpoint         string            `json:"endpoint,omitempty"`
+}
+
+// Timer is one thing that ends the session.
+type Timer struct {
+	Name             string            `json:"name"`
+	Renewal          string            `json:"renewal"`
+	Deadline         *metav1.MicroTime `json:"deadline,omitempty"`
+	RemainingSeconds *float64          `json:"remainingSeconds,omitempty"`
+	TotalSeconds     float64           `json:"totalSeconds,omitempty"`
+	Source           string            `json:"source"` // seen or modelled
+	Bypassed         string            `json:"bypassed,omitempty"`
+}
+
+// Move is one change of pod.
+type Move struct {
+	At            metav1.MicroTime `json:"at"`
+	From          string           `json:"from"`
+	To            string           `json:"to"`
+	CookieChanged bool             `json:"cookieChanged"`
+	Source        string           `json:"source"`
+	Cause         string           `json:"cause,omitempty"`
+}
+
+// Exchange is one request.
+type Exchange struct {
+	RequestID  string           `json:"requestID"`
+	At         metav1.MicroTime `json:"at"`
+	TookMillis float64          `json:"tookMilliseconds"`
+	Status     int              `json:"status,omitempty"`
+	Pod        string           `json:"pod,omitempty"`
+	Source     string           `json:"source,omitempty"`
+	Cookie     string           `json:"cookie,omitempty"` // fingerprint, never the value
+	NewCookie  bool             `json:"newCookie,omitempty"`
+	Failure    string           `json:"failure,omitempty"`
+}
+
+// Pod is a pod that sessions can land on.
+type Pod struct {
+	PodRef      `json:",inline"`
+	Node        string            `json:"node,omitempty"`
+	Ready       bool              `json:"ready"`
+	Terminating bool              `json:"terminating,omitempty"`
+	Deletion    *metav1.MicroTime `json:"deletion,omitempty"`
+	Gone        *metav1.MicroTime `json:"gone,omitempty"`
+	Reason      string            `json:"reason,omitempty"`
+	Restarts    int               `json:"restarts"`
+	Pins        int               `json:"pins"`
+	Share       float64           `json:"share"`
+	FairShare   float64           `json:"fairShare"`
+}
+
+// Route is a route and its layers.
+type Route struct {
+	Name      string   `json:"name"`
+	Kind      string   `json:"kind"`
+	Ref       RouteRef `json:"route"`
+	Class     string   `json:"class,omitempty"`
+	Addresses []string `json:"addresses,omitempty"`
+	ProbePath string   `json:"probePath,omitempty"`
+	Layers    []Layer  `json:"layers"`
+	Sessions  int      `json:"sessions"`
+	Endpoints int      `json:"endpoints"`
+	Ready     int      `json:"ready"`
+	Notes     []string `json:"notes,omitempty"`
+}
+
+// Layer is one place where a pod is chosen.
+type Layer struct {
+	Where          string   `json:"where"`
+	Object         string   `json:"object,omitempty"`
+	Mechanism      string   `json:"mechanism"`
+	Controller     string   `json:"controller,omitempty"`
+	Mode           string   `json:"mode,omitempty"`
+	Settled        bool     `json:"settled"`
+	Proof          string   `json:"proof,omitempty"`
+	Cookie         *Cookie  `json:"cookie,omitempty"`
+	TimeoutSeconds float64  `json:"timeoutSeconds,omitempty"`
+	Renewal        string   `json:"renewal"`
+	Bypassed       string   `json:"bypassed,omitempty"`
+	Why            string   `json:"why,omitempty"`
+	Notes          []string `json:"notes,omitempty"`
+}
+
+// Cookie is the cookie as configured.
+type Cookie struct {
+	Name          string  `json:"name,omitempty"`
+	Path          string  `json:"path,omitempty"`
+	Domain        string  `json:"domain,omitempty"`
+	MaxAgeSeconds float64 `json:"maxAgeSeconds,omitempty"`
+	Secure        bool    `json:"secure,omitempty"`
+	HTTPOnly      bool    `json:"httpOnly,omitempty"`
+	SameSite      string  `json:"sameSite,omitempty"`
+}
