@@ -1,0 +1,108 @@
+package ui
+
+import (
+	"strconv"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// blindness says what is lost without a kind of object.
+var blindness = map[string]string{
+	"ingresses":      "routes and affinity settings are unknown",
+	"services":       "ClientIP affinity and ports are unknown",
+	"endpointslices": "pods behind a service, and why sessions move",
+	"pods":           "pods show as IPs; no drain, age or restarts",
+	"ingressclasses": "which controller serves an ingress is guessed",
+	"namespaces":     "namespaces come from the kubeconfig only",
+	"ingressroutes":  "Traefik's IngressRoutes are not seen",
+}
+
+// drawAccess is the screen about what may be read, and what is lost without.
+func drawAccess(a area, d *data) {
+	forbidden := d.sources(affinity.SourceForbidden)
+	y := 1
+	if a.h < 12 {
+		y = 0
+	}
+	if len(forbidden) > 0 {
+		a.put(2, y, strong, "LIMITED ACCESS")
+		a.put(17, y, plain, "stickytop goes on with what it may read.")
+	} else {
+		a.put(2, y, strong, "ACCESS")
+		a.put(9, y, plain, "Nothing that was asked for is forbidden.")
+	}
+	y += 2
+	a.put(2, y, strong, "CAN I LIST AND WATCH?")
+	a.put(26, y, strong, "OBJECTS")
+	a.put(35, y, strong, "WITHOUT IT")
+	for _, s := range d.snap.Sources {
+		y++
+		drawAccessRow(a, y, s)
+	}
+	if len(d.snap.Sources) == 0 {
+		a.put(2, y+1, plain, "no cluster is watched")
+		y++
+	}
+	y += 2
+	if len(forbidden) > 0 {
+		for _, line := range roleToAskFor(d, forbidden) {
+			a.put(2, y, plain, line)
+			y++
+		}
+		y++
+	}
+	who := ""
+	if d.opt.User != "" {
+		who = "user " + d.opt.User + "   "
+	}
+	if d.opt.Context != "" {
+		who += "context " + d.opt.Context
+	}
+	a.put(2, y, muted, who)
+}
+
+func drawAccessRow(a area, y int, s affinity.SourceStatus) {
+	a.clip(2, y, 20, plain, s.Name)
+	mark, st := "✓", plain
+	switch s.State {
+	case affinity.SourceForbidden:
+		mark, st = "✗ no", broken
+	case affinity.SourceAbsent:
+		mark, st = "· no API", muted
+	case affinity.SourceOff:
+		mark, st = "· off", muted
+	case affinity.SourceSyncing:
+		mark = "◌"
+	case affinity.SourceStale:
+		mark, st = "◌ stale", warn
+	}
+	a.clip(16, y, 9, st, " "+mark)
+	if s.State == affinity.SourceLive || s.State == affinity.SourceStale {
+		a.right(33, y, plain, strconv.Itoa(s.Objects))
+	}
+	lost := "—"
+	if s.State == affinity.SourceForbidden {
+		if lost = blindness[s.Name]; lost == "" {
+			lost = s.Detail
+		}
+	}
+	a.put(35, y, plain, lost)
+}
+
+// roleToAskFor is the smallest Role that would lift the limits.
+func roleToAskFor(d *data, forbidden []affinity.SourceStatus) []string {
+	lines := []string{"Ask an admin for a Role (get, list, watch; nothing is ever written):"}
+	groupsOf := map[string]string{"ingresses": "networking.k8s.io", "ingressclasses": "networking.k8s.io", "endpointslices": "discovery.k8s.io",
+		"services": "core", "pods": "core", "namespaces": "core", "ingressroutes": "traefik.io"}
+	for _, s := range forbidden {
+		group := groupsOf[s.Name]
+		if group == "" {
+			group = "its API group"
+		}
+		lines = append(lines, "  "+s.Name+" in "+group)
+	}
+	if ns := d.opt.Namespace; ns != "" {
+		lines = append(lines, "  in namespace "+ns)
+	}
+	return lines
+}

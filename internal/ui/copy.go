@@ -1,0 +1,137 @@
+package ui
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// send copies text and reports on it. what is named in the report, as the
+// text itself may be a secret.
+func (m *Model) send(what, text string) tea.Cmd {
+	if m.opt.Clipboard == nil {
+		m.say(warn, "no clipboard can be reached from here")
+		return nil
+	}
+	return func() tea.Msg {
+		way, err := m.opt.Clipboard.Copy(text)
+		return copiedMsg{what: what, way: way, err: err}
+	}
+}
+
+func (m *Model) copied(msg copiedMsg) {
+	if msg.err != nil {
+		m.say(warn, "not copied: "+msg.err.Error())
+		return
+	}
+	m.say(plain, "copied "+msg.what+" by "+msg.way)
+}
+
+// copyCell copies what the cursor is on.
+func (m *Model) copyCell() tea.Cmd {
+	switch m.where() {
+	case inDetail:
+		return m.send("the session's name", string(m.detail.id))
+	case inSessions:
+		s := m.session()
+		if s == nil {
+			break
+		}
+		slots := place(m.sessions.columns(m.d.class), m.w-cursorGutter-1)
+		c := slots[min(max(m.sessions.col, 0), len(slots)-1)]
+		return m.send(string(s.Spec.ID)+" "+strings.ToLower(c.title), sessionText(&m.d, s, c.name))
+	case inPods:
+		if ref, ok := m.pods.selected(); ok {
+			return m.send("the pod's name", ref.Name)
+		}
+	case inEvents:
+		if h, ok := m.events.happening(); ok {
+			return m.send("the event", clockUTC.format(h.At, m.d.now)+" "+h.Source+" "+h.Text+" "+h.CauseText)
+		}
+	case inTopo:
+		if r := m.d.route(); r.ID != "" {
+			return m.send("the route", string(r.ID))
+		}
+	}
+	m.say(plain, "nothing to copy here")
+	return nil
+}
+
+// copyCurl copies the request of a session as a curl command. With the cookie
+// it would let anybody take over the session, so that is asked first.
+func (m *Model) copyCurl() tea.Cmd {
+	s := m.session()
+	if s == nil {
+		m.say(plain, "no session is selected")
+		return nil
+	}
+	r, ok := m.d.snap.Route(s.Spec.Route)
+	if !ok {
+		m.say(warn, "the route of "+string(s.Spec.ID)+" is gone")
+		return nil
+	}
+	without := func() tea.Cmd { return m.send("curl without the cookie", curl(r, s, "")) }
+	if s.Pin == nil || s.Pin.Value == "" {
+		return without()
+	}
+	with := func() tea.Cmd {
+		return m.send("curl with the cookie", curl(r, s, s.Pin.Key+"="+s.Pin.Value.Reveal()))
+	}
+	if m.d.shows(s.Spec.ID) {
+		return with()
+	}
+	m.question = &question{text: "A cookie hands over the user's session. Put it into the command? n copies without", yes: with, no: without}
+	return nil
+}
+
+// curl is the request of a session as a command for a shell. cookie is
+// "name=value", or "" to leave it out.
+func curl(r affinity.Route, s *affinity.Session, cookie string) string {
+	target, host := routeURL(r)
+	args := []string{"curl -sS -o /dev/null -D -"}
+	if cookie != "" {
+		args = append(args, "-b", quote(cookie))
+	}
+	if ip, port, err := net.SplitHostPort(s.LastRemote); err == nil && host != "" && host != ip {
+		args = append(args, "--connect-to", quote(fmt.Sprintf("::%s", net.JoinHostPort(ip, port))))
+	}
+	return strings.Join(append(args, quote(target)), " ")
+}
+
+// routeURL is the URL that a route's sessions ask for, and its host.
+func routeURL(r affinity.Route) (target, host string) {
+	if u, err := url.Parse(r.URL); err == nil && r.URL != "" {
+		setPath(u, r.ProbePath)
+		return u.String(), u.Hostname()
+	}
+	host = r.Host
+	if host == "" && len(r.Addresses) > 0 {
+		host = r.Addresses[0]
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	u := &url.URL{Scheme: "http", Host: host, Path: r.Path}
+	if r.TLS {
+		u.Scheme = "https"
+	}
+	setPath(u, r.ProbePath)
+	return u.String(), host
+}
+
+// setPath puts a path, which may have a query, into u; "" leaves u as it is.
+func setPath(u *url.URL, path string) {
+	if ref, err := url.Parse(path); err == nil && path != "" {
+		u.Path, u.RawPath, u.RawQuery = ref.Path, ref.RawPath, ref.RawQuery
+	}
+}
+
+// quote makes s one word of a POSIX shell, whatever is in it.
+func quote(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

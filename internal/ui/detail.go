@@ -1,0 +1,396 @@
+package ui
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// detailPanel is everything known of one session.
+type detailPanel struct {
+	id     affinity.SessionID
+	top    int
+	height int
+	length int
+}
+
+func (p *detailPanel) scroll(m motion) {
+	switch m {
+	case toTop:
+		p.top = 0
+	case toBottom:
+		p.top = p.length
+	default:
+		p.top += step(m, p.height)
+	}
+	p.top = max(0, min(p.top, p.length-p.height))
+}
+
+func (p *detailPanel) draw(a area, d *data) {
+	s := d.session(p.id)
+	if s == nil {
+		a.put(2, 1, plain, string(p.id)+" is no longer known.  esc goes back.")
+		return
+	}
+	drawTitle(a.sub(0, 0, a.w, 1), d, s)
+	x := a.put(1, 1, strong, "PINS") + 1
+	note := "-" + age(time.Duration(max(1, a.w-x-12))*time.Second) + " … now"
+	drawStrip(a, x, 1, a.w-x-len(note)-1, s, d.now)
+	a.right(a.w-1, 1, muted, note)
+	body := a.sub(0, 2, a.w, a.h-2)
+	lines := detailLines(d, s, body.w)
+	if len(lines) > body.h {
+		lines = slices.DeleteFunc(lines, func(l []run) bool { return len(l) == 0 })
+	}
+	rows := body.h
+	if len(lines) > rows {
+		rows = max(0, rows-1)
+	}
+	p.length, p.height = len(lines), rows
+	p.top = max(0, min(p.top, p.length-p.height))
+	for y, line := range lines[p.top:] {
+		if y == rows {
+			break
+		}
+		pen := body.pen(1, y)
+		for _, r := range line {
+			pen.put(r.st, r.text)
+		}
+	}
+	if more := len(lines) - p.top - rows; more > 0 {
+		body.right(body.w-1, body.h-1, strong, "j "+plural(more, "more line", "more lines"))
+	}
+}
+
+// drawTitle draws the session's name, state and counts.
+func drawTitle(a area, d *data, s *affinity.Session) {
+	c, _ := s.Condition(d.now)
+	p := a.pen(1, 0).put(strong, string(s.Spec.ID)).gap(2).put(plain, s.Spec.Transport).gap(2)
+	p.put(conditionStyle(c), c.String()+conditionMark(c)).gap(2)
+	switch {
+	case c == affinity.Split:
+		p.put(plain, "answered by "+strings.TrimPrefix(splitText(d, s), "? "))
+	case !s.Pod.IsZero():
+		p.put(plain, "pinned to ").put(podStyle(s.Tag), d.podLabel(s.Pod))
+	}
+	p.gap(2).put(plain, fmt.Sprintf("age %s  requests %d  failed %d  moves %d",
+		exactly(d.now.Sub(s.Opened)), s.Requests, s.Failures, s.MoveCount))
+	if s.Spec.Client != affinity.ClientBrowser {
+		p.gap(2).put(plain, "client "+string(s.Spec.Client))
+	}
+}
+
+// sheet is the text of the detail screen, line by line.
+type sheet struct {
+	d     *data
+	s     *affinity.Session
+	w     int
+	lines [][]run
+}
+
+const sheetLabel = 10
+
+func detailLines(d *data, s *affinity.Session, w int) [][]run {
+	t := &sheet{d: d, s: s, w: w - 2}
+	t.state()
+	t.evidence()
+	t.cookie()
+	t.timers()
+	t.exchanges()
+	t.why()
+	t.blank()
+	t.route()
+	return t.lines
+}
+
+// add appends a line under a label, wrapped when it is long.
+func (t *sheet) add(label string, st style, text string) {
+	for i, line := range wrap(text, t.w-sheetLabel) {
+		if i > 0 {
+			label = ""
+		}
+		t.lines = append(t.lines, []run{{strong, pad(label, sheetLabel)}, {st, line}})
+	}
+}
+
+// row appends a line that is not wrapped.
+func (t *sheet) row(label string, runs ...run) {
+	t.lines = append(t.lines, append([]run{{strong, pad(label, sheetLabel)}}, runs...))
+}
+
+func (t *sheet) blank() { t.lines = append(t.lines, nil) }
+
+func pad(s string, w int) string {
+	if n := cells(s); n < w {
+		return s + strings.Repeat(" ", w-n)
+	}
+	return s
+}
+
+func (t *sheet) state() {
+	c, detail := t.s.Condition(t.d.now)
+	text := c.Explain()
+	if detail != "" {
+		text = detail + " (" + text + ")"
+	}
+	t.add("STATE", conditionStyle(c), text)
+	if f := t.s.LastFailure; f != nil && t.s.InARow > 0 {
+		t.add("FAILED", broken, fmt.Sprintf("%d in a row, %s: %s", t.s.InARow, f.Op, f.Text))
+	}
+	if t.s.Redirect != "" {
+		t.add("REDIRECT", warn, "not followed: "+t.s.Redirect)
+	}
+	t.blank()
+}
+
+// evidence lists what each source says.
+func (t *sheet) evidence() {
+	t.row("WHO SAYS", run{strong, pad("SOURCE", 10)}, run{strong, pad("POD", 11)}, run{strong, pad("VIA", 5)}, run{strong, pad("SEEN", 6)}, run{strong, "NOTE"})
+	if len(t.s.Evidence) == 0 {
+		t.row("", run{muted, "nothing has named the pod: no header, no body, no cookie that decodes"})
+	}
+	for _, e := range t.s.Evidence {
+		says, st := "—", plain
+		if !e.Pod.IsZero() {
+			says = t.d.podLabel(e.Pod)
+			if p, ok := t.d.snap.Pod(e.Pod); ok {
+				st = podStyle(p.Tag)
+			}
+		}
+		note := e.Detail
+		if e.Addr != "" && !strings.Contains(note, e.Addr) {
+			note += " → " + e.Addr
+		}
+		t.row("", run{plain, pad(e.Source.String(), 10)}, run{st, pad(says, 11)}, run{plain, pad(e.Source.Via(), 5)},
+			run{plain, pad(age(t.d.now.Sub(e.At)), 6)}, run{plain, note})
+	}
+	if t.s.Disagree != "" {
+		t.add("", broken, "▲ DISAGREE: "+t.s.Disagree)
+	}
+	t.blank()
+}
+
+func (t *sheet) cookie() {
+	p := t.s.Pin
+	if p == nil {
+		t.add("COOKIE", plain, "none is held")
+		t.blank()
+		return
+	}
+	masked := "masked, u shows it"
+	if t.d.shows(t.s.Spec.ID) {
+		masked = "hidden again in " + exactly(t.d.revealTo.Sub(t.d.now).Round(time.Second))
+	}
+	t.add("COOKIE", plain, p.Key+"="+t.d.secret(t.s.Spec.ID, p.Value)+"  ("+masked+")  "+cookieAttributes(p.Offer))
+	text := "since " + t.d.clock.format(p.Since, t.d.now)
+	if !p.ServedBy.IsZero() {
+		text += " from " + t.d.podLabel(p.ServedBy)
+	}
+	if p.Decoder != "" {
+		text += ", reads as " + p.Decoder
+		if p.Decoded.Exact {
+			text += " (exact)"
+		}
+	}
+	t.add("", plain, text)
+	if p.Offer.NotReturned != "" {
+		t.add("", warn, "▲ not returned: "+p.Offer.NotReturned)
+	}
+	t.blank()
+}
+
+func cookieAttributes(o affinity.Offer) string {
+	var out []string
+	if o.Path != "" {
+		out = append(out, "Path="+o.Path)
+	}
+	if o.Domain != "" {
+		out = append(out, "Domain="+o.Domain)
+	}
+	if o.Secure {
+		out = append(out, "Secure")
+	}
+	if o.HTTPOnly {
+		out = append(out, "HttpOnly")
+	}
+	if o.SameSite != "" {
+		out = append(out, "SameSite="+o.SameSite)
+	}
+	return strings.Join(out, " ")
+}
+
+// timers lists all that can end the session, bypassed ones struck through.
+func (t *sheet) timers() {
+	if len(t.s.Timers) == 0 {
+		t.add("TIMERS", plain, "none: nothing that is known ends this session by itself")
+	}
+	label := "TIMERS"
+	for _, timer := range t.s.Timers {
+		t.timer(label, timer)
+		label = ""
+	}
+	t.blank()
+}
+
+func (t *sheet) timer(label string, timer affinity.Timer) {
+	name := run{plain, string(timer.Letter) + sign(timer.Renewal) + " " + pad(timer.Name, 22) + " "}
+	seen := "modelled"
+	if timer.Seen {
+		seen = "seen"
+	}
+	if t.w >= mediumWidth {
+		seen += ", " + timer.Renewal.String()
+	}
+	switch f, ok := fraction(timer, t.d.now); {
+	case timer.Bypassed != "":
+		name.st = muted
+		t.row(label, name, run{muted, "╌╌ bypassed: " + timer.Bypassed + " ╌╌"})
+		return
+	case ok:
+		t.row(label, name, run{plain, bar(f, max(10, min(24, t.w-70)), timer.Renewal == affinity.RenewalSliding)},
+			run{plain, "  " + exactly(max(0, timer.Deadline.Sub(t.d.now))) + " of " + exactly(timer.Total) + "  " + seen})
+	case timer.Renewal == affinity.RenewalSession:
+		t.row(label, name, run{plain, "ends with the browser  " + seen})
+	case timer.Deadline.IsZero():
+		t.row(label, name, run{plain, "not running  " + seen})
+	default:
+		t.row(label, name, run{plain, exactly(max(0, timer.Deadline.Sub(t.d.now))) + "  " + seen})
+	}
+	if timer.Detail != "" && t.w >= mediumWidth {
+		t.row("", run{muted, "   " + timer.Detail})
+	}
+}
+
+// exchangeRows is how many of the last round trips are listed.
+const exchangeRows, exchangeRowsNarrow = 10, 4
+
+func (t *sheet) exchanges() {
+	label := "LAST"
+	xs := t.s.Exchanges
+	if len(xs) == 0 {
+		t.add(label, muted, "no request yet")
+	}
+	rows := exchangeRows
+	if t.w < mediumWidth {
+		rows = exchangeRowsNarrow
+	}
+	for i := len(xs) - 1; i >= max(0, len(xs)-rows); i-- {
+		x := xs[i]
+		at, result, st := t.d.clock.format(x.At, t.d.now), strconv.Itoa(x.Status), plain
+		if x.Failure != "" {
+			st = broken
+			if x.Status == 0 {
+				result = "—"
+			}
+		}
+		who, note := "→ ?", ""
+		if x.Tag != "" {
+			who = "→ " + x.Tag
+		}
+		switch {
+		case x.Failure != "":
+			who, note = "×", x.Failure
+		case x.NewCookie:
+			note = "new cookie"
+		case x.Cookie == "":
+			note = "no cookie sent"
+		}
+		t.row(label, run{plain, pad(at, 10)}, run{st, pad(result, 5)}, run{plain, pad(millis(x.Took)+"ms", 8)},
+			run{podStyle(x.Tag), pad(who, 5)}, run{plain, pad(x.Source.Via(), 5)}, run{st, note})
+		label = ""
+	}
+	t.blank()
+}
+
+// why tells the last moves and what explains them.
+func (t *sheet) why() {
+	moves := t.s.Moves
+	if len(moves) == 0 {
+		t.add("WHY", plain, "it has not moved")
+	}
+	label := "WHY"
+	for i := len(moves) - 1; i >= max(0, len(moves)-5); i-- {
+		m := moves[i]
+		cookie := "same cookie"
+		if m.CookieChanged {
+			cookie = "new cookie"
+		}
+		st, cause := plain, m.Cause
+		if cause == "" {
+			st, cause = warn, "▲ nothing that was seen explains it"
+		}
+		t.add(label, st, fmt.Sprintf("%s %s→%s, %s, %d failed: %s", t.d.clock.format(m.At, t.d.now), m.FromTag, m.ToTag, cookie, m.Failures, cause))
+		label = ""
+	}
+}
+
+func (t *sheet) route() {
+	r, ok := t.d.snap.Route(t.s.Spec.Route)
+	if !ok {
+		t.add("ROUTE", warn, string(t.s.Spec.Route)+" is gone")
+		return
+	}
+	text := string(r.ID) + " → " + r.Backend.Service.String()
+	if t.s.LastRemote != "" {
+		text += ", connected to " + t.s.LastRemote
+	}
+	t.add("ROUTE", plain, text)
+	cookie := ""
+	if t.s.Pin != nil {
+		cookie = t.s.Pin.Key + "=" + t.d.secret(t.s.Spec.ID, t.s.Pin.Value)
+	}
+	t.add("TRY", plain, curl(r, t.s, cookie))
+}
+
+// drawPreview draws what the list of sessions shows below it on a large
+// screen.
+func drawPreview(a area, d *data, s *affinity.Session) {
+	c, _ := s.Condition(d.now)
+	in := a.box(string(s.Spec.ID)+"  "+s.Spec.Transport+"  "+c.String()+conditionMark(c), "enter for all of it", false)
+	t := &sheet{d: d, s: s, w: in.w + 2}
+	t.preview()
+	for y, line := range t.lines {
+		pen := in.pen(0, y)
+		for _, r := range line {
+			pen.put(r.st, r.text)
+		}
+	}
+}
+
+func (t *sheet) preview() {
+	var says []run
+	for _, e := range t.s.Evidence {
+		name := "nobody known"
+		if !e.Pod.IsZero() {
+			name = t.d.podLabel(e.Pod)
+		}
+		says = append(says, run{plain, e.Source.String() + " → " + name + "    "})
+	}
+	if t.s.Disagree != "" {
+		says = append(says, run{broken, "▲ DISAGREE"})
+	}
+	t.row("WHO SAYS", says...)
+	if p := t.s.Pin; p != nil {
+		t.row("COOKIE", run{plain, p.Key + "=" + t.d.secret(t.s.Spec.ID, p.Value) + "  " + cookieAttributes(p.Offer) + "  since " + t.d.clock.format(p.Since, t.d.now)})
+	} else {
+		t.row("COOKIE", run{plain, "none is held"})
+	}
+	label := "TIMERS"
+	for _, timer := range t.s.Timers[:min(2, len(t.s.Timers))] {
+		timer.Detail = ""
+		t.timer(label, timer)
+		label = ""
+	}
+	c, detail := t.s.Condition(t.d.now)
+	if detail == "" {
+		detail = c.Explain()
+	}
+	t.row("WHY", run{conditionStyle(c), detail})
+	if r, ok := t.d.snap.Route(t.s.Spec.Route); ok {
+		t.row("ROUTE", run{plain, string(r.ID) + " → " + r.Backend.Service.String()})
+	}
+}

@@ -1,0 +1,143 @@
+package ui
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// unreachable reports whether a step towards r failed and no session gets an
+// answer from it either.
+func unreachable(d *data, r affinity.Route) bool {
+	broken := false
+	for _, s := range r.Steps {
+		broken = broken || s.Status == affinity.StepFailed
+	}
+	if !broken {
+		return false
+	}
+	for _, s := range d.snap.Sessions {
+		if s.Spec.Route == r.ID && s.ClosedAt.IsZero() && s.Requests > 0 && s.InARow == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// drawNoPath is the screen of an ingress that cannot be reached from here.
+func drawNoPath(a area, d *data) {
+	r := d.route()
+	target, _ := routeURL(r)
+	a.put(2, 0, broken, "INGRESS UNREACHABLE FROM HERE")
+	a.put(34, 0, plain, target)
+	y := 2
+	for _, s := range r.Steps {
+		y = drawStep(a, y, s)
+	}
+	answering, all := 0, 0
+	for _, s := range d.snap.Sessions {
+		if s.Spec.Route == r.ID && s.ClosedAt.IsZero() {
+			all++
+			if s.InARow == 0 && s.Requests > 0 {
+				answering++
+			}
+		}
+	}
+	y++
+	a.put(2, y, plain, "sessions "+strconv.Itoa(answering)+" of "+strconv.Itoa(all)+" answered; probes go on, backing off")
+	y += 2
+	a.put(2, y, strong, "Try")
+	for _, line := range []string{
+		"--via-controller                   a port-forward to the controller's pod",
+		"--resolve HOST:PORT:ADDRESS        another address for the same name",
+		"--probe-ca FILE, --probe-insecure  another trust for the probes",
+		"--host NAME                        another name in the request",
+	} {
+		a.put(8, y, plain, line)
+		y++
+	}
+}
+
+func drawStep(a area, y int, s affinity.PathStep) int {
+	mark, st, detail := "·", muted, s.Detail
+	switch s.Status {
+	case affinity.StepOK:
+		mark, st = "✓", plain
+	case affinity.StepFailed:
+		mark, st = "✗", broken
+	default:
+		if detail == "" {
+			detail = "not tried"
+		}
+	}
+	a.put(2, y, st, mark)
+	a.clip(4, y, 10, plain, s.Name)
+	if s.Took > 0 {
+		a.right(a.w-2, y, plain, s.Took.Round(time.Millisecond).String())
+	}
+	for _, line := range wrap(detail, max(20, a.w-26)) {
+		a.put(15, y, st&^muted, line)
+		y++
+	}
+	if detail == "" {
+		y++
+	}
+	return y
+}
+
+// drawSync is the screen before the first answers of the API server.
+func drawSync(a area, d *data) {
+	a.put(2, 1, strong, "First look at the cluster")
+	for i, s := range d.snap.Sources {
+		y := 3 + i
+		mark := "◌"
+		switch s.State {
+		case affinity.SourceLive:
+			mark = "✓"
+		case affinity.SourceForbidden, affinity.SourceStale:
+			mark = "✗"
+		case affinity.SourceAbsent, affinity.SourceOff:
+			mark = "·"
+		}
+		a.put(2, y, plain, mark)
+		a.clip(4, y, 20, plain, s.Name)
+		a.put(25, y, plain, s.State.String())
+		if s.Objects > 0 {
+			a.put(36, y, plain, plural(s.Objects, "object", "objects"))
+		} else {
+			a.put(36, y, plain, s.Detail)
+		}
+	}
+	a.put(2, 4+len(d.snap.Sources), muted, "Nothing waits for this: what is known shows at once.")
+}
+
+// drawStaleNote explains a screen whose cluster side is out of date.
+func drawStaleNote(a area, d *data) {
+	since, _ := d.stale()
+	a.put(1, 0, broken, "CLUSTER VIEW IS STALE for "+exactly(max(0, d.now.Sub(since)))+".")
+	y := 1
+	for _, line := range wrap("Probes still run, so the pins above are live; pod states, ages and causes are as of "+d.clock.format(since, d.now)+
+		". Moves during the gap are kept, and explained again when the watch returns.", a.w-2) {
+		a.put(1, y, plain, line)
+		y++
+	}
+	y++
+	for _, s := range d.snap.Sources {
+		mark, st := "●", plain
+		if s.State == affinity.SourceStale {
+			mark, st = "✗", broken
+		}
+		a.put(1, y, st, mark)
+		x := a.put(3, y, plain, "watch "+s.Name)
+		retry := ""
+		if s.State == affinity.SourceStale && !s.Retry.IsZero() {
+			retry = "retry in " + exactly(max(0, s.Retry.Sub(d.now)))
+		}
+		a.right(a.w-1, y, plain, retry)
+		x = max(x+1, 25)
+		a.clip(x, y, a.w-x-cells(retry)-3, plain, s.Detail)
+		y++
+	}
+	a.put(1, y+1, plain, "R reconnects now.")
+}

@@ -1,0 +1,190 @@
+package ui
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// pickerPanel is the choice of an ingress, when the user named none.
+type pickerPanel struct {
+	table[string]
+	filterLine
+	objects map[string]pickable
+	rev     uint64 // of the data they were made from
+	made    string // and the filter
+}
+
+// pickable is one object that can be probed, with all its routes.
+type pickable struct {
+	target affinity.Target
+	routes []affinity.Route
+}
+
+var pickerFields = []string{"namespace", "name", "host", "class"}
+
+func (p pickable) text() string {
+	text := p.target.Namespace + " " + p.target.String()
+	for _, r := range p.routes {
+		text += " " + r.Host + r.Path + " " + r.Class
+	}
+	return text
+}
+
+func (p pickable) field(name string) field {
+	switch name {
+	case "namespace":
+		return words(p.target.Namespace)
+	case "name":
+		return words(p.target.Name)
+	}
+	var all []string
+	for _, r := range p.routes {
+		if name == "host" {
+			all = append(all, r.Host)
+		} else {
+			all = append(all, r.Class)
+		}
+	}
+	return words(all...)
+}
+
+func (p *pickerPanel) refresh(d *data) {
+	if p.rev == d.rev && p.made == p.input {
+		return
+	}
+	p.rev, p.made = d.rev, p.input
+	p.objects = map[string]pickable{}
+	for _, r := range d.snap.Routes {
+		if r.Kind == affinity.RouteURL {
+			continue
+		}
+		key := r.Kind + " " + r.Namespace + " " + r.Name
+		o := p.objects[key]
+		o.target = affinity.Target{Kind: strings.ToLower(r.Kind), Namespace: r.Namespace, Name: r.Name}
+		o.routes = append(o.routes, r)
+		p.objects[key] = o
+	}
+	rows := make([]string, 0, len(p.objects))
+	for key, o := range p.objects {
+		if p.match == nil || p.match.match(o) {
+			rows = append(rows, key)
+		}
+	}
+	slices.SortFunc(rows, func(a, b string) int {
+		x, y := p.objects[a].target, p.objects[b].target
+		return strings.Compare(x.Namespace+" "+x.Name+" "+x.Kind, y.Namespace+" "+y.Name+" "+y.Kind)
+	})
+	p.set(rows)
+}
+
+// choices is how many objects there are.
+func (p *pickerPanel) choices() int { return len(p.objects) }
+
+func (p *pickerPanel) target(*data) (affinity.Target, bool) {
+	key, ok := p.selected()
+	return p.objects[key].target, ok
+}
+
+func (p *pickerPanel) draw(a area, d *data) {
+	if len(p.objects) == 0 {
+		drawNothing(a, d)
+		return
+	}
+	y := 0
+	if a.h > 8 {
+		a.put(2, 1, strong, "Which one?")
+		a.put(14, 1, plain, "Nothing is probed before you choose. enter opens sessions on it.")
+		a.put(2, a.h-1, muted, "or  "+d.opt.Title+" ing/NAME   or  "+d.opt.Title+" --url https://host/path")
+		y = 3
+	}
+	slots := place([]column{
+		{name: "namespace", title: "NAMESPACE", min: 9, ideal: 12, flex: 1},
+		{name: "name", title: "INGRESS", min: 14, ideal: 20, flex: 1},
+		{name: "host", title: "HOST", min: 14, ideal: 18, flex: 1, drop: 1},
+		{name: "affinity", title: "AFFINITY", min: 12, ideal: 30, flex: 1},
+	}, a.w-5)
+	body := a.sub(4, y, a.w-5, a.h-y-min(y, 2))
+	drawHead(body, slots, -1, "", false)
+	from, to := p.window(body.h - 1)
+	for i := from; i < to; i++ {
+		o := p.objects[p.rows[i]]
+		for _, s := range slots {
+			body.clip(s.x, 1+i-from, s.w, plain, o.cell(s.name))
+		}
+		if i == p.at {
+			drawCursor(a.sub(0, y, a.w, a.h), 1+i-from, 4)
+		}
+	}
+	if len(p.rows) == 0 {
+		body.put(0, 1, plain, "nothing matches; esc clears the filter")
+	}
+}
+
+func (p pickable) cell(name string) string {
+	switch name {
+	case "namespace":
+		return p.target.Namespace
+	case "name":
+		return p.target.String()
+	case "host":
+		var hosts []string
+		for _, r := range p.routes {
+			host := r.Host
+			if host == "" {
+				host = "*"
+			}
+			if !slices.Contains(hosts, host) {
+				hosts = append(hosts, host)
+			}
+		}
+		return strings.Join(hosts, " ")
+	}
+	var all []string
+	for _, r := range p.routes {
+		if text := shortPolicy(r.Policy()); !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// drawNothing is the screen when there is nothing to probe.
+func drawNothing(a area, d *data) {
+	ns := d.opt.Namespace
+	where := `in namespace "` + ns + `"`
+	if ns == "" {
+		where = "in any namespace that may be read"
+	}
+	text := "No Ingress found " + where + "."
+	if !d.target.IsZero() {
+		text = "No route leads to " + affinity.Clean(d.target.String(), 60) + " " + where + "."
+	}
+	a.put(2, 1, strong, text)
+	y := 3
+	a.put(2, y, plain, "Looked for")
+	a.put(28, y, plain, "found")
+	for _, s := range d.snap.Sources {
+		y++
+		a.put(2, y, plain, s.Name)
+		switch s.State {
+		case affinity.SourceLive, affinity.SourceStale:
+			a.put(28, y, plain, plural(s.Objects, "object", "objects"))
+		default:
+			a.put(28, y, warn, s.State.String())
+			a.put(40, y, plain, s.Detail)
+		}
+	}
+	y += 2
+	for _, line := range []string{
+		"Try  " + d.opt.Title + " -n NAMESPACE             another namespace",
+		"     " + d.opt.Title + " -A                       all of them",
+		"     " + d.opt.Title + " --url https://host/path  probe without Kubernetes",
+		"     " + d.opt.Title + " demo                     a world built in",
+	} {
+		a.put(2, y, plain, line)
+		y++
+	}
+	a.put(2, y+1, muted, "This screen fills in by itself when an Ingress appears.")
+}

@@ -1,0 +1,255 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/exp/golden"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// press sends keys as a terminal would: "ctrl+w", "enter", "x", or a word for
+// a run of letters after "type:".
+func press(m *Model, keys ...string) tea.Cmd {
+	var cmd tea.Cmd
+	for _, k := range keys {
+		if text, ok := strings.CutPrefix(k, "type:"); ok {
+			for _, r := range text {
+				_, cmd = m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}})
+			}
+			continue
+		}
+		_, cmd = m.Update(keyMsg(k))
+	}
+	return cmd
+}
+
+// keyMsg is the message of a key by the name that key maps use.
+func keyMsg(name string) tea.KeyMsg {
+	for t := tea.KeyType(-128); t < 128; t++ {
+		if t != tea.KeyRunes && (tea.KeyMsg{Type: t}).String() == name {
+			return tea.KeyMsg{Type: t}
+		}
+	}
+	return tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(name)}
+}
+
+func sized(opt Options, w, h int) *Model {
+	m := New(opt)
+	m.Update(tea.WindowSizeMsg{Width: w, Height: h})
+	return m
+}
+
+// screens are all that a user can get to see, each by what leads to it.
+var screens = []struct {
+	name string
+	make func() (*world, Options)
+	keys []string
+	then func(*world, *Model)
+}{
+	{name: "topo", make: told},
+	{name: "sessions", make: told, keys: []string{"2"}},
+	{name: "sessions-filtered", make: told, keys: []string{"2", "/", "type:pod=A and not state=STUCK", "enter"}},
+	{name: "sessions-wide", make: told, keys: []string{"2", "ctrl+w", "j", "j"}},
+	{name: "pods", make: told, keys: []string{"3"}},
+	{name: "events", make: told, keys: []string{"4"}},
+	{name: "detail", make: told, keys: []string{"2", "j", "j", "enter"}},
+	{name: "detail-split", make: told, keys: []string{"2", "G", "k", "k", "enter"}},
+	{name: "detail-revealed", make: told, keys: []string{"2", "enter", "u", "y"}},
+	{name: "help", make: told, keys: []string{"2", "?"}},
+	{name: "palette", make: told, keys: []string{":", "type:sort"}},
+	{name: "question", make: told, keys: []string{"2", "K"}},
+	{name: "paused", make: told, keys: []string{"2", "p"}, then: func(w *world, m *Model) {
+		w.now = w.now.Add(12 * time.Second)
+		w.answer("s01", podB, true, 40*time.Millisecond)
+		m.tick(w.snap(), w.now)
+	}},
+	{name: "picker", make: pickable2},
+	{name: "nothing", make: nothing},
+	{name: "sync", make: syncing},
+	{name: "limited", make: limited},
+	{name: "nopath", make: noPath},
+	{name: "stale", make: stale},
+	{name: "no-endpoints", make: noEndpoints},
+	{name: "rate-limited", make: rateLimited},
+	{name: "no-probe", make: noProbe, keys: []string{"2"}},
+	{name: "browser-session", make: browserSession, keys: []string{"2"}},
+	{name: "url", make: urlOnly},
+}
+
+func told() (*world, Options) {
+	w := story()
+	o := w.options()
+	o.Actions = []Action{{Key: "7", Name: "delete-pod", Title: "delete a pod"}}
+	return w, o
+}
+
+func pickable2() (*world, Options) {
+	w := base()
+	shop := chatRoute()
+	shop.ID, shop.Namespace, shop.Name, shop.Host = affinity.RouteKey(affinity.RouteIngress, "shop", "shop-web", "shop.example.com", "/"), "shop", "shop-web", "shop.example.com"
+	shop.Layers = []affinity.Layer{{Where: affinity.LayerIngress, Object: "ingress/shop-web", Candidates: []affinity.Policy{{Why: "no affinity annotation"}}}}
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route, shop}})
+	o := w.options()
+	o.Target, o.Namespace = affinity.Target{}, ""
+	return w, o
+}
+
+func nothing() (*world, Options) {
+	w := newWorld()
+	for _, name := range []string{"endpointslices", "ingresses", "services"} {
+		w.apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceLive}})
+	}
+	o := w.options()
+	o.Target = affinity.Target{}
+	return w, o
+}
+
+func syncing() (*world, Options) {
+	w := newWorld()
+	w.sources(affinity.SourceSyncing, "first list")
+	return w, w.options()
+}
+
+func limited() (*world, Options) {
+	w := base()
+	for _, name := range []string{"pods", "ingressclasses"} {
+		w.apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceForbidden, Since: w.now, Detail: `User "alice" cannot list ` + name}})
+	}
+	return w, w.options()
+}
+
+func noPath() (*world, Options) {
+	w := base()
+	w.open("s01", affinity.ClientBrowser)
+	w.fail("s01", affinity.FailureTLS, 0, "x509: certificate is valid for ingress.local, not chat.example.com")
+	w.apply(affinity.PathChecked{Route: w.route.ID, Steps: []affinity.PathStep{
+		{Name: "DNS", Status: affinity.StepOK, Detail: "chat.example.com → 203.0.113.10", Took: 4 * time.Millisecond},
+		{Name: "TCP", Status: affinity.StepOK, Detail: "203.0.113.10:443", Took: 12 * time.Millisecond},
+		{Name: "TLS", Status: affinity.StepFailed, Detail: "x509: certificate is valid for ingress.local, not chat.example.com"},
+		{Name: "HTTP"}, {Name: "affinity"},
+	}})
+	return w, w.options()
+}
+
+func stale() (*world, Options) {
+	w := story()
+	for _, name := range []string{"endpointslices", "pods"} {
+		w.apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceStale, Since: w.now, Objects: 3,
+			Detail: "dial tcp 10.0.0.1:6443: i/o timeout", Retry: w.now.Add(49 * time.Second)}})
+	}
+	w.now = w.now.Add(42 * time.Second)
+	return w, w.options()
+}
+
+func noEndpoints() (*world, Options) {
+	w := base()
+	for i := range w.eps {
+		w.eps[i].Ready = false
+	}
+	w.endpoints()
+	return w, w.options()
+}
+
+func rateLimited() (*world, Options) {
+	w := base()
+	w.open("s01", affinity.ClientBrowser)
+	w.answer("s01", podA, true, 30*time.Millisecond)
+	w.now = w.now.Add(time.Second)
+	w.fail("s01", affinity.FailureLimited, 429, "429 Too Many Requests, Retry-After 30")
+	return w, w.options()
+}
+
+func noProbe() (*world, Options) {
+	w := base()
+	o := w.options()
+	o.ReadOnly = true
+	return w, o
+}
+
+func browserSession() (*world, Options) {
+	w := base()
+	w.open("s01", affinity.ClientBrowser)
+	w.jar["s01"] = "k-10.4.1.23:3000-x"
+	w.apply(affinity.Observed{Session: "s01", Status: 200, Took: time.Millisecond, Offers: []affinity.Offer{{Name: "msgapp-sticky", Value: affinity.Secret(w.jar["s01"]), Path: "/"}}})
+	return w, w.options()
+}
+
+func urlOnly() (*world, Options) {
+	w := newWorld()
+	w.route = affinity.Route{ID: "url:https://chat.example.com/", Kind: affinity.RouteURL, URL: "https://chat.example.com/", Host: "chat.example.com", Path: "/", ProbePath: "/"}
+	w.apply(affinity.Routes{Source: "url", Routes: []affinity.Route{w.route}})
+	w.open("s01", affinity.ClientBrowser)
+	w.apply(affinity.Observed{Session: "s01", Status: 200, Took: 20 * time.Millisecond, Answer: affinity.Answer{Header: []affinity.Field{{Name: "X-Pod-Name", Value: podA}}}})
+	o := w.options()
+	o.Context, o.Namespace, o.Target = "", "", affinity.Target{Kind: "url", Name: "https://chat.example.com/"}
+	return w, o
+}
+
+// TestScreens compares every screen in every size and look with its golden
+// file. Update them with -update, and read the difference.
+func TestScreens(t *testing.T) {
+	for _, s := range screens {
+		for _, size := range []struct{ w, h int }{{44, 10}, {60, 15}, {80, 24}, {140, 40}} {
+			for _, look := range []string{"ansi", "ascii"} {
+				t.Run(fmt.Sprintf("%s/%dx%d/%s", s.name, size.w, size.h, look), func(t *testing.T) {
+					w, o := s.make()
+					if look == "ascii" {
+						o.Term.Colors, o.Term.ASCII = 0, true
+					}
+					m := sized(o, size.w, size.h)
+					press(m, s.keys...)
+					if s.then != nil {
+						s.then(w, m)
+					}
+					frame := m.View()
+					checkFrame(t, frame, size.w, size.h)
+					if look == "ascii" && strings.ContainsFunc(frame, func(r rune) bool { return r > 0x7e }) {
+						t.Errorf("not ASCII: %q", frame)
+					}
+					golden.RequireEqual(t, []byte(frame))
+				})
+			}
+		}
+	}
+}
+
+// checkFrame checks what holds for every frame: its lines, their width, and
+// that nothing but colours is in it beside text.
+func checkFrame(t *testing.T, frame string, w, h int) {
+	t.Helper()
+	lines := strings.Split(frame, "\n")
+	if len(lines) != h {
+		t.Errorf("%d lines, want %d", len(lines), h)
+	}
+	for i, line := range lines {
+		if n := ansi.StringWidth(line); n > w {
+			t.Errorf("line %d has %d cells, want at most %d: %q", i, n, w, line)
+		}
+		if text := stripColours(line); strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }) {
+			t.Errorf("line %d has control characters: %q", i, text)
+		}
+	}
+}
+
+// stripColours removes SGR sequences and nothing else.
+func stripColours(s string) string {
+	var b strings.Builder
+	for {
+		i := strings.Index(s, "\x1b[")
+		if i < 0 {
+			return b.String() + s
+		}
+		b.WriteString(s[:i])
+		rest := strings.TrimLeft(s[i+2:], "0123456789;")
+		if !strings.HasPrefix(rest, "m") {
+			return b.String() + s[i:]
+		}
+		s = rest[1:]
+	}
+}

@@ -1,0 +1,247 @@
+package ui
+
+import (
+	"strconv"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// sessionColumns returns the columns for a size class, in order.
+func (p *sessionsPanel) columns(c class) []column {
+	state := column{name: "state", title: "STATE", min: 12, ideal: 12}
+	pod := column{name: "pod", title: "POD", min: 8, ideal: 9}
+	pins := column{name: "strip", title: "PIN STRIP", min: 8, ideal: 12, flex: 1}
+	fuse := column{name: "fuse", title: "FUSE", min: 14, ideal: 17}
+	if c == classXS {
+		return []column{{name: "id", title: "ID", min: 3, ideal: 3}, state, pod, {name: "strip", title: "STRIP", min: 4, ideal: 8, flex: 1, drop: 1},
+			{name: "fuse", title: "FUSE", min: 9, ideal: 9, drop: 2}}
+	}
+	if c >= classM {
+		pod.ideal, fuse.ideal, pins.ideal = 22, 20, 30
+	}
+	all := []column{
+		{name: "id", title: "ID", min: 4, ideal: 4},
+		{name: "kind", title: "KIND", min: 4, ideal: 4, drop: 5},
+		state, pod,
+		{name: "via", title: "VIA", min: 4, ideal: 4},
+		pins,
+	}
+	if c >= classM || p.wide {
+		all = append(all, column{name: "moves", title: "MOVES", min: 5, ideal: 6, drop: 4, right: true})
+	}
+	all = append(all, fuse)
+	if p.wide {
+		all = append(all,
+			column{name: "req", title: "REQ", min: 5, ideal: 6, drop: 7, right: true},
+			column{name: "fail", title: "FAIL", min: 4, ideal: 5, drop: 6, right: true},
+			column{name: "age", title: "AGE", min: 4, ideal: 4, drop: 8, right: true},
+			column{name: "status", title: "HTTP", min: 4, ideal: 4, drop: 9, right: true},
+			column{name: "route", title: "ROUTE", min: 16, ideal: 30, flex: 1, drop: 10})
+	}
+	return append(all, column{name: "rtt", title: "RTT", min: 4, ideal: 5, drop: 3, right: true})
+}
+
+// cursorGutter is the room left of every row, for the cursor.
+const cursorGutter = 3
+
+// draw draws the header, the rows and the legend.
+func (p *sessionsPanel) draw(a area, d *data) {
+	gutter := cursorGutter
+	if d.class == classXS {
+		gutter = 1
+	}
+	slots := place(p.columns(d.class), a.w-gutter-1)
+	p.col = min(max(p.col, 0), len(slots)-1)
+	body := a.sub(gutter, 0, a.w-gutter, a.h)
+	drawHead(body, slots, p.col, p.sortKeyName(), p.down)
+	rows := a.h - 1
+	if d.class != classXS {
+		rows--
+	}
+	from, to := p.window(rows)
+	for i := from; i < to; i++ {
+		y := 1 + i - from
+		s := d.session(p.rows[i])
+		if s == nil {
+			continue
+		}
+		for _, slot := range slots {
+			drawSessionCell(body.sub(slot.x, y, slot.w, 1), d, s, slot)
+		}
+		if i == p.at {
+			drawCursor(a, y, gutter)
+		}
+	}
+	if len(p.rows) == 0 {
+		p.drawEmpty(body, d)
+	}
+	if d.class != classXS {
+		p.drawLegend(a, d, from, to)
+	}
+}
+
+// drawCursor marks line y: by a character, for terminals without any
+// attribute, and reversed.
+func drawCursor(a area, y, gutter int) {
+	a.put(gutter/2, y, strong, ">")
+	a.mark(y, reversed)
+}
+
+func (p *sessionsPanel) drawEmpty(a area, d *data) {
+	switch {
+	case len(d.snap.Sessions) > 0:
+		a.put(0, 2, plain, "No session matches "+strconv.Quote(p.input)+".  esc clears the filter.")
+	case d.opt.ReadOnly:
+		a.put(0, 2, plain, "No sessions: nothing is being probed (--no-probe).")
+	default:
+		a.put(0, 2, plain, "No sessions yet.  n opens one.")
+	}
+}
+
+func (p *sessionsPanel) drawLegend(a area, d *data, from, to int) {
+	y := a.h - 1
+	text := plural(len(p.rows), "session", "sessions")
+	if len(p.rows) > to-from {
+		text = strconv.Itoa(from+1) + "-" + strconv.Itoa(to) + " of " + strconv.Itoa(len(p.rows))
+	}
+	x := a.put(3, y, plain, text)
+	legend := "C cookie  ! burns ~ refills  × error"
+	if a.w >= 76 {
+		legend = "C cookie I ClientIP D drain  ! burns ~ refills  × error · silence"
+	}
+	if a.w >= mediumWidth {
+		legend = "C cookie  I ClientIP  D drain    ! absolute, burns  ~ sliding, traffic refills  ≈ modelled    × error  · silence"
+	}
+	a.put(x+2, y, muted, legend)
+}
+
+// drawSessionCell draws one cell of one session.
+func drawSessionCell(a area, d *data, s *affinity.Session, c slot) {
+	switch c.name {
+	case "state":
+		condition, _ := s.Condition(d.now)
+		st := conditionStyle(condition)
+		x := a.put(0, 0, st, condition.String())
+		a.put(x, 0, st, conditionMark(condition))
+	case "pod":
+		drawSessionPod(a, d, s)
+	case "strip":
+		drawStrip(a, 0, 0, a.w, s, d.now)
+	case "fuse":
+		if d.class == classXS {
+			a.put(0, 0, plain, fuseText(s, d.now))
+			return
+		}
+		drawFuse(a, 0, 0, a.w, s, d.now)
+	default:
+		text := sessionText(d, s, c.name)
+		if c.right {
+			a.right(a.w, 0, plain, text)
+			return
+		}
+		a.put(0, 0, plain, text)
+	}
+}
+
+// drawSessionPod draws the pod that holds s: its letter, how it is when it is
+// not ready, and its name.
+func drawSessionPod(a area, d *data, s *affinity.Session) {
+	c, _ := s.Condition(d.now)
+	switch {
+	case c == affinity.Split:
+		a.put(0, 0, broken, splitText(d, s))
+		return
+	case s.Pod.IsZero():
+		a.put(0, 0, plain, "?")
+		return
+	case c == affinity.Orphan:
+		a.put(0, 0, broken, "— "+s.Tag+" gone")
+		return
+	}
+	tag := s.Tag
+	if tag == "" {
+		tag = "?"
+	}
+	x := a.put(0, 0, podStyle(tag), tag)
+	p, known := d.snap.Pod(s.Pod)
+	mark, st := podGlyph(p, known, false)
+	if mark == "●" || mark == "?" {
+		mark, st = " ", plain
+	}
+	x = a.put(x, 0, st, mark)
+	name := s.Pod.Short()
+	if a.w >= 16 {
+		name = podName(s.Pod, a.w-x)
+	}
+	a.put(x, 0, plain, name)
+}
+
+// splitText names the pods of a SPLIT: "? A|B".
+func splitText(d *data, s *affinity.Session) string {
+	text := "? "
+	for i, ref := range s.Split {
+		if i > 0 {
+			text += "|"
+		}
+		p, _ := d.snap.Pod(ref)
+		text += p.Tag
+	}
+	return text
+}
+
+// sessionText is the text of a cell: what is drawn for plain cells, and what c
+// copies for all of them.
+func sessionText(d *data, s *affinity.Session, name string) string {
+	switch name {
+	case "id":
+		return string(s.Spec.ID)
+	case "kind":
+		return s.Spec.Transport
+	case "state":
+		c, _ := s.Condition(d.now)
+		return c.String()
+	case "pod":
+		if c, _ := s.Condition(d.now); c == affinity.Split {
+			return splitText(d, s)
+		}
+		return s.Pod.Name
+	case "via":
+		return s.Via.Via()
+	case "strip":
+		return stripText(s, d)
+	case "moves":
+		return strconv.Itoa(s.MoveCount)
+	case "fuse":
+		return fuseText(s, d.now)
+	case "req":
+		return strconv.Itoa(s.Requests)
+	case "fail":
+		return strconv.Itoa(s.Failures)
+	case "age":
+		return age(d.now.Sub(s.Opened))
+	case "status":
+		if s.LastStatus == 0 {
+			return "—"
+		}
+		return strconv.Itoa(s.LastStatus)
+	case "route":
+		return string(s.Spec.Route)
+	case "rtt":
+		if s.InARow > 0 {
+			return "—"
+		}
+		return millis(s.LastTook)
+	}
+	return ""
+}
+
+// stripText is the last minute of s as text.
+func stripText(s *affinity.Session, d *data) string {
+	out := make([]stripCell, 60)
+	strip(out, s.Exchanges, d.now)
+	text := ""
+	for _, c := range out {
+		text += c.glyph
+	}
+	return text
+}

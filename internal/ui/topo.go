@@ -1,0 +1,312 @@
+package ui
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// topoPane is a part of Topo that enter opens.
+type topoPane uint8
+
+const (
+	panePath topoPane = iota
+	paneFuses
+	paneEvents
+	topoPanes
+)
+
+// topoPanel is the picture of one route: clients, ingress, service, pods.
+type topoPanel struct {
+	pane  topoPane
+	fuses []burning // the sessions whose timers end first
+	dist  affinity.Distribution
+
+	clients map[string]int // sessions by transport
+	forever bool           // a cookie without any deadline is held
+
+	rev   uint64           // of what is computed
+	route affinity.RouteID // for which
+}
+
+// burning is a session with the timer that ends it first.
+type burning struct {
+	s *affinity.Session
+	t affinity.Timer
+}
+
+const maxFuses = 12
+
+func (p *topoPanel) refresh(d *data) {
+	r := d.route().ID
+	if p.rev == d.rev && p.route == r {
+		return
+	}
+	p.rev, p.route = d.rev, r
+	p.dist = d.sum.dist
+	if len(d.scope) > 1 {
+		p.dist = affinity.Distribute(d.snap, []affinity.RouteID{r})
+	}
+	p.fuses, p.clients, p.forever = p.fuses[:0], map[string]int{}, false
+	for _, s := range d.snap.Sessions {
+		if !s.ClosedAt.IsZero() || s.Spec.Route != r {
+			continue
+		}
+		p.clients[s.Spec.Transport]++
+		if t, ok := s.Fuse(d.now); ok {
+			p.keep(burning{s, t})
+		} else if len(s.Timers) > 0 && noFuse(s) != "—" {
+			p.forever = true
+		}
+	}
+}
+
+// keep inserts b among the shortest fuses.
+func (p *topoPanel) keep(b burning) {
+	i, _ := slices.BinarySearchFunc(p.fuses, b, func(x, y burning) int {
+		if c := x.t.Deadline.Compare(y.t.Deadline); c != 0 {
+			return c
+		}
+		return -1 // behind those that end at the same time
+	})
+	if i >= maxFuses {
+		return
+	}
+	if len(p.fuses) == maxFuses {
+		p.fuses = p.fuses[:maxFuses-1]
+	}
+	p.fuses = slices.Insert(p.fuses, i, b)
+}
+
+// shortest returns the session that ends first.
+func (p *topoPanel) shortest(*data) *affinity.Session {
+	if len(p.fuses) == 0 {
+		return nil
+	}
+	return p.fuses[0].s
+}
+
+func (p *topoPanel) next(by int) {
+	p.pane = (p.pane + topoPane(by) + topoPanes) % topoPanes
+}
+
+// special returns the screen that takes the place of the picture, if there is
+// nothing to draw yet or no way to draw it from.
+func (p *topoPanel) special(d *data) func(area, *data) {
+	state, _ := d.snap.Health()
+	switch {
+	case len(d.scope) > 0 && unreachable(d, d.route()):
+		return drawNoPath
+	case len(d.scope) > 0:
+		return nil
+	case state == affinity.SourceSyncing, d.silent():
+		return drawSync
+	}
+	return drawNothing
+}
+
+func (p *topoPanel) draw(a area, d *data) {
+	if draw := p.special(d); draw != nil {
+		draw(a, d)
+		return
+	}
+	if d.class == classL {
+		p.drawGrid(a, d)
+		return
+	}
+	path := min(7, a.h)
+	p.drawPath(a.sub(0, 0, a.w, path), d, p.pane == panePath)
+	if d.isStale() {
+		drawStaleNote(a.sub(0, path+1, a.w, a.h-path-1), d)
+		return
+	}
+	p.drawLines(a.sub(0, path+1, a.w, a.h-path-1), d)
+}
+
+// drawLines draws what stands under the picture on a small screen.
+func (p *topoPanel) drawLines(a area, d *data) {
+	y := 0
+	for _, draw := range []func(area, *data){drawHeld, p.drawNextFuse, drawMoves, p.drawSkew} {
+		if y >= a.h {
+			return
+		}
+		draw(a.sub(0, y, a.w, 1), d)
+		y++
+	}
+	notes := topoNotes(d)
+	y++
+	room := a.h - y - min(len(notes), 2)
+	p.drawRecent(a.sub(0, y, a.w, room), d)
+	for i := range min(len(notes), 2) {
+		y := a.h - min(len(notes), 2) + i
+		a.clip(1, y, a.w-2, notes[i].st, notes[i].text)
+	}
+}
+
+// label draws the heading of a line; the pane in focus has a mark.
+func label(a area, text string, focused bool) {
+	if focused {
+		a.put(0, 0, strong, ">")
+	}
+	a.put(1, 0, strong, text)
+}
+
+func drawHeld(a area, d *data) {
+	label(a, "HELD", false)
+	s := d.sum
+	text := fmt.Sprintf("%d/%d sessions kept their pod in 10m", s.held, s.total)
+	x := a.put(12, 0, plain, text) + 2
+	if room := min(22, a.w-x-9); s.total > 0 && room > 4 {
+		a.right(a.w-room-2, 0, plain, percent(s.held, s.total))
+		a.put(a.w-room-1, 0, plain, bar(float64(s.held)/float64(s.total), room, false))
+	}
+}
+
+func (p *topoPanel) drawNextFuse(a area, d *data) {
+	label(a, "NEXT FUSE", p.pane == paneFuses)
+	if len(p.fuses) == 0 {
+		text := "no timer is running"
+		if p.forever {
+			text = "no timer is running: the cookie lasts as long as the browser"
+		}
+		a.put(12, 0, muted, text)
+		return
+	}
+	b := p.fuses[0]
+	pen := a.pen(12, 0).put(plain, string(b.s.Spec.ID)+" "+string(b.t.Letter)+sign(b.t.Renewal)+" "+b.t.Name+" "+remaining(b.t, d.now))
+	if f, ok := fraction(b.t, d.now); ok {
+		pen.gap(1).put(plain, bar(f, 8, b.t.Renewal == affinity.RenewalSliding))
+	}
+	for i, b := range p.fuses[1:] {
+		text := "  " + string(b.s.Spec.ID) + " " + string(b.t.Letter) + sign(b.t.Renewal) + " " + remaining(b.t, d.now)
+		if i == 0 {
+			text = "  then" + text[1:]
+		}
+		if pen.x+cells(text) > a.w {
+			return
+		}
+		pen.put(plain, text)
+	}
+}
+
+func drawMoves(a area, d *data) {
+	label(a, "MOVES", false)
+	text := fmt.Sprintf("10m: %d", d.sum.moves)
+	st := plain
+	if d.sum.unexplained > 0 {
+		text += fmt.Sprintf(" (%d unexplained ▲)", d.sum.unexplained)
+		st = warn
+	}
+	x := a.w - cells(text) - 1
+	spark(a, 12, 0, max(0, x-14), changed, d.hist.moves[:])
+	a.put(x, 0, st, text)
+}
+
+func (p *topoPanel) drawSkew(a area, d *data) {
+	label(a, "SKEW", false)
+	a.put(12, 0, plain, skewText(p.dist))
+}
+
+// skewText compares the spread with what chance alone gives.
+func skewText(d affinity.Distribution) string {
+	if d.MaxOverMean == 0 {
+		return d.Verdict
+	}
+	return fmt.Sprintf("max/mean %.2f, chance gives %.2f (p %.2f): %s", d.MaxOverMean, d.Chance, d.P, d.Verdict)
+}
+
+// drawRecent draws the newest events that matter.
+func (p *topoPanel) drawRecent(a area, d *data) {
+	if a.h <= 0 {
+		return
+	}
+	var shown []affinity.Happening
+	for i := len(d.snap.Timeline) - 1; i >= 0 && len(shown) < a.h; i-- {
+		if h := d.snap.Timeline[i]; h.Level > affinity.LevelInfo || h.Kind == "pod" || len(d.snap.Timeline) < a.h {
+			shown = append(shown, h)
+		}
+	}
+	slices.Reverse(shown)
+	if p.pane == paneEvents {
+		a.put(0, 0, strong, ">")
+	}
+	if len(shown) == 0 {
+		a.put(1, 0, muted, "no events yet")
+	}
+	for y, h := range shown {
+		drawEventLine(a.sub(1, y, a.w-1, 1), d, h)
+	}
+}
+
+// drawEventLine draws an event in one line: when, what, why.
+func drawEventLine(a area, d *data, h affinity.Happening) {
+	x := a.put(0, 0, plain, d.clock.format(h.At, d.now))
+	cause, st := causeOf(h)
+	width := a.w - x - 2
+	if cause != "" && a.w >= 60 {
+		room := min(cells(cause), max(width-2-cells(h.Text), width/4))
+		a.clip(a.w-room, 0, room, st, cause)
+		width -= room + 2
+	}
+	a.clip(x+2, 0, width, levelStyle(h), h.Text)
+}
+
+// causeOf says why a move happened; loudly when nothing explains it.
+func causeOf(h affinity.Happening) (string, style) {
+	switch {
+	case h.CauseText != "":
+		return h.CauseText, plain
+	case h.Kind == "move":
+		return "▲ UNEXPLAINED", warn
+	}
+	return "", plain
+}
+
+func levelStyle(h affinity.Happening) style {
+	switch h.Level {
+	case affinity.LevelChange:
+		return changed
+	case affinity.LevelWarning:
+		return warn
+	case affinity.LevelBroken:
+		return broken
+	}
+	return plain
+}
+
+// topoNotes are what the reader should know about the route: no endpoints,
+// bypassed layers, doubts about the controller, merges.
+func topoNotes(d *data) []run {
+	r := d.route()
+	var out []run
+	endpoints := d.snap.RouteEndpoints(r)
+	ready := 0
+	for _, e := range endpoints {
+		if e.Ready {
+			ready++
+		}
+	}
+	if r.Kind != affinity.RouteURL && ready == 0 && len(d.sources(affinity.SourceForbidden)) == 0 && r.Backend.Service.Name != "" {
+		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + r.Backend.Service.Name + " has " + plural(len(endpoints), "endpoint", "endpoints") + ", none of them ready"})
+	}
+	if d.sum.limited > 0 {
+		out = append(out, run{warn, "▲ RATE LIMITED (429): " + plural(d.sum.limited, "session backs", "sessions back") + " off"})
+	}
+	for _, l := range r.Layers {
+		if l.Bypassed != "" {
+			out = append(out, run{plain, l.Object + " bypassed: " + l.Bypassed})
+		}
+		if !l.Settled() {
+			out = append(out, run{plain, "controller presumed " + l.Policy().Controller + ": " + strconv.Itoa(len(l.Candidates)) + " fit, no cookie has told them apart"})
+		}
+		for _, n := range l.Policy().Notes {
+			out = append(out, run{plain, n})
+		}
+	}
+	for _, n := range r.Notes {
+		out = append(out, run{plain, n})
+	}
+	return out
+}
