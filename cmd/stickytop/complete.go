@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubestickytop/stickytop/internal/demo"
+	"github.com/kubestickytop/stickytop/internal/kube"
+)
+
+// completionWait keeps a shell from hanging on an API server that is away.
+const completionWait = 2 * time.Second
+
+type completion = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
+
+// completeTarget offers ing/NAME and svc/NAME of the namespace in force. It is
+// silent when they can't be listed.
+func completeTarget(cluster *clusterFlags) completion {
+	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return targets(cmd.Context(), cluster, prefix), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func completeGet(cluster *clusterFlags) completion {
+	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return withPrefix([]string{"sessions", "pods", "routes"}, prefix), cobra.ShellCompDirectiveNoFileComp
+		}
+		return completeTarget(cluster)(cmd, args[1:], prefix)
+	}
+}
+
+func completeScenario(_ *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	for _, s := range demo.Scenarios() {
+		names = append(names, s.Name+"\t"+s.Title)
+	}
+	if len(args) > 0 {
+		names = nil
+	}
+	return withPrefix(names, prefix), cobra.ShellCompDirectiveNoFileComp
+}
+
+func targets(ctx context.Context, cluster *clusterFlags, prefix string) []string {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionWait)
+	defer cancel()
+	cfg, namespace, err := kube.Config(cluster.config.ToRawKubeConfigLoader(), *cluster.config.Context)
+	if err != nil {
+		return nil
+	}
+	source, err := kube.New(cfg, kube.Options{Namespace: namespace, Version: version})
+	if err != nil {
+		return nil
+	}
+	kind, short := "ingress", "ing/"
+	if strings.HasPrefix(prefix, "svc/") {
+		kind, short = "service", "svc/"
+	}
+	names, err := source.Names(ctx, kind)
+	if err != nil {
+		return nil
+	}
+	for i := range names {
+		names[i] = short + names[i]
+	}
+	return withPrefix(names, prefix)
+}
+
+func withPrefix(all []string, prefix string) []string {
+	var kept []string
+	for _, s := range all {
+		if strings.HasPrefix(s, prefix) {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}

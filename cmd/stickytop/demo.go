@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/cli-runtime/pkg/printers"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/demo"
+	"github.com/kubestickytop/stickytop/internal/engine"
+	"github.com/kubestickytop/stickytop/internal/kube"
+	"github.com/kubestickytop/stickytop/internal/probe"
+	"github.com/kubestickytop/stickytop/internal/ui"
+)
+
+func newDemo(name string, streams genericiooptions.IOStreams, probes *probeFlags, screen *screenFlags) *cobra.Command {
+	var (
+		out  outputFlags
+		seed uint64
+		list bool
+	)
+	cmd := &cobra.Command{
+		Use:   "demo [SCENARIO]",
+		Short: "Show it on an embedded world: no cluster, no root",
+		Long: `Starts a small world on loopback: backends, a sticky reverse proxy that behaves
+as ingress-nginx was observed to, and a Kubernetes API that is watched as any
+other. Each scenario tells a story; keys on the screen provoke more.`,
+		Example: fmt.Sprintf(`  %[1]s demo
+  %[1]s demo --list
+  %[1]s demo scale-balanced
+  %[1]s demo delete-pod -o json --for 5s`, name),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeScenario,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if list {
+				return listScenarios(streams)
+			}
+			o := demo.Options{Seed: seed}
+			if len(args) == 1 {
+				o.Scenario = args[0]
+			}
+			s, end, err := demoSetup(cmd, o, *probes)
+			if err != nil {
+				return err
+			}
+			defer end()
+			if out.format != "" || out.watch || !isTerminal(streams) {
+				return get(cmd.Context(), s, "sessions", out, streams)
+			}
+			return live(cmd.Context(), s, name, *screen, streams)
+		},
+	}
+	out.add(cmd)
+	screen.add(cmd.Flags())
+	cmd.Flags().Uint64Var(&seed, "seed", 0, "pod names, addresses and choices of the world; 0 for the scenario's own")
+	cmd.Flags().BoolVar(&list, "list", false, "list the scenarios")
+	return cmd
+}
+
+// demoSetup wires the same parts as for a cluster to an embedded world.
+func demoSetup(cmd *cobra.Command, o demo.Options, probes probeFlags) (*setup, func(), error) {
+	if err := probes.check(); err != nil {
+		return nil, nil, err
+	}
+	world, err := demo.New(o)
+	if err != nil {
+		return nil, nil, &failure{code: exitUsage, err: err, hint: "stickytop demo --list names the scenarios"}
+	}
+	source, err := kube.New(world.RESTConfig(), kube.Options{Namespace: world.Namespace(), Version: version})
+	if err != nil {
+		return nil, nil, errors.Join(err, world.Close())
+	}
+	po := probes.options(version)
+	po.Dial, po.DialName = world.DialContext, "the embedded world"
+	runner, err := probe.NewRunner(po)
+	if err != nil {
+		return nil, nil, errors.Join(&failure{code: exitUsage, err: err}, world.Close())
+	}
+	budget := probes.budget()
+	if !cmd.Flags().Changed("client") {
+		budget.Client = world.Client()
+	}
+	s := &setup{target: world.Target(), context: "demo", namespace: world.Namespace(), cluster: true, caption: world.Caption}
+	for _, a := range world.Actions() {
+		s.actions = append(s.actions, ui.Action{Key: a.Key, Name: a.Name, Title: a.Title})
+	}
+	perform := func(c affinity.Command) {
+		switch c.Kind {
+		case affinity.CommandPerform:
+			_ = world.Do(c.Action) // its caption says what came of it
+		case affinity.CommandReconnect:
+			go source.Reconnect()
+		}
+	}
+	s.engine = engine.New(engine.Options{Target: s.target, Budget: budget, Hints: probes.hints(), Perform: perform}, runner, source, inWorld{world})
+	return s, func() { _ = world.Close() }, nil
+}
+
+// inWorld runs the world beside the sources, so that it ends with them.
+type inWorld struct{ *demo.World }
+
+func (w inWorld) Run(ctx context.Context, _ func(affinity.Event)) error { return w.World.Run(ctx) }
+
+func listScenarios(streams genericiooptions.IOStreams) error {
+	tw := printers.GetNewTabWriter(streams.Out)
+	fmt.Fprintln(tw, "SCENARIO\tWHAT IT SHOWS")
+	for _, s := range demo.Scenarios() {
+		fmt.Fprintf(tw, "%s\t%s\n", s.Name, strings.TrimSpace(s.Title))
+	}
+	return tw.Flush()
+}

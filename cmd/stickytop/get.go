@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/engine"
+	"github.com/kubestickytop/stickytop/internal/report"
+)
+
+// what get can list.
+var gettable = map[string]string{
+	"session": "sessions", "sessions": "sessions", "pod": "pods", "pods": "pods", "po": "pods", "route": "routes", "routes": "routes",
+}
+
+func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags, cluster *clusterFlags, logFile *string) *cobra.Command {
+	var out outputFlags
+	cmd := &cobra.Command{
+		Use:   "get sessions|pods|routes [TARGET]",
+		Short: "Watch and probe for a while, then print what was seen",
+		Example: fmt.Sprintf(`  %[1]s get sessions ing/msgapp --for 30s
+  %[1]s get sessions ing/msgapp -o json
+  %[1]s get sessions ing/msgapp -w -o json
+  %[1]s get pods ing/msgapp -o custom-columns=POD:.name,PINS:.pins
+  %[1]s get routes -A`, name),
+		Args:              cobra.RangeArgs(1, 3),
+		ValidArgsFunction: completeGet(cluster),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			what, ok := gettable[args[0]]
+			if !ok {
+				return usageError("cannot get %q: use sessions, pods or routes", affinity.Clean(args[0], 60))
+			}
+			target, err := parseTarget(args[1:])
+			if err != nil {
+				return err
+			}
+			closer, err := logTo(*logFile)
+			if err != nil {
+				return err
+			}
+			if closer != nil {
+				defer closer.Close()
+			}
+			c := config{probe: *probes, cluster: *cluster, target: target, version: version}
+			if what == "routes" {
+				c.probe.noProbe = true
+			}
+			s, err := newSetup(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
+			return get(cmd.Context(), s, what, out, streams)
+		},
+	}
+	out.add(cmd)
+	return cmd
+}
+
+// get runs s for the window, or until it is interrupted when it watches, and
+// prints.
+func get(ctx context.Context, s *setup, what string, out outputFlags, streams genericiooptions.IOStreams) error {
+	p, err := report.NewPrinter(out.format, out.noHeaders)
+	if err != nil {
+		return &failure{code: exitUsage, err: err}
+	}
+	if out.watch && (what != "sessions" || out.format != "" && out.format != "json" && out.format != "wide" && out.format != "name") {
+		return usageError("-w prints sessions, as a table, -o json or -o name")
+	}
+	if s.lookup != nil {
+		if err := s.lookup(ctx); err != nil {
+			return err
+		}
+	}
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := s.engine.Run(run); err != nil {
+			cancel(err)
+		}
+	}()
+	err = s.collect(run, what, out, streams.Out)
+	cancel(nil)
+	<-ended
+	if cause := context.Cause(run); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	if ctx.Err() != nil && !out.watch {
+		return ctx.Err()
+	}
+	if err != nil || out.watch {
+		return err
+	}
+	return s.print(what, out, p, streams)
+}
+
+// collect waits for the window to pass, writing changes on the way if asked to.
+func (s *setup) collect(ctx context.Context, what string, out outputFlags, w io.Writer) error {
+	var deadline <-chan time.Time
+	if !out.watch || out.windowSaid {
+		deadline = time.After(out.window)
+	}
+	watch := report.Watch{Format: out.format, Options: report.Options{Reveal: out.reveal, Exchanges: out.exchanges}}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-deadline:
+			return nil
+		case <-s.engine.Changed():
+			snap := s.engine.Snapshot()
+			if err := s.selection(snap); err != nil {
+				return err
+			}
+			if what == "routes" && synced(snap) {
+				return nil
+			}
+			if out.watch {
+				if err := watch.Write(w, snap); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// synced reports whether every source has said what it can.
+func synced(s *affinity.Snapshot) bool {
+	for _, src := range s.Sources {
+		if src.State == affinity.SourceSyncing || src.State == affinity.SourceStale {
+			return false
+		}
+	}
+	return len(s.Sources) > 0
+}
+
+// selection says what to choose from when the user named nothing and there is
+// more than one thing.
+func (s *setup) selection(snap *affinity.Snapshot) error {
+	if s.readOnly || s.target.Kind != "" || !synced(snap) || len(engine.Chosen(snap.Routes, s.target)) > 0 {
+		return nil
+	}
+	names := ""
+	seen := map[string]bool{}
+	for _, r := range snap.Routes {
+		if n := r.Namespace + "/" + r.Name; s.target.Matches(r) && !seen[n] && len(seen) < 8 {
+			seen[n] = true
+			names += fmt.Sprintf("\n  ing/%s -n %s   %s", r.Name, r.Namespace, r.Host)
+		}
+	}
+	if names == "" {
+		return nil
+	}
+	return &failure{code: exitUsage, err: fmt.Errorf("several Ingresses: name one of them"), hint: "there is" + names}
+}
+
+func (s *setup) print(what string, out outputFlags, p report.Printer, streams genericiooptions.IOStreams) error {
+	snap := s.engine.Snapshot()
+	o := report.Options{Reveal: out.reveal, Exchanges: out.exchanges}
+	var list report.Printable
+	switch what {
+	case "pods":
+		list = report.Pods(snap, o)
+	case "routes":
+		list = report.Routes(snap, o)
+	default:
+		list = report.Sessions(snap, o)
+	}
+	if err := p(streams.Out, list); err != nil {
+		return err
+	}
+	return s.verdict(snap, what, streams)
+}
+
+// verdict tells on standard error what an empty or partial list does not.
+func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericiooptions.IOStreams) error {
+	for _, src := range snap.Sources {
+		switch src.State {
+		case affinity.SourceForbidden, affinity.SourceStale:
+			fmt.Fprintf(streams.ErrOut, "warning: %s %s: %s\n", src.Name, src.State, src.Detail)
+		case affinity.SourceSyncing:
+			fmt.Fprintf(streams.ErrOut, "warning: %s: no answer yet %s\n", src.Name, src.Detail)
+		}
+	}
+	routes := engine.Chosen(snap.Routes, s.target)
+	switch {
+	case len(snap.Routes) == 0 && s.cluster:
+		return cannot("-A looks in all namespaces, --url probes without a cluster, stickytop demo needs none", "no Ingress found in %s", s.where())
+	case len(routes) == 0 && s.target.Kind != "":
+		return cannot("", "no Ingress leads to %s in %s", s.target, s.where())
+	case what != "sessions" || s.readOnly:
+		return nil
+	}
+	for _, x := range snap.Sessions {
+		if x.Requests > x.Failures {
+			return nil
+		}
+	}
+	for _, x := range snap.Sessions {
+		if x.LastFailure != nil {
+			return cannot("--resolve HOST:PORT:ADDRESS or --url says where the ingress is, --via-controller goes through the API server", "no session was answered: %s", x.LastFailure.Text)
+		}
+	}
+	return cannot("a longer --for may help", "no session was answered in time")
+}
+
+func (s *setup) where() string {
+	if s.namespace == "" {
+		return "any namespace"
+	}
+	return fmt.Sprintf("namespace %q", s.namespace)
+}

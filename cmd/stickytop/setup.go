@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/engine"
+	"github.com/kubestickytop/stickytop/internal/kube"
+	"github.com/kubestickytop/stickytop/internal/probe"
+	"github.com/kubestickytop/stickytop/internal/ui"
+)
+
+// setup is a run that is ready to start: an engine and what the screen says
+// around it.
+type setup struct {
+	engine *engine.Engine
+	target affinity.Target
+
+	context   string
+	namespace string // "" for all
+	user      string
+	cluster   bool // objects are watched
+	readOnly  bool
+
+	// lookup tells typing mistakes in words; nil when there is nothing to ask.
+	lookup func(context.Context) error
+	// prompts reports whether the first call may ask the user something (an
+	// exec plugin of the kubeconfig).
+	prompts bool
+
+	log     *os.File // of --log-file; nil for none
+	actions []ui.Action
+	caption func() string
+}
+
+// config is everything a live run was told.
+type config struct {
+	probe   probeFlags
+	cluster clusterFlags
+	target  affinity.Target
+	version string
+}
+
+// newSetup wires a run against a cluster, or against a URL alone.
+func newSetup(ctx context.Context, c config) (*setup, error) {
+	if err := c.probe.check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case c.probe.noProbe && (c.target.Kind == "url" || c.target.IsZero() && c.probe.url != ""):
+		return nil, usageError("--no-probe only watches a cluster, and a URL alone is no cluster: there would be nothing to see")
+	case c.probe.cookie != "" && c.target.Kind != "url" && c.probe.url == "":
+		return nil, usageError("--cookie names the cookie of a URL; a cluster's Ingresses say it themselves")
+	case c.target.Kind == "url":
+		c.probe.url = c.target.Name
+		return urlSetup(c)
+	case c.target.IsZero() && c.probe.url != "":
+		return urlSetup(c)
+	}
+	return clusterSetup(ctx, c)
+}
+
+func urlSetup(c config) (*setup, error) {
+	route, err := urlRoute(c.probe.url, c.probe.cookie)
+	if err != nil {
+		return nil, err
+	}
+	// The URL is the route's own; what the runner takes as --url is an address
+	// for routes that have another one.
+	c.probe.url = ""
+	runner, err := newRunner(c, nil)
+	if err != nil {
+		return nil, err
+	}
+	var source engine.Source = fixed{route}
+	if c.probe.path != "" {
+		source = asking{source, c.probe.path}
+	}
+	target := affinity.Target{Kind: "url", Name: route.URL}
+	return &setup{engine: engine.New(engine.Options{Target: target, Budget: c.probe.budget(), Hints: c.probe.hints()}, runner, source),
+		target: target, context: "no cluster", namespace: route.Host}, nil
+}
+
+func clusterSetup(ctx context.Context, c config) (*setup, error) {
+	flags := c.cluster.config
+	loader := flags.ToRawKubeConfigLoader()
+	cfg, namespace, err := kube.Config(loader, *flags.Context)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Host == "http://localhost:8080" && *flags.APIServer == "" {
+		// client-go's last resort where no kubeconfig names a cluster
+		return nil, &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
+	}
+	source, err := kube.New(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, LabelSelector: c.cluster.selector, Version: c.version})
+	if err != nil {
+		return nil, err
+	}
+	s := &setup{target: c.target, namespace: namespace, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg)}
+	if c.cluster.all {
+		s.namespace = ""
+	} else {
+		s.target.Namespace = namespace
+	}
+	if raw, err := loader.RawConfig(); err == nil {
+		s.context = raw.CurrentContext
+		if *flags.Context != "" {
+			s.context = *flags.Context
+		}
+		if x := raw.Contexts[s.context]; x != nil {
+			s.user = x.AuthInfo
+		}
+	}
+	s.lookup = func(ctx context.Context) error { return source.Lookup(ctx, s.target) }
+	var prober engine.Prober
+	sources := []engine.Source{source}
+	if !c.probe.noProbe {
+		var dialer *kube.ControllerDialer
+		if c.probe.via != "" {
+			o := kube.ControllerOptions{Target: c.probe.via, Namespace: namespace, Version: c.version}
+			if o.Target == "auto" {
+				o.Target = ""
+			}
+			if dialer, err = kube.NewControllerDialer(ctx, cfg, o); err != nil {
+				return nil, err
+			}
+		}
+		if prober, err = newRunner(c, dialer); err != nil {
+			return nil, err
+		}
+	}
+	if c.probe.path != "" {
+		sources[0] = asking{sources[0], c.probe.path}
+	}
+	s.engine = engine.New(engine.Options{Target: s.target, Budget: c.probe.budget(), Hints: c.probe.hints(), Perform: func(cmd affinity.Command) {
+		if cmd.Kind == affinity.CommandReconnect {
+			go source.Reconnect()
+		}
+	}}, prober, sources...)
+	return s, nil
+}
+
+func newRunner(c config, dialer *kube.ControllerDialer) (engine.Prober, error) {
+	o := c.probe.options(c.version)
+	if dialer != nil {
+		o.Dial, o.DialName = dialer.DialContext, "port-forward to the controller"
+	}
+	r, err := probe.NewRunner(o)
+	if err != nil {
+		return nil, &failure{code: exitUsage, err: err}
+	}
+	return r, nil
+}
+
+// prompts reports whether the kubeconfig runs a program to log in, which may
+// ask the user and open a browser.
+func prompts(cfg *rest.Config) bool { return cfg.ExecProvider != nil || cfg.AuthProvider != nil }
+
+// lookupWait is how long the start waits for an answer to "does the target
+// exist?" before the screen is shown without it.
+const lookupWait = 200 * time.Millisecond

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/engine"
+)
+
+// fixed is a source that knows its routes from the start: a URL.
+type fixed []affinity.Route
+
+func (f fixed) Run(ctx context.Context, emit func(affinity.Event)) error {
+	emit(affinity.Routes{Source: "url", Routes: f})
+	<-ctx.Done()
+	return nil
+}
+
+// asking replaces the path that probes ask for on every route of a source.
+type asking struct {
+	engine.Source
+	path string
+}
+
+func (a asking) Run(ctx context.Context, emit func(affinity.Event)) error {
+	return a.Source.Run(ctx, func(e affinity.Event) {
+		if r, ok := e.(affinity.Routes); ok {
+			routes := make([]affinity.Route, len(r.Routes))
+			for i := range r.Routes {
+				routes[i] = r.Routes[i]
+				routes[i].ProbePath, routes[i].ProbeWhy = a.path, "--path"
+			}
+			e = affinity.Routes{Source: r.Source, Routes: routes}
+		}
+		emit(e)
+	})
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ingress"
+)
+
+// kinds are the words that a target may begin with, kubectl's short names
+// among them.
+var kinds = map[string]string{
+	"ing": "ingress", "ingress": "ingress", "ingresses": "ingress", "ingresses.networking.k8s.io": "ingress", "ingress.networking.k8s.io": "ingress",
+	"svc": "service", "service": "service", "services": "service",
+	"ingressroute": "ingressroute", "ingressroutes": "ingressroute", "ingressroutes.traefik.io": "ingressroute", "ingressroute.traefik.io": "ingressroute",
+}
+
+// parseTarget reads ing/NAME, svc/NAME, ingressroute/NAME, KIND NAME, or a URL.
+func parseTarget(args []string) (affinity.Target, error) {
+	switch len(args) {
+	case 0:
+		return affinity.Target{}, nil
+	case 1:
+		if isURL(args[0]) {
+			return affinity.Target{Kind: "url", Name: args[0]}, nil
+		}
+		kind, name, ok := strings.Cut(args[0], "/")
+		if !ok {
+			return affinity.Target{Kind: "ingress", Name: args[0]}, nil
+		}
+		return newTarget(kind, name)
+	case 2:
+		return newTarget(args[0], args[1])
+	}
+	return affinity.Target{}, usageError("one target at a time: ing/NAME, svc/NAME, ingressroute/NAME or a URL")
+}
+
+func newTarget(kind, name string) (affinity.Target, error) {
+	known, ok := kinds[strings.ToLower(kind)]
+	if !ok || name == "" || strings.Contains(name, "/") {
+		return affinity.Target{}, usageError("target %q is not understood: use ing/NAME, svc/NAME, ingressroute/NAME or a URL", affinity.Clean(kind+"/"+name, 120))
+	}
+	return affinity.Target{Kind: known, Name: name}, nil
+}
+
+func isURL(s string) bool { return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") }
+
+// urlRoute is the one route of a run without a cluster. No object says what
+// its cookie is: every known format is a candidate, or the name is given.
+func urlRoute(text, cookie string) (affinity.Route, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return affinity.Route{}, usageError("URL %q: want http[s]://HOST[:PORT][/PATH]", affinity.Clean(text, 200))
+	}
+	if u.User != nil {
+		return affinity.Route{}, usageError("URL: no user names and passwords in it, please")
+	}
+	path := u.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	return affinity.Route{
+		ID: affinity.RouteKey(affinity.RouteURL, "", u.Scheme, u.Host, path), Kind: affinity.RouteURL, Name: u.Hostname(), Host: u.Hostname(), Path: path,
+		URL: text, TLS: u.Scheme == "https", ProbePath: path, ProbeWhy: "the URL",
+		Layers: []affinity.Layer{{Where: affinity.LayerIngress, Object: "unknown", Candidates: anyCookie(cookie)}},
+	}, nil
+}
+
+// anyCookie are the policies that a cookie may turn out to follow.
+func anyCookie(name string) []affinity.Policy {
+	var all []affinity.Policy
+	if name != "" {
+		all = append(all, affinity.Policy{Mechanism: affinity.MechanismCookie, Cookie: affinity.CookieSpec{Name: name}, Why: "--cookie"})
+	}
+	// A backend's name is part of what ingress-nginx hashes; the shape of its
+	// cookies is seen without it.
+	unknown := []string{"unknown"}
+	for _, c := range ingress.Controllers {
+		for _, d := range c.Decoders(unknown) {
+			all = append(all, affinity.Policy{Mechanism: affinity.MechanismCookie, Controller: c.Key(), Decoder: d, Cookie: affinity.CookieSpec{Name: name},
+				Why: "the shape of a cookie"})
+		}
+	}
+	return all
+}
