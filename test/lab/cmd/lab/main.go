@@ -1,0 +1,59 @@
+// Command lab starts, stops and disturbs a real Kubernetes on one Linux machine. See docs/lab.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "_") {
+		if err := inner(os.Args[1], os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(127)
+		}
+		return
+	}
+	if len(os.Args) > 2 && os.Args[1] == "workload" {
+		if err := runWorkload(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := root().ExecuteContext(ctx)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		os.Exit(exit.ExitCode())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+}
+
+var name string
+
+func root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "lab",
+		Short:         "A real Kubernetes without containers, for tests and demonstrations",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cmd.PersistentFlags().StringVar(&name, "name", "lab", "which lab, when several run")
+	cmd.AddCommand(buildCommand(), upCommand(), downCommand(), statusCommand(), execCommand(), shellCommand(), kubeconfigCommand())
+	cmd.AddCommand(podFaults()...)
+	cmd.AddCommand(clusterFaults()...)
+	return cmd
+}

@@ -1,0 +1,159 @@
+// Package e2e drives the built program against the lab: a real Kubernetes, real ingress controllers, real faults.
+//
+// The truth comes from the other side: the controller's access log, the backends' logs, kubectl. Nothing of the
+// program is imported; its words are read from -o json or off a terminal.
+package e2e
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kubestickytop/stickytop/test/lab"
+)
+
+// folder holds what the suite builds and writes.
+var folder string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Tests mostly wait for the cluster, not for a core: more of them run side by side than there are cores.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := flag.Set("test.parallel", "5"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	if folder, err = os.MkdirTemp("", "e2e-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	code := m.Run()
+	for name, s := range labs {
+		if s.lab == nil {
+			continue
+		}
+		if err := s.lab.Close(); err != nil {
+			fmt.Fprintf(os.Stderr, "close lab %s: %v\n", name, err)
+			code = 1
+		}
+	}
+	return code
+}
+
+// build builds a package of the module in dir once.
+func build(dir, pkg, name string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		path := filepath.Join(folder, name)
+		cmd := exec.Command("go", "build", "-o", path, pkg)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("go build %s: %w: %s", pkg, err, out)
+		}
+		return path, nil
+	})
+}
+
+var (
+	buildLab     = build("..", "./cmd/lab", "lab")
+	buildProduct = build("../../..", "./cmd/stickytop", "stickytop")
+)
+
+// product returns the program under test: $STICKYTOP, or what is built from the repository.
+func product(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("STICKYTOP"); path != "" {
+		return path
+	}
+	path, err := buildProduct()
+	check(t, err)
+	return path
+}
+
+// shared is a lab that several tests use, started by the first of them.
+type shared struct {
+	ingress string // its controller
+	once    sync.Once
+	lab     *lab.Lab
+	err     error
+}
+
+// labs are those that tests can have. Where the API server goes away, the cluster needs up to a minute until it is
+// itself again, so that test has one to itself.
+var labs = map[string]*shared{
+	"main":    {ingress: "traefik-nginx"},
+	"outage":  {ingress: "traefik-nginx"},
+	"traefik": {ingress: "traefik"},
+	"haproxy": {ingress: "haproxy"},
+}
+
+// labOf returns one of the labs, or skips the test, saying why, where none can run.
+func labOf(t *testing.T, name string) *lab.Lab {
+	t.Helper()
+	s := labs[name]
+	s.once.Do(func() {
+		program, err := buildLab()
+		if err != nil {
+			s.err = err
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+		began := time.Now()
+		s.lab, s.err = lab.Start(ctx, lab.Options{Name: fmt.Sprintf("e%d-%s", os.Getpid(), name), Ingress: s.ingress, Program: program})
+		if s.err == nil {
+			fmt.Fprintf(os.Stderr, "lab %s up after %s\n", name, time.Since(began).Round(100*time.Millisecond))
+		}
+	})
+	check(t, s.err)
+	return s.lab
+}
+
+func mainLab(t *testing.T) *lab.Lab {
+	t.Helper()
+	return labOf(t, "main")
+}
+
+// check skips where the machine cannot run a lab, and fails on any other error.
+func check(t *testing.T, err error) {
+	t.Helper()
+	var missing *lab.Missing
+	if errors.As(err, &missing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// within bounds what a test waits for.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	end := time.Now().Add(limit)
+	for !holds() {
+		if time.Now().After(end) {
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubestickytop/stickytop/test/lab"
+)
+
+// terminal is a shell in tmux, in the client's network namespace.
+type terminal struct {
+	l      *lab.Lab
+	socket string
+}
+
+func terminalOf(t *testing.T, l *lab.Lab, width, height int) *terminal {
+	t.Helper()
+	if _, err := exec.LookPath("tmux"); err != nil {
+		t.Skip("no tmux in PATH")
+	}
+	dir, err := os.MkdirTemp(folder, "tmux") // t.TempDir's are too long for a socket
+	check(t, err)
+	term := &terminal{l, filepath.Join(dir, "s")}
+	term.tmux(t, "-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "env PS1='$ ' sh")
+	t.Cleanup(func() { _, _ = term.command(context.Background(), "kill-server") })
+	term.shows(t, 5*time.Second, "$")
+	return term
+}
+
+func (term *terminal) command(ctx context.Context, args ...string) (string, error) {
+	out, err := term.l.Exec(ctx, "client", "tmux", append([]string{"-u", "-S", term.socket}, args...)...)
+	return string(out), err
+}
+
+func (term *terminal) tmux(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := term.command(within(t, 10*time.Second), args...)
+	check(t, err)
+	return out
+}
+
+// typed types a line.
+func (term *terminal) typed(line string) {
+	_, _ = term.command(context.Background(), "send-keys", "-l", line)
+	_, _ = term.command(context.Background(), "send-keys", "Enter")
+}
+
+func (term *terminal) key(t *testing.T, key string) {
+	t.Helper()
+	term.tmux(t, "send-keys", key)
+}
+
+// text is what the screen shows.
+func (term *terminal) text(t *testing.T) string {
+	t.Helper()
+	return term.tmux(t, "capture-pane", "-p")
+}
+
+// shows waits until all of these are on the screen, and returns it.
+func (term *terminal) shows(t *testing.T, limit time.Duration, words ...string) string {
+	t.Helper()
+	var text string
+	defer func() {
+		if t.Failed() {
+			t.Logf("the screen:\n%s", text)
+		}
+	}()
+	eventually(t, limit, "on the screen: "+strings.Join(words, ", "), func() bool {
+		text = term.text(t)
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				return false
+			}
+		}
+		return true
+	})
+	return text
+}

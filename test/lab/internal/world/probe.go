@@ -1,0 +1,39 @@
+package world
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// Probe, as process 1 of new namespaces, tries what a lab does to the kernel and returns what does not go.
+func Probe(proxy string) []string {
+	if err := mounts(); err != nil {
+		return []string{err.Error()}
+	}
+	type trial struct{ command, lacks string }
+	trials := []trial{
+		{"ip link add lab0 type bridge", "the kernel has no bridge (CONFIG_BRIDGE)"},
+		{"ip netns add probe", "ip-netns cannot make a namespace"},
+		{"ip link add veth0 type veth peer name veth1 netns probe", "the kernel has no veth pairs (CONFIG_VETH)"},
+		{"nft add table inet probe", "the kernel has no nftables, or refuses them (CONFIG_NF_TABLES)"},
+	}
+	if proxy == "iptables" {
+		trials = append(trials,
+			trial{"iptables -w -t nat -L -n", "the kernel refuses iptables' nat table"},
+			trial{"iptables -w -A INPUT -m recent --name probe --set", "the kernel has no xt_recent, which ClientIP affinity needs (CONFIG_NETFILTER_XT_MATCH_RECENT)"})
+	} else {
+		trials = append(trials, trial{"nft add chain inet probe nat { type nat hook output priority 0 ; }", "the kernel has no nftables NAT (CONFIG_NFT_NAT)"})
+	}
+	var missing []string
+	for _, t := range trials {
+		words := strings.Fields(t.command)
+		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+			missing = append(missing, fmt.Sprintf("%s: `%s`: %s", t.lacks, t.command, strings.ReplaceAll(strings.TrimSpace(string(out)), "\n", " ")))
+		}
+	}
+	if err := Sysctl("", map[string]string{"ipv4/ip_forward": "1"}); err != nil {
+		missing = append(missing, err.Error())
+	}
+	return missing
+}

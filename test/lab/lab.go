@@ -1,0 +1,250 @@
+// Package lab starts a real Kubernetes on one Linux machine, without containers, and does to it what goes wrong in
+// the field. It is for tests and demonstrations. A lab is etcd, an API server, a controller manager, kube-proxies and
+// an ingress controller as plain processes in namespaces of their own; docs/lab.md describes it.
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/kubestickytop/stickytop/test/lab/internal/control"
+	"github.com/kubestickytop/stickytop/test/lab/internal/layout"
+	"github.com/kubestickytop/stickytop/test/lab/manifests"
+)
+
+// Options say what lab to start. The zero value is a lab of two nodes, kube-proxy in nftables mode, and Traefik
+// reading ingress-nginx annotations.
+type Options struct {
+	Name    string // a DNS label; default "lab"
+	Nodes   int    // default 2
+	Proxy   string // kube-proxy's mode: nftables (default) or iptables
+	Ingress string // traefik-nginx (default), traefik or haproxy
+	// Detached labs outlive the process that starts them; others end with it, however it ends.
+	Detached bool
+	// Program is the lab command's binary. Empty means to build it with the go command.
+	Program string
+	// Progress is told what is being waited for, a line each; nil for silence.
+	Progress io.Writer
+}
+
+// Status describes a lab.
+type Status = control.Status
+
+// Lab is a running lab.
+type Lab struct {
+	Spec    Spec
+	control *control.Client
+	program string
+	pid     int      // of the lab's init, in the caller's PID namespace
+	tether  *os.File // closed: the lab ends
+	exited  chan struct{}
+
+	mu     sync.Mutex
+	relays map[string]net.Listener // on loopback, by where they lead
+}
+
+// Spec is what a lab was started with.
+type Spec = layout.Spec
+
+// Start starts a lab and returns when its workloads are ready. It first removes what dead labs left.
+// Before anything else it returns a *Missing error when this machine cannot run a lab.
+func Start(ctx context.Context, o Options) (*Lab, error) {
+	spec, program, err := o.resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := Check(ctx, spec, program); err != nil {
+		return nil, err
+	}
+	lock, err := reserve(&spec)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	l, err := launch(spec, program, lock)
+	if err != nil {
+		os.RemoveAll(spec.Dir)
+		return nil, err
+	}
+	if err := l.wait(ctx, o.Progress); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (o Options) resolve(ctx context.Context) (Spec, string, error) {
+	spec := Spec{
+		Name: either(o.Name, "lab"), Nodes: o.Nodes, Proxy: either(o.Proxy, "nftables"),
+		Ingress: either(o.Ingress, "traefik-nginx"), Rootless: os.Geteuid() != 0, Tethered: !o.Detached,
+	}
+	if spec.Nodes == 0 {
+		spec.Nodes = 2
+	}
+	if err := layout.CheckName(spec.Name); err != nil {
+		return spec, "", err
+	}
+	if spec.Nodes < 1 || spec.Nodes > 9 {
+		return spec, "", fmt.Errorf("%d nodes: want 1 to 9", spec.Nodes)
+	}
+	if spec.Proxy != "nftables" && spec.Proxy != "iptables" {
+		return spec, "", fmt.Errorf("proxy %q: want nftables or iptables", spec.Proxy)
+	}
+	if !slices.Contains(manifests.Ingresses, spec.Ingress) {
+		return spec, "", fmt.Errorf("ingress %q: want one of %s", spec.Ingress, strings.Join(manifests.Ingresses, ", "))
+	}
+	var err error
+	if spec.Cache, err = layout.Cache(); err != nil {
+		return spec, "", err
+	}
+	program := o.Program
+	if program == "" {
+		if program, err = buildSelf(ctx, spec.Cache); err != nil {
+			return spec, "", err
+		}
+	}
+	return spec, program, nil
+}
+
+func either(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// buildSelf builds the lab command: a test's own binary cannot be the lab's init.
+func buildSelf(ctx context.Context, cache string) (string, error) {
+	path := filepath.Join(cache, "lab")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/kubestickytop/stickytop/test/lab/cmd/lab")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the lab command: %w: %s", err, out)
+	}
+	return path, nil
+}
+
+// launch starts the lab's init process in new namespaces. It inherits the lock, and all of the lab's processes from
+// it: the lock is free when the last of them is gone.
+func launch(spec Spec, program string, lock *os.File) (*Lab, error) {
+	own := spec.Path("program")
+	if err := copyFile(own, program); err != nil {
+		return nil, err
+	}
+	if err := spec.Save(); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(spec.Path("lab.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(own, "_init", spec.Dir)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir = "/"
+	cmd.ExtraFiles = []*os.File{lock}
+	cmd.SysProcAttr = unshare(spec.Rootless)
+	l := &Lab{Spec: spec, control: control.NewClient(spec.Socket()), program: own, exited: make(chan struct{})}
+	if spec.Tethered {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, r)
+		l.tether = w
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the lab's init: %w", err)
+	}
+	l.pid = cmd.Process.Pid
+	go func() {
+		cmd.Wait()
+		close(l.exited)
+	}()
+	return l, os.WriteFile(spec.Path("init.pid"), []byte(strconv.Itoa(l.pid)), 0o600)
+}
+
+// unshare asks for the lab's namespaces; without root, a user namespace in which the caller is root comes first.
+func unshare(rootless bool) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{
+		Setsid:     true,
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
+	}
+	if rootless {
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	return attr
+}
+
+// wait waits until the lab is ready, or says why it will not be.
+func (l *Lab) wait(ctx context.Context, progress io.Writer) error {
+	last := ""
+	for {
+		status, err := l.control.Status(ctx)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil && status.Ready:
+			return nil
+		case err == nil && status.Phase == "failed":
+			return fmt.Errorf("lab %s: %s", l.Spec.Name, status.Error)
+		case err == nil && status.Phase != last && progress != nil:
+			last = status.Phase
+			fmt.Fprintln(progress, last)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("lab %s not ready: %w (last seen: %s)", l.Spec.Name, ctx.Err(), last)
+		case <-l.exited:
+			data, _ := os.ReadFile(l.Spec.Path("lab.log"))
+			return fmt.Errorf("lab %s ended while starting: %s", l.Spec.Name, data)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Status asks the lab how it is.
+func (l *Lab) Status(ctx context.Context) (Status, error) { return l.control.Status(ctx) }
+
+// Close ends the lab and removes all of it: processes, namespaces, files.
+func (l *Lab) Close() error {
+	l.mu.Lock()
+	for _, listener := range l.relays {
+		listener.Close()
+	}
+	l.relays = nil
+	l.mu.Unlock()
+	if l.tether != nil {
+		l.tether.Close()
+	}
+	return end(l.Spec)
+}
+
+// copyFile links or copies a program, so that a lab does not depend on a file that a rebuild replaces.
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}

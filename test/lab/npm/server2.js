@@ -1,0 +1,2 @@
+'use strict';
+require('./socketio.js')((http) => require('socket.io2')(http));
