@@ -192,29 +192,40 @@ func unshare(rootless bool) *syscall.SysProcAttr {
 
 // wait waits until the lab is ready, or says why it will not be.
 func (l *Lab) wait(ctx context.Context, progress io.Writer) error {
-	last := ""
+	last := "nothing: its control socket never answered"
 	for {
 		status, err := l.control.Status(ctx)
 		switch {
-		case err != nil && ctx.Err() != nil:
-			return ctx.Err()
 		case err == nil && status.Ready:
 			return nil
 		case err == nil && status.Phase == "failed":
 			return fmt.Errorf("lab %s: %s", l.Spec.Name, status.Error)
-		case err == nil && status.Phase != last && progress != nil:
+		case err == nil && status.Phase != last:
 			last = status.Phase
-			fmt.Fprintln(progress, last)
+			if progress != nil {
+				fmt.Fprintln(progress, last)
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("lab %s not ready: %w (last seen: %s)", l.Spec.Name, ctx.Err(), last)
+			return fmt.Errorf("lab %s not ready: %w (last seen: %s)\n%s", l.Spec.Name, ctx.Err(), last, l.log())
 		case <-l.exited:
-			data, _ := os.ReadFile(l.Spec.Path("lab.log"))
-			return fmt.Errorf("lab %s ended while starting: %s", l.Spec.Name, data)
+			return fmt.Errorf("lab %s ended while starting: %s", l.Spec.Name, l.log())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// log is the end of what the lab's own programs said, for an error: its folder is about to go.
+func (l *Lab) log() string {
+	paths, _ := filepath.Glob(l.Spec.Path("logs", "*.log"))
+	var text strings.Builder
+	for _, path := range append([]string{l.Spec.Path("lab.log")}, paths...) {
+		data, _ := os.ReadFile(path)
+		lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+		fmt.Fprintf(&text, "--- %s\n%s\n", filepath.Base(path), strings.Join(lines[max(0, len(lines)-15):], "\n"))
+	}
+	return text.String()
 }
 
 // Status asks the lab how it is.

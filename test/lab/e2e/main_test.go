@@ -109,16 +109,27 @@ func labOf(t *testing.T, name string) *lab.Lab {
 			s.err = err
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-		defer cancel()
-		began := time.Now()
-		s.lab, s.err = lab.Start(ctx, lab.Options{Name: fmt.Sprintf("e%d-%s", os.Getpid(), name), Ingress: s.ingress, Program: program})
-		if s.err == nil {
-			fmt.Fprintf(os.Stderr, "lab %s up after %s\n", name, time.Since(began).Round(100*time.Millisecond))
+		// Once a kernel was seen to keep a lab's first process for minutes, beyond the reach of SIGKILL, while three
+		// others came up beside it in ten seconds. A second one is another lab; the first's words stay in the output.
+		for try := range 2 {
+			if s.err = s.start(fmt.Sprintf("e%d-%s%d", os.Getpid(), name, try), program); s.err == nil || errors.As(s.err, new(*lab.Missing)) {
+				return
+			}
+			fmt.Fprintf(os.Stderr, "lab %s, try %d: %v\n", name, try+1, s.err)
 		}
 	})
 	check(t, s.err)
 	return s.lab
+}
+
+func (s *shared) start(name, program string) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	began := time.Now()
+	if s.lab, err = lab.Start(ctx, lab.Options{Name: name, Ingress: s.ingress, Program: program}); err == nil {
+		fmt.Fprintf(os.Stderr, "lab %s up after %s\n", name, time.Since(began).Round(100*time.Millisecond))
+	}
+	return err
 }
 
 func mainLab(t *testing.T) *lab.Lab {

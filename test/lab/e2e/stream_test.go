@@ -35,7 +35,7 @@ type line[T any] struct {
 // follow runs a program in the client's namespace until the test ends or stop is called.
 func follow[T any](t *testing.T, l *lab.Lab, parse func([]byte) (T, error), program string, args ...string) *lines[T] {
 	t.Helper()
-	cmd, err := l.Command(within(t, 3*time.Minute), "client", program, args...)
+	cmd, err := l.Command(within(t, 15*time.Minute), "client", program, args...)
 	check(t, err)
 	out, err := cmd.StdoutPipe()
 	check(t, err)
