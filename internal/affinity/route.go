@@ -92,6 +92,7 @@ type Endpoint struct {
 	IP          string
 	PortName    string
 	Pod         PodRef // zero when the slice names none
+	PodUID      string // "" when the slice names none
 	Node        string
 	Ready       bool // EndpointSlice conditions, discovery.k8s.io/v1
 	Serving     bool
