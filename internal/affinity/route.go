@@ -6,6 +6,7 @@ import "time"
 const (
 	RouteIngress      = "Ingress"
 	RouteIngressRoute = "IngressRoute" // traefik.io/v1alpha1
+	RouteHTTPRoute    = "HTTPRoute"    // gateway.networking.k8s.io/v1
 	RouteURL          = "URL"          // named by the user, no cluster needed
 )
 
