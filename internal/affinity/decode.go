@@ -34,6 +34,7 @@ type Decoded struct {
 	Endpoints []Endpoint
 	Gone      bool      // Endpoints were found among the gone ones
 	Exact     bool      // a hit cannot be chance (a digest matched), unlike a ring's, which always answers
+	Addr      string    // the "ip:port" that the value holds in clear, known or not; "" when it holds none
 	Backend   string    // the backend the value names, "default-web-80"; "" when the format has none or it is unknown
 	Issued    time.Time // when the value itself tells; zero otherwise
 	Expires   time.Time // when the value itself tells; zero otherwise

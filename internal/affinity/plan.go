@@ -7,7 +7,7 @@ import (
 
 // Target is what the user asked to see.
 type Target struct {
-	Kind      string // "ingress", "service", "pod", "ingressroute", "url"; "" for everything there is
+	Kind      string // "ingress", "service", "pod", "ingressroute", "httproute", "url"; "" for everything there is
 	Namespace string // "" for any
 	Name      string
 }
@@ -37,6 +37,8 @@ func (t Target) Matches(r Route) bool {
 		return r.Kind == RouteIngress && r.Name == t.Name
 	case "ingressroute":
 		return r.Kind == RouteIngressRoute && r.Name == t.Name
+	case "httproute":
+		return r.Kind == RouteHTTPRoute && r.Name == t.Name
 	case "url":
 		return r.Kind == RouteURL
 	}

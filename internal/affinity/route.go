@@ -6,6 +6,7 @@ import "time"
 const (
 	RouteIngress      = "Ingress"
 	RouteIngressRoute = "IngressRoute" // traefik.io/v1alpha1
+	RouteHTTPRoute    = "HTTPRoute"    // gateway.networking.k8s.io/v1
 	RouteURL          = "URL"          // named by the user, no cluster needed
 )
 
@@ -92,6 +93,7 @@ type Endpoint struct {
 	IP          string
 	PortName    string
 	Pod         PodRef // zero when the slice names none
+	PodUID      string // "" when the slice names none
 	Node        string
 	Ready       bool // EndpointSlice conditions, discovery.k8s.io/v1
 	Serving     bool

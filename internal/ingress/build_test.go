@@ -47,6 +47,10 @@ func testArchive(t *testing.T, file string) {
 		case "unread":
 			o.ClassesUnread = strings.Contains(string(f.Data), "classes")
 			o.ServicesUnread = strings.Contains(string(f.Data), "services")
+			o.CustomUnread = map[string]bool{}
+			for _, resource := range strings.Fields(string(f.Data)) {
+				o.CustomUnread[resource] = true
+			}
 		default:
 			t.Fatalf("unknown part %q", f.Name)
 		}

@@ -35,6 +35,8 @@ var Controllers = []Controller{
 	nginx{},
 	traefikNginx{},
 	traefik{},
+	haproxytech{},
+	haproxyIngress{},
 }
 
 // Reading is what a controller makes of one place.
@@ -59,8 +61,6 @@ const (
 // IngressClass's spec.controller, but whose policies are not read.
 var named = []struct{ controller, class, key, title string }{
 	{"nginx.org/ingress-controller", "", "nginx-inc", "F5 NGINX Ingress Controller"},
-	{"haproxy.org/ingress-controller", "haproxy", "haproxytech", "HAProxy Kubernetes Ingress Controller"},
-	{"haproxy-ingress.github.io/controller", "", "haproxy-ingress", "HAProxy Ingress (jcmoraisjr)"},
 	{"projectcontour.io/", "contour", "contour", "Contour"},
 	{"ingress-controllers.konghq.com/kong", "kong", "kong", "Kong"},
 	{"apisix.apache.org/apisix-ingress-controller", "apisix", "apisix", "Apache APISIX"},

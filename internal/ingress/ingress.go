@@ -26,6 +26,7 @@ func Build(o Objects) []affinity.Route {
 		routes = append(routes, w.route(places[i], read, s))
 	}
 	routes = append(routes, w.ingressRoutes(o.IngressRoutes)...)
+	routes = append(routes, w.customRoutes()...)
 	for i := range routes {
 		clean(&routes[i])
 	}

@@ -93,6 +93,10 @@ func load(t *testing.T, text string) Objects {
 	t.Helper()
 	var o Objects
 	for i, doc := range strings.Split(text, "\n---\n") {
+		if c, ok := loadCustom(t, doc); ok {
+			o.Custom = append(o.Custom, c)
+			continue
+		}
 		var m manifest
 		if err := yaml.Unmarshal([]byte(doc), &m); err != nil {
 			t.Fatalf("document %d: %v\n%s", i, err, doc)

@@ -14,6 +14,7 @@ type Objects struct {
 	Classes         []Class
 	IngressRoutes   []IngressRoute
 	TraefikServices []TraefikService
+	Custom          []Custom
 
 	// Readiness holds the path of the HTTP readiness probe of the pods behind
 	// a Service's port.
@@ -23,6 +24,7 @@ type Objects struct {
 	// have told is presumed, and nothing is called missing.
 	ClassesUnread  bool
 	ServicesUnread bool
+	CustomUnread   map[string]bool // by resource: installed, and not read
 }
 
 // ServicePortKey names one port of a Service by its number.

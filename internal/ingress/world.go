@@ -14,6 +14,8 @@ type World struct {
 	services       map[affinity.ServiceRef]*Service
 	classes        map[string]Class
 	traefik        map[affinity.ServiceRef]*TraefikService
+	custom         map[string][]*Custom // by resource
+	customUnread   map[string]bool
 	readiness      map[ServicePortKey]string
 	classesUnread  bool
 	servicesUnread bool
@@ -24,6 +26,8 @@ func newWorld(o Objects) *World {
 		services:       make(map[affinity.ServiceRef]*Service, len(o.Services)),
 		classes:        make(map[string]Class, len(o.Classes)),
 		traefik:        make(map[affinity.ServiceRef]*TraefikService, len(o.TraefikServices)),
+		custom:         map[string][]*Custom{},
+		customUnread:   o.CustomUnread,
 		readiness:      o.Readiness,
 		classesUnread:  o.ClassesUnread,
 		servicesUnread: o.ServicesUnread,
@@ -37,6 +41,10 @@ func newWorld(o Objects) *World {
 	for i := range o.TraefikServices {
 		t := &o.TraefikServices[i]
 		w.traefik[affinity.ServiceRef{Namespace: t.Namespace, Name: t.Name}] = t
+	}
+	for i := range o.Custom {
+		c := &o.Custom[i]
+		w.custom[c.Resource] = append(w.custom[c.Resource], c)
 	}
 	return w
 }

@@ -210,7 +210,7 @@ func endpoint(e discoveryv1.Endpoint, ip string) affinity.Endpoint {
 		out.Node = name(*e.NodeName)
 	}
 	if t := e.TargetRef; t != nil && t.Kind == "Pod" {
-		out.Pod = affinity.PodRef{Namespace: name(t.Namespace), Name: name(t.Name)}
+		out.Pod, out.PodUID = affinity.PodRef{Namespace: name(t.Namespace), Name: name(t.Name)}, name(string(t.UID))
 	}
 	return out
 }

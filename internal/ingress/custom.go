@@ -1,0 +1,195 @@
+package ingress
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// Custom is an object of a custom resource that decides about routes.
+type Custom struct {
+	Resource    string // of its CustomKind
+	Namespace   string // "" when it is in none
+	Name        string
+	Created     time.Time
+	Annotations map[string]string
+	Parsed      any // what its CustomKind's New makes, filled
+}
+
+// CustomKind is a custom resource that is read where its API is installed. To
+// add one, write its part of the API as a struct and a line in CustomKinds.
+type CustomKind struct {
+	Group, Version, Resource, Kind string
+
+	Cluster bool   // its objects are not in a namespace
+	Route   string // the affinity.Route.Kind that its objects give; "" for none
+	Loss    string // what is not known without it
+	New     func() any
+}
+
+// CustomKinds are the custom resources that are read, besides Traefik's.
+var CustomKinds = []CustomKind{
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resHTTPRoutes, Kind: "HTTPRoute", Route: affinity.RouteHTTPRoute,
+		Loss: "no HTTPRoutes", New: func() any { return new(httpRoute) }},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resGateways, Kind: "Gateway",
+		Loss: "addresses and TLS of HTTPRoutes unknown", New: func() any { return new(gateway) }},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resGatewayClasses, Kind: "GatewayClass", Cluster: true,
+		Loss: "controllers of HTTPRoutes are taken from their status", New: func() any { return new(gatewayClass) }},
+	{Group: "gateway.networking.k8s.io", Version: "v1alpha2", Resource: resBackendLBPolicies, Kind: "BackendLBPolicy",
+		Loss: "sessionPersistence of BackendLBPolicies unknown", New: func() any { return new(persistencePolicy) }},
+	{Group: "gateway.networking.x-k8s.io", Version: "v1alpha1", Resource: resXBackendTrafficPolicies, Kind: "XBackendTrafficPolicy",
+		Loss: "sessionPersistence of XBackendTrafficPolicies unknown", New: func() any { return new(persistencePolicy) }},
+	{Group: "gateway.envoyproxy.io", Version: "v1alpha1", Resource: resEnvoyTrafficPolicies, Kind: "BackendTrafficPolicy",
+		Loss: "hashing by Envoy Gateway unknown", New: func() any { return new(envoyTrafficPolicy) }},
+}
+
+// Parse reads an object of the kind: its spec and status as JSON. An object of
+// another shape than the API has is an error.
+func (k CustomKind) Parse(raw []byte) (any, error) {
+	out := k.New()
+	if err := json.Unmarshal(raw, out); err != nil {
+		return nil, fmt.Errorf("%s: %w", k.Kind, err)
+	}
+	return out, nil
+}
+
+func (c *Custom) object(kind string) string { return kind + "/" + c.Name }
+
+// customs returns the objects of a resource, in the order that Objects has.
+func customs[T any](w *World, resource string) iter.Seq2[*Custom, *T] {
+	return func(yield func(*Custom, *T) bool) {
+		for _, c := range w.custom[resource] {
+			if t, ok := c.Parsed.(*T); ok && !yield(c, t) {
+				return
+			}
+		}
+	}
+}
+
+// unreadCustom notes the kinds among resources whose API is there and whose
+// objects could not be read: what they would have said is missing.
+func (w *World) unreadCustom(resources ...string) (notes []string) {
+	for _, k := range CustomKinds {
+		if w.customUnread[k.Resource] && slices.Contains(resources, k.Resource) {
+			notes = append(notes, fmt.Sprintf("%s can't be read: %s", k.Resource, k.Loss))
+		}
+	}
+	return notes
+}
+
+// findCustom returns one object of a resource.
+func findCustom[T any](w *World, resource, namespace, name string) (*Custom, *T) {
+	for c, t := range customs[T](w, resource) {
+		if c.Namespace == namespace && c.Name == name {
+			return c, t
+		}
+	}
+	return nil, nil
+}
+
+// maxCustomRoutes bounds the routes of one object: more than the API lets one
+// have (16 host names and 128 matches of an HTTPRoute).
+const maxCustomRoutes = 2048
+
+// customRoute is one host and path of a custom object, and the Service behind it.
+type customRoute struct {
+	of        *Custom
+	kind      string // of the route
+	class     string
+	place     *Place // what finds a probe's path goes by it
+	service   affinity.ServiceRef
+	readings  []Reading // of each controller that may serve it; none when unknown
+	addresses []string
+	notes     []string
+}
+
+// newCustomRoute finds the Service. port is its number or name.
+func (w *World) newCustomRoute(of *Custom, kind string, p Place, service affinity.ServiceRef, port string) *customRoute {
+	p.Ingress = &Ingress{Namespace: of.Namespace, Name: of.Name, Created: of.Created}
+	p.Backend = Backend{Service: service.Name, PortName: port}
+	p.Service = w.services[service]
+	p.Port = portOf(p.Service, port)
+	return &customRoute{of: of, kind: kind, place: &p, service: service}
+}
+
+// customRoutes are the routes of all custom resources.
+func (w *World) customRoutes() []affinity.Route {
+	var found []*customRoute
+	for _, list := range []func(*World) []*customRoute{httpRoutes} {
+		found = append(found, list(w)...)
+	}
+	places := make([]*Place, len(found))
+	for i, f := range found {
+		places[i] = f.place
+	}
+	s := newServed(places)
+	routes := make([]affinity.Route, 0, len(found))
+	for _, f := range found {
+		routes = append(routes, w.assemble(f, s))
+	}
+	return routes
+}
+
+func (w *World) assemble(f *customRoute, s served) affinity.Route {
+	p := f.place
+	r := affinity.Route{
+		ID:        affinity.RouteKey(f.kind, f.of.Namespace, f.of.Name, p.Host, p.Path),
+		Kind:      f.kind,
+		Namespace: f.of.Namespace, Name: f.of.Name, Host: p.Host, Path: p.Path, PathType: p.Type, TLS: p.TLS, Class: f.class,
+		Backend: affinity.Backend{Service: f.service, Port: p.Backend.Port()}, Addresses: f.addresses,
+	}
+	if p.Port != nil {
+		r.Backend.PortName = p.Port.Name
+	}
+	r.ProbePath, r.ProbeWhy = w.probe(p, s)
+	r.Notes = append(r.Notes, f.notes...)
+	switch {
+	case f.service.Name == "" || w.servicesUnread:
+	case p.Service == nil:
+		r.Notes = append(r.Notes, fmt.Sprintf("unknown Service %s", f.service))
+	case p.Port == nil:
+		r.Notes = append(r.Notes, fmt.Sprintf("Service %s has no port %s", f.service, quote(p.Backend.Port())))
+	}
+	layer := affinity.Layer{Where: affinity.LayerIngress, Object: f.of.object(lower(f.kind))}
+	var first Reading
+	name := ""
+	for i, reading := range f.readings {
+		reading = reading.withUpstream()
+		if i == 0 {
+			first, name = reading, reading.Policy.Controller
+		}
+		layer.Candidates = append(layer.Candidates, reading.Policy)
+		r.Notes = append(r.Notes, reading.Notes...)
+	}
+	r.Layers = []affinity.Layer{layer}
+	if p.Service != nil {
+		r.Layers = append(r.Layers, serviceLayer(*p.Service, first, name))
+	}
+	return r
+}
+
+// word is a number or a text in JSON, kept as text.
+type word string
+
+// UnmarshalJSON reads a JSON number, string or null.
+func (t *word) UnmarshalJSON(raw []byte) error {
+	var v any
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case nil:
+	case string:
+		*t = word(v)
+	case float64:
+		*t = word(strconv.FormatFloat(v, 'f', -1, 64))
+	default:
+		return fmt.Errorf("%.20s is neither a number nor a text", raw)
+	}
+	return nil
+}
