@@ -85,6 +85,7 @@ func product(t *testing.T) string {
 // shared is a lab that several tests use, started by the first of them.
 type shared struct {
 	ingress string // its controller
+	proxy   string // kube-proxy's mode; "" for the lab's default
 	once    sync.Once
 	lab     *lab.Lab
 	err     error
@@ -97,6 +98,9 @@ var labs = map[string]*shared{
 	"outage":  {ingress: "traefik-nginx"},
 	"traefik": {ingress: "traefik"},
 	"haproxy": {ingress: "haproxy"},
+	// Services are changed there.
+	"clientip-nftables": {ingress: "traefik-nginx", proxy: "nftables"},
+	"clientip-iptables": {ingress: "traefik-nginx", proxy: "iptables"},
 }
 
 // labOf returns one of the labs, or skips the test, saying why, where none can run.
@@ -112,7 +116,7 @@ func labOf(t *testing.T, name string) *lab.Lab {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 		defer cancel()
 		began := time.Now()
-		s.lab, s.err = lab.Start(ctx, lab.Options{Name: fmt.Sprintf("e%d-%s", os.Getpid(), name), Ingress: s.ingress, Program: program})
+		s.lab, s.err = lab.Start(ctx, lab.Options{Name: fmt.Sprintf("e%d-%s", os.Getpid(), name), Ingress: s.ingress, Proxy: s.proxy, Program: program})
 		if s.err == nil {
 			fmt.Fprintf(os.Stderr, "lab %s up after %s\n", name, time.Since(began).Round(100*time.Millisecond))
 		}
