@@ -111,6 +111,7 @@ type clusterFlags struct {
 	config   *genericclioptions.ConfigFlags
 	all      bool
 	selector string
+	kernel   kernelFlags
 }
 
 func (f *clusterFlags) add(fs *pflag.FlagSet) {
@@ -118,6 +119,7 @@ func (f *clusterFlags) add(fs *pflag.FlagSet) {
 	f.config.AddFlags(fs)
 	fs.BoolVarP(&f.all, "all-namespaces", "A", false, "watch all namespaces")
 	fs.StringVarP(&f.selector, "selector", "l", "", "label selector of the Ingresses to show")
+	f.kernel.add(fs)
 }
 
 // screenFlags say how to draw.

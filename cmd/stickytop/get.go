@@ -18,24 +18,27 @@ import (
 // what get can list.
 var gettable = map[string]string{
 	"session": "sessions", "sessions": "sessions", "pod": "pods", "pods": "pods", "po": "pods", "route": "routes", "routes": "routes",
+	"pin": "pins", "pins": "pins",
 }
 
 func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags, cluster *clusterFlags, logFile *string) *cobra.Command {
 	var out outputFlags
+	var layer string
 	cmd := &cobra.Command{
-		Use:   "get sessions|pods|routes [TARGET]",
+		Use:   "get sessions|pods|routes|pins [TARGET]",
 		Short: "Watch and probe for a while, then print what was seen",
 		Example: fmt.Sprintf(`  %[1]s get sessions ing/msgapp --for 30s
   %[1]s get sessions ing/msgapp -o json
   %[1]s get sessions ing/msgapp -w -o json
   %[1]s get pods ing/msgapp -o custom-columns=POD:.name,PINS:.pins
-  %[1]s get routes -A`, name),
+  %[1]s get routes -A
+  %[1]s get pins -A --kernel local    on a node: who is pinned by address`, name),
 		Args:              cobra.RangeArgs(1, 3),
 		ValidArgsFunction: completeGet(cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what, ok := gettable[args[0]]
 			if !ok {
-				return usageError("cannot get %q: use sessions, pods or routes", affinity.Clean(args[0], 60))
+				return usageError("cannot get %q: use sessions, pods, routes or pins", affinity.Clean(args[0], 60))
 			}
 			target, err := parseTarget(args[1:])
 			if err != nil {
@@ -52,6 +55,11 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 			if what == "routes" {
 				c.probe.noProbe = true
 			}
+			if what == "pins" {
+				if err := c.pinsLayer(layer); err != nil {
+					return err
+				}
+			}
 			s, err := newSetup(cmd.Context(), c)
 			if err != nil {
 				return err
@@ -60,6 +68,7 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 		},
 	}
 	out.add(cmd)
+	cmd.Flags().StringVar(&layer, "layer", "clientip", "of get pins: the layer that pins")
 	return cmd
 }
 
@@ -70,8 +79,8 @@ func get(ctx context.Context, s *setup, what string, out outputFlags, streams ge
 	if err != nil {
 		return &failure{code: exitUsage, err: err}
 	}
-	if out.watch && (what != "sessions" || out.format != "" && out.format != "json" && out.format != "wide" && out.format != "name") {
-		return usageError("-w prints sessions, as a table, -o json or -o name")
+	if out.watch && (what != "sessions" && what != "pins" || out.format != "" && out.format != "json" && out.format != "wide" && out.format != "name") {
+		return usageError("-w prints sessions or pins, as a table, -o json or -o name")
 	}
 	if s.lookup != nil {
 		if err := s.lookup(ctx); err != nil {
@@ -107,6 +116,10 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, w io.
 	var deadline <-chan time.Time
 	if !out.watch || out.windowSaid {
 		deadline = time.After(out.window)
+	}
+	if what == "pins" {
+		watch := report.PinWatch{Format: out.format, Target: s.target}
+		return s.collectPins(ctx, out, deadline, func(snap *affinity.Snapshot) error { return watch.Write(w, snap) })
 	}
 	watch := report.Watch{Format: out.format, Options: report.Options{Reveal: out.reveal, Exchanges: out.exchanges}}
 	for {
@@ -171,6 +184,8 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 		list = report.Pods(snap, o)
 	case "routes":
 		list = report.Routes(snap, o)
+	case "pins":
+		list = report.Pins(snap, s.target)
 	default:
 		list = report.Sessions(snap, o)
 	}
@@ -189,6 +204,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		case affinity.SourceSyncing:
 			fmt.Fprintf(streams.ErrOut, "warning: %s: no answer yet %s\n", src.Name, src.Detail)
 		}
+	}
+	if what == "pins" {
+		return pinsVerdict(snap)
 	}
 	routes := engine.Chosen(snap.Routes, s.target)
 	switch {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
 
@@ -47,7 +48,7 @@ type config struct {
 
 // newSetup wires a run against a cluster, or against a URL alone.
 func newSetup(ctx context.Context, c config) (*setup, error) {
-	if err := c.probe.check(); err != nil {
+	if err := errors.Join(c.probe.check(), c.cluster.kernel.check()); err != nil {
 		return nil, err
 	}
 	switch {
@@ -135,6 +136,9 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 	}
 	if c.probe.path != "" {
 		sources[0] = asking{sources[0], c.probe.path}
+	}
+	if k := c.cluster.kernel.source(func() *affinity.Snapshot { return s.engine.Snapshot() }); k != nil {
+		sources = append(sources, k)
 	}
 	s.engine = engine.New(engine.Options{Target: s.target, Budget: c.probe.budget(), Hints: c.probe.hints(), Perform: func(cmd affinity.Command) {
 		if cmd.Kind == affinity.CommandReconnect {

@@ -5,14 +5,19 @@ import "time"
 // Snapshot is the state at one instant. Nothing in it is ever written again;
 // two snapshots share what did not change between them.
 type Snapshot struct {
-	Seq       uint64     // grows with every event folded
-	At        time.Time  // when it was taken
-	Routes    []Route    // by ID
-	Services  []Service  // by Ref
-	Pods      []Pod      // by Ref; pods that are gone but named by a pin among them
-	Sessions  []*Session // by ID
-	Sources   []SourceStatus
-	Timeline  []Happening // oldest first
+	Seq      uint64     // grows with every event folded
+	At       time.Time  // when it was taken
+	Routes   []Route    // by ID
+	Services []Service  // by Ref
+	Pods     []Pod      // by Ref; pods that are gone but named by a pin among them
+	Sessions []*Session // by ID
+	Sources  []SourceStatus
+	Timeline []Happening // oldest first
+	// Pins by address, where a node's tables are read.
+	AddressPins  []*AddressPin // by Service, port, client, node
+	AddressLists []AddressList // by Service, port, endpoint, node
+	AddressEnds  []AddressEnd  // the last ones that ended, oldest first
+
 	endpoints map[ServiceRef][]Endpoint
 	podIndex  map[PodRef]int
 }

@@ -33,7 +33,8 @@ type State struct {
 	sessions map[SessionID]*session
 	order    []SessionID
 
-	views views
+	views     views
+	addresses addresses
 }
 
 // settlement is which candidate policy the cookies proved.
@@ -116,6 +117,8 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.dropCookie(e, now)
 	case Observed:
 		st.observe(e, now)
+	case AddressPinsChanged:
+		st.applyAddressPins(e, now)
 	}
 }
 
@@ -123,6 +126,7 @@ func (st *State) Apply(e Event, now time.Time) {
 func (st *State) Snapshot(now time.Time) *Snapshot {
 	st.init()
 	st.refreshViews()
+	st.addresses.view()
 	st.forgetGone(now)
 	return &Snapshot{
 		Seq: st.seq, At: now,
@@ -130,6 +134,8 @@ func (st *State) Snapshot(now time.Time) *Snapshot {
 		Sessions: st.views.sessions, Sources: st.views.sources,
 		Timeline:  st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
 		endpoints: st.views.endpoints,
+
+		AddressPins: st.addresses.viewPins, AddressLists: st.addresses.viewLists, AddressEnds: lastOf(st.addresses.ends, maxAddressEnds),
 	}
 }
 

@@ -28,6 +28,7 @@ var rules = map[string]struct {
 	"internal/term":     {never: []string{"k8s.io/", "net/http"}},
 	"internal/report":   {ours: []string{"internal/affinity"}, never: []string{"github.com/charmbracelet/", "net/http"}},
 	"internal/demo":     {ours: []string{"internal/affinity", "internal/ingress", "internal/demo"}, never: []string{"github.com/charmbracelet/"}},
+	"internal/kernel":   {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http"}},
 	"internal/quiet":    {never: []string{"k8s.io/", "github.com/", "fmt"}},
 }
 

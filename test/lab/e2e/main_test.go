@@ -85,6 +85,7 @@ func product(t *testing.T) string {
 // shared is a lab that several tests use, started by the first of them.
 type shared struct {
 	ingress string // its controller
+	proxy   string // kube-proxy's mode; "" for the lab's default
 	once    sync.Once
 	lab     *lab.Lab
 	err     error
@@ -97,6 +98,9 @@ var labs = map[string]*shared{
 	"outage":  {ingress: "traefik-nginx"},
 	"traefik": {ingress: "traefik"},
 	"haproxy": {ingress: "haproxy"},
+	// Services are changed there.
+	"clientip-nftables": {ingress: "traefik-nginx", proxy: "nftables"},
+	"clientip-iptables": {ingress: "traefik-nginx", proxy: "iptables"},
 }
 
 // labOf returns one of the labs, or skips the test, saying why, where none can run.
@@ -126,7 +130,7 @@ func (s *shared) start(name, program string) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	began := time.Now()
-	if s.lab, err = lab.Start(ctx, lab.Options{Name: name, Ingress: s.ingress, Program: program}); err == nil {
+	if s.lab, err = lab.Start(ctx, lab.Options{Name: name, Ingress: s.ingress, Proxy: s.proxy, Program: program}); err == nil {
 		fmt.Fprintf(os.Stderr, "lab %s up after %s\n", name, time.Since(began).Round(100*time.Millisecond))
 	}
 	return err

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/engine"
+	"github.com/kubestickytop/stickytop/internal/kernel"
+)
+
+// kernelFlags say whose tables are read for pins by address.
+type kernelFlags struct {
+	where string
+	node  string
+}
+
+func (f *kernelFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&f.where, "kernel", "", "local: read the pins by client address out of kube-proxy's tables on this machine, a node")
+	fs.StringVar(&f.node, "kernel-node", "", "what this machine is called as a node; by default $NODE_NAME or the host name")
+}
+
+func (f *kernelFlags) check() error {
+	switch {
+	case f.where != "" && f.where != "local":
+		return usageError("--kernel %q: only local is known", affinity.Clean(f.where, 60))
+	case f.where == "" && f.node != "":
+		return usageError("--kernel-node names the machine that --kernel local reads")
+	}
+	return nil
+}
+
+// source reads this machine's tables, or is nil when nobody asked for it.
+// snapshot may be called once the source runs.
+func (f *kernelFlags) source(snapshot func() *affinity.Snapshot) engine.Source {
+	if f.where == "" {
+		return nil
+	}
+	node := f.node
+	if node == "" {
+		node = os.Getenv("NODE_NAME")
+	}
+	if node == "" {
+		node, _ = os.Hostname()
+	}
+	return kernel.New(kernel.Options{Node: affinity.Clean(node, 253), Objects: snapshot})
+}
+
+// pinsLayer checks what `get pins` was asked for.
+func (c *config) pinsLayer(layer string) error {
+	switch {
+	case layer != "clientip":
+		return usageError("--layer %q: get pins lists those of clientip; get sessions shows cookies", affinity.Clean(layer, 60))
+	case c.cluster.kernel.where == "":
+		return usageError("get pins reads them from a node: run it there with --kernel local")
+	case c.target.Kind == "url":
+		return usageError("get pins needs a cluster: a URL alone does not say which Services there are")
+	}
+	c.probe.noProbe = true // a connection of ours would be a pin, and renew others
+	return nil
+}
+
+// collectPins waits until the tables were read once or, where the user said how
+// long, for that long.
+func (s *setup) collectPins(ctx context.Context, out outputFlags, deadline <-chan time.Time, write func(*affinity.Snapshot) error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-deadline:
+			return nil
+		case <-s.engine.Changed():
+			snap := s.engine.Snapshot()
+			if out.watch {
+				if err := write(snap); err != nil {
+					return err
+				}
+			} else if !out.windowSaid && synced(snap) {
+				return nil
+			}
+		}
+	}
+}
+
+// pinsVerdict is the failure that an unread table is.
+func pinsVerdict(snap *affinity.Snapshot) error {
+	for _, src := range snap.Sources {
+		if src.Name == kernel.SourceName && src.State != affinity.SourceLive {
+			return cannot("", "pins by address: %s", src.Detail)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,248 @@
+package affinity
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Families of addresses, in the words of Service.spec.ipFamilies.
+const (
+	IPv4 = "IPv4"
+	IPv6 = "IPv6"
+)
+
+// FamilyOf returns the family of an address.
+func FamilyOf(a netip.Addr) string {
+	if a.Unmap().Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
+// DeadlineSource is how the deadline of a pin by address is known.
+type DeadlineSource uint8
+
+const (
+	DeadlineAssumed DeadlineSource = iota // the dataplane is not known
+	DeadlineDerived                       // from our own connection and a known dataplane
+	DeadlineKernel                        // read from the tables of the node
+)
+
+func (s DeadlineSource) String() string { return [...]string{"assumed", "derived", "kernel"}[s] }
+
+// AddressKey says which pin by address it is. A Service with ClientIP affinity
+// ties a client once for each node, family and port, never as a whole.
+type AddressKey struct {
+	Node     string
+	Service  ServiceRef
+	PortName string
+	Protocol string // "TCP"
+	Client   netip.Addr
+	Endpoint string // "ip:port", as Endpoint.Addr
+	Front    string // "ip:port" that was asked for, where the dataplane keeps pins apart by it (ipvs); else ""
+}
+
+// AddressPin ties a client's address to an endpoint on one node.
+type AddressPin struct {
+	AddressKey
+	Port    int    // of the Service
+	Pod     PodRef // zero when the EndpointSlice names none
+	Timeout time.Duration
+
+	Since   time.Time // of the unbroken pin, as far back as the node or this run knows
+	Renewed time.Time // of the last connection that restarted the timer; zero when not known
+	Expires time.Time // zero when not known
+	Renewal Renewal
+	Source  DeadlineSource
+
+	// Shadowed pins are in their time but never used: an endpoint that comes
+	// earlier in the node's rules holds the same client.
+	Shadowed bool
+	Note     string // "the node still enforces 3h0m0s", safe to print
+}
+
+// Family returns the family of the client's address.
+func (p AddressPin) Family() string { return FamilyOf(p.Client) }
+
+// Remaining returns the time left, 0 when it is over; ok is false when no
+// deadline is known.
+func (p AddressPin) Remaining(now time.Time) (left time.Duration, ok bool) {
+	if p.Expires.IsZero() {
+		return 0, false
+	}
+	return max(0, p.Expires.Sub(now)), true
+}
+
+// Over reports whether the deadline has passed.
+func (p AddressPin) Over(now time.Time) bool { return !p.Expires.IsZero() && !now.Before(p.Expires) }
+
+// AddressList is where a node keeps the pins of one endpoint: an affinity set
+// of nftables, a list of xt_recent. Its size is bounded.
+type AddressList struct {
+	Node     string
+	Service  ServiceRef
+	PortName string
+	Protocol string
+	Endpoint string
+	Pod      PodRef
+	Mode     string // of kube-proxy: "nftables", "iptables", "ipvs"
+	Name     string // the kernel's
+	Live     int    // pins in their time
+	Expired  int    // entries whose time is up but which still take a place (xt_recent)
+	Limit    int    // 0: not known
+	// Evicts reports what a full list does: xt_recent drops the client that was
+	// longest away, an nftables set takes no new one and leaves it unpinned.
+	Evicts bool
+}
+
+// Full reports whether no further client fits.
+func (l AddressList) Full() bool { return l.Limit > 0 && l.Live+l.Expired >= l.Limit }
+
+// AddressEndReason is why a pin by address ended.
+type AddressEndReason uint8
+
+const (
+	AddressEndUnknown AddressEndReason = iota // it was there, and is not
+	AddressEndExpired                         // no new connection came in time
+	AddressEndEvicted                         // the list was full and others came
+	AddressEndRemoved                         // the node dropped the endpoint and its pins
+	AddressEndUnread                          // the tables are not read any more
+)
+
+func (r AddressEndReason) String() string {
+	return [...]string{"gone", "expired", "evicted", "endpoint-removed", "unread"}[r]
+}
+
+// AddressEnd is a pin that ended.
+type AddressEnd struct {
+	AddressPin
+	At     time.Time
+	Seq    uint64 // grows; set by the State
+	Reason AddressEndReason
+}
+
+// AddressPinsChanged is the difference between two readings of a node's tables.
+type AddressPinsChanged struct {
+	Node  string
+	Put   []AddressPin  // new, or with another deadline or state
+	Gone  []AddressEnd  // no longer there; Seq is the State's
+	Lists []AddressList // all of the node's, also those without a pin
+}
+
+func (AddressPinsChanged) event() {}
+
+// maxAddressEnds bounds the ended pins that are remembered.
+const maxAddressEnds = 4096
+
+// addresses is the part of a State that holds pins by address.
+type addresses struct {
+	pins  map[AddressKey]*AddressPin
+	lists map[string][]AddressList // by node
+	ends  []AddressEnd
+	ended uint64
+
+	viewPins  []*AddressPin
+	viewLists []AddressList
+	fresh     bool
+}
+
+func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
+	a := &st.addresses
+	if a.pins == nil {
+		a.pins, a.lists = map[AddressKey]*AddressPin{}, map[string][]AddressList{}
+	}
+	a.fresh = false
+	a.lists[e.Node] = e.Lists
+	evicted := map[string]int{} // by endpoint
+	for _, end := range e.Gone {
+		if a.pins[end.AddressKey] == nil {
+			continue
+		}
+		delete(a.pins, end.AddressKey)
+		a.ended++
+		end.Seq = a.ended
+		a.ends = append(a.ends, end)
+		if end.Reason == AddressEndEvicted {
+			evicted[end.Service.String()+" "+cmp.Or(end.Pod.Name, end.Endpoint)]++
+		}
+	}
+	if len(a.ends) >= 2*maxAddressEnds {
+		a.ends = slices.Clone(a.ends[len(a.ends)-maxAddressEnds:])
+	}
+	for i := range e.Put {
+		p := e.Put[i]
+		a.pins[p.AddressKey] = &p
+	}
+	for _, name := range sortedKeys(evicted) {
+		service, pod, _ := strings.Cut(name, " ")
+		st.happen(Happening{At: now, Source: "kernel", Kind: "pin", Level: LevelWarning,
+			Text: fmt.Sprintf("%d addresses of %s lost their pin to %s on %s before its time: the node's list is full", evicted[name], service, pod, e.Node)})
+	}
+}
+
+// lastOf returns the last n, without room to append over what follows.
+func lastOf[T any](all []T, n int) []T { return all[max(0, len(all)-n):len(all):len(all)] }
+
+func sortedKeys(m map[string]int) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// view sorts what is held, when it has changed.
+func (a *addresses) view() {
+	if a.fresh {
+		return
+	}
+	a.fresh = true
+	a.viewPins = make([]*AddressPin, 0, len(a.pins))
+	for _, p := range a.pins {
+		a.viewPins = append(a.viewPins, p)
+	}
+	slices.SortFunc(a.viewPins, func(x, y *AddressPin) int { return compareAddress(x.AddressKey, y.AddressKey) })
+	a.viewLists = nil
+	for _, l := range a.lists {
+		a.viewLists = append(a.viewLists, l...)
+	}
+	slices.SortFunc(a.viewLists, func(x, y AddressList) int {
+		return cmp.Or(compareService(x.Service, y.Service), strings.Compare(x.PortName, y.PortName), strings.Compare(x.Endpoint, y.Endpoint),
+			strings.Compare(x.Node, y.Node), strings.Compare(x.Name, y.Name))
+	})
+}
+
+func compareService(x, y ServiceRef) int {
+	return cmp.Or(strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Name, y.Name))
+}
+
+func compareAddress(x, y AddressKey) int {
+	return cmp.Or(compareService(x.Service, y.Service), strings.Compare(x.PortName, y.PortName), x.Client.Compare(y.Client),
+		strings.Compare(x.Node, y.Node), strings.Compare(x.Endpoint, y.Endpoint), strings.Compare(x.Front, y.Front), strings.Compare(x.Protocol, y.Protocol))
+}
+
+// KnownAddresses says whose an address is, where the objects tell: a pod's
+// name, or "node NAME" where several pods share the address (host network).
+func (s *Snapshot) KnownAddresses() map[netip.Addr]string {
+	known := make(map[netip.Addr]string, len(s.Pods))
+	shared := map[netip.Addr]bool{}
+	for _, p := range s.Pods {
+		ip, err := netip.ParseAddr(p.IP)
+		if err != nil || !p.Gone.IsZero() {
+			continue
+		}
+		if known[ip] != "" && !shared[ip] {
+			shared[ip] = true
+			known[ip] = "node " + p.Node
+		}
+		if !shared[ip] {
+			known[ip] = p.Ref.String()
+		}
+	}
+	return known
+}

@@ -1,0 +1,5 @@
+package kernel
+
+import "github.com/google/nftables"
+
+type conn = *nftables.Conn

@@ -1,0 +1,71 @@
+// Package kernel reads which client addresses kube-proxy's rules have pinned to
+// which endpoints, out of the tables of the node it runs on: the affinity sets
+// of nftables by netlink, /proc/net/xt_recent for iptables, /proc/net/ip_vs_conn
+// for ipvs. It only reads, and it only reads the lists of Services that are
+// known from the API: their names are computed as kube-proxy computes them.
+//
+// What is shown is that of the network namespace the program runs in, which has
+// to be the node's. Packets renew pins without any notification (nft monitor is
+// silent), so the tables are read once a second.
+package kernel
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// Mode is how kube-proxy programs the node.
+type Mode string
+
+const (
+	ModeNFTables Mode = "nftables"
+	ModeIPTables Mode = "iptables"
+	ModeIPVS     Mode = "ipvs"
+)
+
+// Errors of a reading. They are states, not ends: the next reading may succeed.
+var (
+	// ErrNoProxy: neither a table nor a list of kube-proxy's is there.
+	ErrNoProxy = errors.New("no kube-proxy seen here: no nftables table kube-proxy, no xt_recent list KUBE-SEP-*, no ipvs service; " +
+		"run on the node itself, in its network namespace. A dataplane that replaces kube-proxy (Cilium, Calico eBPF, OVN-Kubernetes) is not read")
+	// ErrNotAllowed: nf_tables may be read with CAP_NET_ADMIN only.
+	ErrNotAllowed = errors.New("reading nftables needs CAP_NET_ADMIN on this node: run as root, or give the program that one capability")
+	// ErrChanging: kube-proxy rewrote its rules during each attempt.
+	ErrChanging = errors.New("kube-proxy's table changed under every attempt to read it")
+	// ErrUnsupported: the system has no such tables.
+	ErrUnsupported = errors.New("kube-proxy's tables are those of a Linux node: run stickytop there")
+)
+
+// Entry is one client in a list.
+type Entry struct {
+	Client netip.Addr
+
+	// nftables and ipvs tell what is left.
+	Left time.Duration
+	// Timeout is the element's own, when the list's was another when it was
+	// made; 0 when it is the list's.
+	Timeout time.Duration
+
+	// xt_recent tells when, in jiffies.
+	Seen   uint64   // last connection
+	Stamps []uint64 // the last connections, in no order
+
+	Front    string // ipvs: "ip:port" that was asked for
+	Endpoint string // ipvs: "ip:port" that was chosen
+	Protocol string // ipvs: "TCP"
+}
+
+// List is one affinity set or list, as the kernel holds it.
+type List struct {
+	Name    string
+	Family  string        // affinity.IPv4 or IPv6; "" when the kernel does not keep them apart
+	Timeout time.Duration // that the kernel gives new entries; 0 when the list does not say
+	Limit   int           // entries it takes; 0 when not known
+	Entries []Entry
+	Cut     bool // there were more entries than are read
+}
+
+// maxEntries bounds what is read of one list. A set of kube-proxy's takes
+// 65,535; the ipvs connection table can hold more.
+const maxEntries = 1 << 17

@@ -1,0 +1,35 @@
+package kernel
+
+import (
+	"time"
+)
+
+// defaultRecentLimit is xt_recent's ip_list_tot where nobody set it.
+const defaultRecentLimit = 100
+
+// reading is what one look at the tables gave.
+type reading struct {
+	mode    Mode
+	at      time.Time
+	uptime  time.Duration
+	lists   []List // by no order
+	unknown int    // lists of kube-proxy's for no endpoint that is known
+}
+
+// Reader reads the tables of this machine. One goroutine at a time may use it.
+type Reader struct {
+	proc  string // where procfs is
+	param string // xt_recent's ip_list_tot
+	clock clock
+
+	nft        conn // open connection, nil while there is none
+	recentOnce bool // lists were seen: no lists now means no clients
+}
+
+// NewReader returns a Reader of the machine, or the container, it runs in.
+func NewReader() *Reader {
+	return &Reader{proc: "/proc", param: "/sys/module/xt_recent/parameters/ip_list_tot"}
+}
+
+// Close ends what the Reader holds open.
+func (r *Reader) Close() { r.closeNFT() }

@@ -1,0 +1,194 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// PinList is what `get pins` prints.
+type PinList = List[AddressPin]
+
+// AddressPin is a client's address that a node ties to an endpoint.
+type AddressPin struct {
+	metav1.TypeMeta `json:",inline"` // empty inside a list
+
+	Layer            string            `json:"layer"` // clientip
+	Node             string            `json:"node"`
+	Family           string            `json:"family"`
+	Namespace        string            `json:"namespace"`
+	Service          string            `json:"service"`
+	ServicePort      ServicePort       `json:"servicePort"`
+	Front            string            `json:"front,omitempty"`
+	Client           string            `json:"client"`
+	ClientIs         string            `json:"clientIs,omitempty"`
+	Pod              string            `json:"pod,omitempty"`
+	Endpoint         string            `json:"endpoint"`
+	Since            *metav1.MicroTime `json:"since,omitempty"`
+	Renewed          *metav1.MicroTime `json:"renewed,omitempty"`
+	Expires          *metav1.MicroTime `json:"expires,omitempty"`
+	RemainingSeconds *float64          `json:"remainingSeconds,omitempty"`
+	TimeoutSeconds   float64           `json:"timeoutSeconds,omitempty"`
+	Renewal          string            `json:"renewal"`
+	Source           string            `json:"source"` // kernel, derived or assumed
+	Shadowed         bool              `json:"shadowed"`
+	Note             string            `json:"note,omitempty"`
+	Ended            string            `json:"ended,omitempty"` // with -w: expired, evicted, endpoint-removed, gone, unread
+}
+
+// ServicePort is the port of a Service that a pin is for.
+type ServicePort struct {
+	Name     string `json:"name,omitempty"`
+	Port     int    `json:"port"`
+	Protocol string `json:"protocol"`
+}
+
+// Pins lists the pins by address of s as of its time; those whose time is up
+// are left out. target narrows them to one Service, or to the Services behind
+// one Ingress.
+func Pins(s *affinity.Snapshot, target affinity.Target) *PinList {
+	list := newList[AddressPin](s, "PinList")
+	wanted, known := pinsOf(s, target), s.KnownAddresses()
+	for _, p := range s.AddressPins {
+		if wanted(p.Service) && !p.Over(s.At) {
+			list.Items = append(list.Items, newAddressPin(s, *p, known))
+		}
+	}
+	return list
+}
+
+// pinsOf says which Services a target means.
+func pinsOf(s *affinity.Snapshot, target affinity.Target) func(affinity.ServiceRef) bool {
+	switch target.Kind {
+	case "":
+		return func(affinity.ServiceRef) bool { return true }
+	case "service":
+		return func(ref affinity.ServiceRef) bool {
+			return ref.Name == target.Name && (target.Namespace == "" || ref.Namespace == target.Namespace)
+		}
+	}
+	behind := map[affinity.ServiceRef]bool{}
+	for _, r := range s.Routes {
+		if target.Matches(r) {
+			behind[r.Backend.Service] = true
+		}
+	}
+	return func(ref affinity.ServiceRef) bool { return behind[ref] }
+}
+
+func newAddressPin(s *affinity.Snapshot, p affinity.AddressPin, known map[netip.Addr]string) AddressPin {
+	out := AddressPin{
+		Layer: "clientip", Node: p.Node, Family: p.Family(), Namespace: p.Service.Namespace, Service: p.Service.Name,
+		ServicePort: ServicePort{p.PortName, p.Port, p.Protocol}, Front: p.Front, Client: p.Client.String(), ClientIs: known[p.Client],
+		Pod: p.Pod.Name, Endpoint: p.Endpoint, Since: instant(p.Since), Renewed: instant(p.Renewed), Expires: instant(p.Expires),
+		TimeoutSeconds: p.Timeout.Seconds(), Renewal: p.Renewal.String(), Source: p.Source.String(), Shadowed: p.Shadowed, Note: p.Note,
+	}
+	if left, ok := p.Remaining(s.At); ok {
+		seconds := left.Seconds()
+		out.RemainingSeconds = &seconds
+	}
+	return out
+}
+
+func pinHeader(wide bool) []string {
+	h := []string{"CLIENT", "NODE", "SERVICE", "PORT", "POD", "LEFT", "SOURCE", "STATE"}
+	if wide {
+		h = append(h, "CLIENT IS", "ENDPOINT", "FRONT", "TIMEOUT", "SINCE", "NOTE")
+	}
+	return h
+}
+
+func (p *AddressPin) row(wide bool) []string {
+	left, state := "", "pinned"
+	if p.RemainingSeconds != nil {
+		left = duration(*p.RemainingSeconds)
+	}
+	switch {
+	case p.Ended != "":
+		state, left = p.Ended, ""
+	case p.Shadowed:
+		state = "shadowed"
+	}
+	port := fmt.Sprint(p.ServicePort.Port)
+	if p.ServicePort.Protocol != "TCP" {
+		port += "/" + p.ServicePort.Protocol
+	}
+	row := []string{p.Client, p.Node, p.Namespace + "/" + p.Service, port, p.Pod, left, p.Source, state}
+	if wide {
+		since := ""
+		if p.Since != nil {
+			since = p.Since.UTC().Format("15:04:05Z")
+		}
+		row = append(row, p.ClientIs, p.Endpoint, p.Front, duration(p.TimeoutSeconds), since, p.Note)
+	}
+	return row
+}
+
+func (p *AddressPin) name() string {
+	return p.Client + "@" + p.Node + ":" + p.Namespace + "/" + p.Service
+}
+
+// PinWatch writes pins by address as they change: one JSON object on a line, or
+// one row.
+type PinWatch struct {
+	Format string // "json", "wide", "name" or ""
+	Target affinity.Target
+
+	seen   map[affinity.AddressKey]*affinity.AddressPin
+	ended  uint64
+	header bool
+}
+
+// Write prints what changed since the last call: the pins that ended with the
+// reason, then those that are new, renewed or changed.
+func (w *PinWatch) Write(out io.Writer, s *affinity.Snapshot) error {
+	if w.seen == nil {
+		w.seen = map[affinity.AddressKey]*affinity.AddressPin{}
+	}
+	wanted, known := pinsOf(s, w.Target), s.KnownAddresses()
+	for _, end := range s.AddressEnds {
+		if end.Seq <= w.ended {
+			continue
+		}
+		w.ended = end.Seq
+		delete(w.seen, end.AddressKey)
+		if !wanted(end.Service) {
+			continue
+		}
+		x := newAddressPin(s, end.AddressPin, known)
+		x.Ended = end.Reason.String()
+		if err := w.line(out, x); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.AddressPins {
+		if w.seen[p.AddressKey] == p || !wanted(p.Service) {
+			continue
+		}
+		w.seen[p.AddressKey] = p
+		if err := w.line(out, newAddressPin(s, *p, known)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *PinWatch) line(out io.Writer, x AddressPin) error {
+	switch w.Format {
+	case "json":
+		x.TypeMeta = metav1.TypeMeta{APIVersion: APIVersion, Kind: "Pin"}
+		return json.NewEncoder(out).Encode(x)
+	case "name":
+		_, err := fmt.Fprintln(out, "pin.stickytop.dev/"+x.name())
+		return err
+	}
+	t := table{header: pinHeader(w.Format == "wide"), rows: [][]string{x.row(w.Format == "wide")}}
+	err := t.print(out, w.header)
+	w.header = true
+	return err
+}
