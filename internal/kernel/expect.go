@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,12 +89,4 @@ func (x *expected) ofTemplate(e Entry) (int, bool) {
 		return places[0], true
 	}
 	return 0, false
-}
-
-func familyOf(endpoint string) string {
-	a, err := netip.ParseAddrPort(endpoint)
-	if err != nil {
-		return affinity.IPv4
-	}
-	return affinity.FamilyOf(a.Addr())
 }
