@@ -13,6 +13,7 @@ type Snapshot struct {
 	Sessions  []*Session // by ID
 	Sources   []SourceStatus
 	Timeline  []Happening // oldest first
+	Findings  []Finding   // of all sources, worst first
 	endpoints map[ServiceRef][]Endpoint
 	podIndex  map[PodRef]int
 }

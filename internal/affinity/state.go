@@ -29,6 +29,7 @@ type State struct {
 	sources       map[string]SourceStatus
 	edits         map[RouteID]edit
 	timeline      []Happening
+	findings      map[string][]Finding // by source
 
 	sessions map[SessionID]*session
 	order    []SessionID
@@ -57,6 +58,7 @@ type views struct {
 	pods      []Pod
 	podIndex  map[PodRef]int
 	sources   []SourceStatus
+	findings  []Finding
 	endpoints map[ServiceRef][]Endpoint
 	sessions  []*Session
 	sessionsN int // sessions changed since views.sessions was built
@@ -78,6 +80,7 @@ func (st *State) init() {
 	st.tags = map[PodRef]string{}
 	st.sources = map[string]SourceStatus{}
 	st.edits = map[RouteID]edit{}
+	st.findings = map[string][]Finding{}
 	st.sessions = map[SessionID]*session{}
 }
 
@@ -116,6 +119,8 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.dropCookie(e, now)
 	case Observed:
 		st.observe(e, now)
+	case Findings:
+		st.applyFindings(e)
 	}
 }
 
@@ -129,6 +134,7 @@ func (st *State) Snapshot(now time.Time) *Snapshot {
 		Routes: st.views.routes, Services: st.views.services, Pods: st.views.pods, podIndex: st.views.podIndex,
 		Sessions: st.views.sessions, Sources: st.views.sources,
 		Timeline:  st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
+		Findings:  st.views.findings,
 		endpoints: st.views.endpoints,
 	}
 }
@@ -167,6 +173,13 @@ func (st *State) refreshViews() {
 			v.sources = append(v.sources, s)
 		}
 		slices.SortFunc(v.sources, func(a, b SourceStatus) int { return strings.Compare(a.Name, b.Name) })
+	}
+	if v.findings == nil {
+		v.findings = []Finding{}
+		for _, all := range st.findings {
+			v.findings = append(v.findings, all...)
+		}
+		SortFindings(v.findings)
 	}
 	if v.endpoints == nil {
 		v.endpoints = make(map[ServiceRef][]Endpoint, len(st.backends))
