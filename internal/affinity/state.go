@@ -34,6 +34,9 @@ type State struct {
 	sessions map[SessionID]*session
 	order    []SessionID
 
+	found map[foundKey]Finding // what sockets showed
+	cuts  []cut                // connections that were cut, newest last
+
 	views views
 }
 
@@ -82,6 +85,7 @@ func (st *State) init() {
 	st.edits = map[RouteID]edit{}
 	st.findings = map[string][]Finding{}
 	st.sessions = map[SessionID]*session{}
+	st.found = map[foundKey]Finding{}
 }
 
 // Apply folds one event that was seen at now. It is the only mutation.
@@ -121,6 +125,10 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.observe(e, now)
 	case Findings:
 		st.applyFindings(e)
+	case SocketChanged:
+		st.applySocket(e, now)
+	case Attributed:
+		st.attribute(e, now)
 	}
 }
 
