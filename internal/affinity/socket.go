@@ -214,7 +214,7 @@ func (st *State) attribute(e Attributed, now time.Time) {
 		return
 	}
 	x := s.Exchanges[at]
-	newest := at == len(s.Exchanges)-1 || st.newestAnswer(s) == at
+	newest := s.nobodySince(at)
 	st.named(pod)
 	said := Evidence{Source: source, Pod: pod, Addr: e.Addr, At: now, Detail: detail}
 	if newest {
@@ -239,14 +239,15 @@ func (st *State) attribute(e Attributed, now time.Time) {
 	st.judge(s)
 }
 
-// newestAnswer is the index of the last exchange that was answered.
-func (st *State) newestAnswer(s *session) int {
-	for i := len(s.Exchanges) - 1; i >= 0; i-- {
-		if s.Exchanges[i].Failure == "" {
-			return i
+// nobodySince reports whether no request after the one at i has shown its pod:
+// what is said on a connection may come after polls that named nobody.
+func (s *session) nobodySince(i int) bool {
+	for _, x := range s.Exchanges[i+1:] {
+		if x.Failure == "" && x.Source != SourceNone {
+			return false
 		}
 	}
-	return -1
+	return true
 }
 
 func (st *State) reattributeLeg(s *session, requestID string, x Exchange) {
