@@ -281,13 +281,15 @@ func (st *State) attributed(s *session, e Attributed) (PodRef, Source, string) {
 		}
 		return pod, e.Source, e.Detail
 	}
-	for _, c := range identify(e.Answer, k, st.Hints) {
-		if e.Detail != "" {
-			c.detail = e.Detail + " " + c.detail
-		}
-		return c.pod, e.Source, c.detail
+	claims := identify(e.Answer, k, st.Hints)
+	if len(claims) == 0 {
+		return PodRef{}, SourceNone, ""
 	}
-	return PodRef{}, SourceNone, ""
+	c := claims[0]
+	if e.Detail != "" {
+		c.detail = e.Detail + " " + c.detail
+	}
+	return c.pod, e.Source, c.detail
 }
 
 // socketTimers are the timers of a held connection.

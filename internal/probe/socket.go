@@ -170,7 +170,7 @@ func dialSocket(ctx context.Context, c *Client, t Target, u *url.URL, a asking, 
 		ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &writeBuffers,
 	}
 	r := reply{asking: a, seen: newSighting(t, c.set.Insecure)}
-	conn, resp, err := d.DialContext(httptrace.WithClientTrace(ctx, r.seen.hooks()), at.String(), a.header)
+	conn, resp, err := d.DialContext(httptrace.WithClientTrace(ctx, r.seen.hooks()), at.String(), a.header) //nolint:bodyclose // the library has read it: nothing is left open
 	r.took = time.Since(a.began)
 	if resp != nil {
 		r.resp = resp
