@@ -34,6 +34,7 @@ type probeFlags struct {
 	proxy    string
 	via      string
 
+	socket    probe.SocketOptions
 	cookie    string
 	podHeader string
 	podJSON   string
@@ -58,6 +59,12 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.proxy, "probe-proxy", "", "env: follow HTTP_PROXY and HTTPS_PROXY, which hides the client's address from ClientIP")
 	fs.StringVar(&f.via, "via-controller", "", "reach the ingress by a port-forward to its controller: auto, NAMESPACE/POD or NAMESPACE/svc/SERVICE")
 	fs.Lookup("via-controller").NoOptDefVal = "auto"
+	fs.StringVar(&f.socket.IOPath, "socketio-path", probe.DefaultIOPath, "path of the Socket.IO server")
+	fs.StringVar(&f.socket.IONamespace, "socketio-namespace", "/", "Socket.IO namespace to join")
+	fs.StringVar(&f.socket.IOTransports, "socketio-transports", probe.IOBoth, "polling,websocket as browsers do, or only one of them")
+	fs.StringVar(&f.socket.IOAsk, "socketio-ask", "", "event to emit, whose ack names the pod")
+	fs.StringVar(&f.socket.IOEvent, "socketio-event", "", "event of the server that names the pod")
+	fs.BoolVar(&f.socket.Idle, "idle", false, "hold WebSockets (--transport ws) without a word, and tell when they are cut")
 	fs.StringVar(&f.cookie, "cookie", "", "name of the affinity cookie, where no Ingress says it")
 	fs.StringVar(&f.podHeader, "pod-header", "", "response header that names the pod; nothing else is believed then")
 	fs.StringVar(&f.podJSON, "pod-json", "", "path in a JSON body that names the pod (pod.name); nothing else is believed then")
@@ -84,7 +91,7 @@ func (f *probeFlags) check() error {
 
 func (f *probeFlags) options(version string) probe.Options {
 	o := probe.Options{Version: version, Interval: f.interval, MaxRPS: f.maxRPS, KeepAlive: f.keepAlive, Timeout: f.timeout,
-		URL: f.url, Host: f.host, Resolve: f.resolve, CAFile: f.ca, Insecure: f.insecure}
+		URL: f.url, Host: f.host, Resolve: f.resolve, CAFile: f.ca, Insecure: f.insecure, Socket: f.socket}
 	if f.proxy == "env" {
 		o.Proxy = http.ProxyFromEnvironment
 	}

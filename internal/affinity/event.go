@@ -74,7 +74,7 @@ type PathChecked struct {
 type Observed struct {
 	Session   SessionID
 	RequestID string // the X-Request-Id that was sent
-	Leg       string // part of a transport that has several: "handshake", "poll"; "" for HTTP
+	Leg       string // part of a transport that has several: LegHandshake…; "" for HTTP
 	Took      time.Duration
 	Status    int      // HTTP status; 0 when no answer came
 	Failure   *Failure // why no usable answer came; nil otherwise
@@ -85,6 +85,17 @@ type Observed struct {
 	Offers []Offer // Set-Cookie headers, in order: with one name twice, the last served (ingress-nginx)
 
 	Redirect string // Location that was not followed; "" when none
+
+	// Refused is an Engine.IO server's own reason for the failure; nil when
+	// there is none.
+	Refused *Refusal
+}
+
+// Refusal is an Engine.IO server's reason: engine.io's codes, 0 to 5, or -1
+// where the words are not its.
+type Refusal struct {
+	Code    int
+	Message string // safe to print
 }
 
 // Failure is why a round trip gave no usable answer.
@@ -108,10 +119,15 @@ const (
 	FailureLimited   // 429
 	FailureRedirect  // sent off the host
 	FailureNoAddress // nobody knows where the ingress is
+	FailureSession   // the server does not know this session: code 1
+	FailureDenied    // the server took the request and refused it: an Engine.IO or Socket.IO error
+	FailureForeign   // an answer, but not of the protocol: HTML where Engine.IO was asked for
+	FailureClosed    // a held connection ended
 )
 
 func (k FailureKind) String() string {
-	return [...]string{"other", "dns", "refused", "timeout", "tls", "status", "protocol", "rate-limited", "redirect", "no-address"}[k]
+	return [...]string{"other", "dns", "refused", "timeout", "tls", "status", "protocol", "rate-limited", "redirect", "no-address",
+		"session-unknown", "refused-by-server", "foreign", "closed"}[k]
 }
 
 // Sent is a cookie that went out with a request.

@@ -17,18 +17,19 @@ type session struct {
 	print  string // fingerprint of the held cookie
 	read   reading
 
-	kept        []kept        // cookies that may yet turn out to be one
-	cookies     bool          // a cookie of any name was offered, ever
-	offered     bool          // an affinity cookie was offered, ever
-	offeredLast bool          // by the last answer
-	notReturned string        // why the last one is not sent back; "" when it is
-	held        bool          // it held a cookie before the last answer
-	format      string        // of the cookie it held before the last answer: a decoder's name
-	quiet       int           // answers without a new offer since the pin began
-	expired     bool          // the cookie was dropped because its time was up
-	dropped     string        // why the last cookie was dropped; "" once another came
-	answered    time.Time     // of the last answer by Pod
-	recent      [splitN]visit // newest first
+	kept        []kept         // cookies that may yet turn out to be one
+	cookies     bool           // a cookie of any name was offered, ever
+	offered     bool           // an affinity cookie was offered, ever
+	offeredLast bool           // by the last answer
+	notReturned string         // why the last one is not sent back; "" when it is
+	held        bool           // it held a cookie before the last answer
+	format      string         // of the cookie it held before the last answer: a decoder's name
+	quiet       int            // answers without a new offer since the pin began
+	expired     bool           // the cookie was dropped because its time was up
+	dropped     string         // why the last cookie was dropped; "" once another came
+	answered    time.Time      // of the last answer by Pod
+	refused     map[string]int // Engine.IO code by X-Request-Id, since the handshake
+	recent      [splitN]visit  // newest first
 }
 
 // visit is one answer, for recognising a SPLIT.
@@ -128,10 +129,14 @@ func (st *State) observe(o Observed, now time.Time) {
 	}
 	sent := s.sentCookie(o)
 	fresh := st.takeOffers(s, o, now)
-	x := Exchange{RequestID: o.RequestID, At: now, Took: o.Took, Status: o.Status, Cookie: sent, NewCookie: fresh}
+	x := Exchange{RequestID: o.RequestID, At: now, Took: o.Took, Status: o.Status, Cookie: sent, NewCookie: fresh, Leg: o.Leg}
 	if o.Failure != nil {
 		st.failed(s, o, now)
 		x.Failure = o.Failure.Text
+		if o.Refused != nil { // the application spoke, so a pod did
+			x.Pod, x.Source = st.refusedBy(s, o, now)
+			x.Tag = st.tag(x.Pod)
+		}
 	} else {
 		st.answer(s, o, fresh, now)
 		x.Pod, x.Tag, x.Source = s.Pod, s.Tag, s.Via
@@ -143,6 +148,10 @@ func (st *State) observe(o Observed, now time.Time) {
 		s.Exchanges = slices.Clone(s.Exchanges[len(s.Exchanges)-MaxExchanges:])
 	}
 	s.Exchanges = append(s.Exchanges, x)
+	if o.Leg != "" {
+		st.leg(s, o, x)
+		st.judgeLeg(s, o, now)
+	}
 	before := s.base
 	st.judge(s)
 	if s.base == Split && before != Split {
@@ -186,6 +195,12 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) {
 	if pod.IsZero() {
 		return
 	}
+	st.land(s, pod, via, fresh, failures, now)
+}
+
+// land records that pod has the session now.
+func (st *State) land(s *session, pod PodRef, via Source, fresh bool, failures int, now time.Time) {
+	s.Via = via
 	if !s.Pod.IsZero() && s.Pod != pod {
 		st.move(s, Move{At: now, From: s.Pod, To: pod, CookieChanged: fresh, Source: via, Failures: failures})
 	} else if failures > 0 && s.Pod == pod {

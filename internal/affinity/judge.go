@@ -167,7 +167,7 @@ func (st *State) timers(s *session) []Timer {
 				Total: l.Policy().Timeout, Bypassed: l.Bypassed, Detail: l.Policy().Why})
 		}
 	}
-	return timers
+	return append(timers, st.socketTimers(s)...)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d/time.Second)) }

@@ -75,6 +75,11 @@ type Policy struct {
 	Timeout    time.Duration // 0: none
 	Renewal    Renewal
 
+	// ReadTimeout is how long the proxy waits for a frame in either direction
+	// before it cuts a connection; zero where that is not known, or never.
+	ReadTimeout    time.Duration
+	ReadTimeoutWhy string // which field or default says so
+
 	// Decoder reads the pod out of this layer's cookie; nil when it is opaque.
 	Decoder Decoder
 

@@ -151,11 +151,12 @@ type Exchange struct {
 	Cookie    string // fingerprint of the affinity cookie that was sent; "" for none
 	NewCookie bool   // the answer brought another one
 	Failure   string // "" when answered
+	Leg       string // of a transport that has several; "" for HTTP
 }
 
 // Timer is one thing that will end a session.
 type Timer struct {
-	Letter   byte // C cookie, I ClientIP, D drain
+	Letter   byte // C cookie, I ClientIP, D drain, H heartbeat, R proxy read timeout
 	Name     string
 	Renewal  Renewal
 	Deadline time.Time     // zero: none (browser session) or not running
@@ -179,6 +180,9 @@ type Session struct {
 	Split    []PodRef   // the pods of a SPLIT, most recent first
 	Evidence []Evidence // latest of each source
 	Disagree string     // how the sources contradict each other; "" when they do not
+
+	Socket *Socket // the held connection, or the last; nil for transports without
+	Legs   []Leg   // latest of each kind since the handshake
 
 	Pin    *Pin // nil: no cookie held
 	Timers []Timer

@@ -13,6 +13,7 @@ type Snapshot struct {
 	Sessions []*Session // by ID
 	Sources  []SourceStatus
 	Timeline []Happening // oldest first
+	Findings []Finding   // of all sources, worst first
 	// Pins by address, where a node's tables are read.
 	AddressPins  []*AddressPin // by Service, port, client, node
 	AddressLists []AddressList // by Service, port, endpoint, node

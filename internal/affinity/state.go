@@ -29,9 +29,13 @@ type State struct {
 	sources       map[string]SourceStatus
 	edits         map[RouteID]edit
 	timeline      []Happening
+	findings      map[string][]Finding // by source
 
 	sessions map[SessionID]*session
 	order    []SessionID
+
+	found map[foundKey]Finding // what sockets showed
+	cuts  []cut                // connections that were cut, newest last
 
 	views     views
 	addresses addresses
@@ -58,6 +62,7 @@ type views struct {
 	pods      []Pod
 	podIndex  map[PodRef]int
 	sources   []SourceStatus
+	findings  []Finding
 	endpoints map[ServiceRef][]Endpoint
 	sessions  []*Session
 	sessionsN int // sessions changed since views.sessions was built
@@ -79,7 +84,9 @@ func (st *State) init() {
 	st.tags = map[PodRef]string{}
 	st.sources = map[string]SourceStatus{}
 	st.edits = map[RouteID]edit{}
+	st.findings = map[string][]Finding{}
 	st.sessions = map[SessionID]*session{}
+	st.found = map[foundKey]Finding{}
 }
 
 // Apply folds one event that was seen at now. It is the only mutation.
@@ -119,6 +126,12 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.observe(e, now)
 	case AddressPinsChanged:
 		st.applyAddressPins(e, now)
+	case Findings:
+		st.applyFindings(e)
+	case SocketChanged:
+		st.applySocket(e, now)
+	case Attributed:
+		st.attribute(e, now)
 	}
 }
 
@@ -133,6 +146,7 @@ func (st *State) Snapshot(now time.Time) *Snapshot {
 		Routes: st.views.routes, Services: st.views.services, Pods: st.views.pods, podIndex: st.views.podIndex,
 		Sessions: st.views.sessions, Sources: st.views.sources,
 		Timeline:  st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
+		Findings:  st.views.findings,
 		endpoints: st.views.endpoints,
 
 		AddressPins: st.addresses.viewPins, AddressLists: st.addresses.viewLists, AddressEnds: lastOf(st.addresses.ends, maxAddressEnds),
@@ -173,6 +187,13 @@ func (st *State) refreshViews() {
 			v.sources = append(v.sources, s)
 		}
 		slices.SortFunc(v.sources, func(a, b SourceStatus) int { return strings.Compare(a.Name, b.Name) })
+	}
+	if v.findings == nil {
+		v.findings = []Finding{}
+		for _, all := range st.findings {
+			v.findings = append(v.findings, all...)
+		}
+		SortFindings(v.findings)
 	}
 	if v.endpoints == nil {
 		v.endpoints = make(map[ServiceRef][]Endpoint, len(st.backends))

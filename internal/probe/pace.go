@@ -52,6 +52,14 @@ func (p *pace) backoff(n int) time.Duration {
 	return spread(max(d, p.interval()))
 }
 
+// reconnect is the pause before the n-th attempt in a row to connect again, as
+// socket.io-client makes it by default: 1 s doubling to 5 s, varied by half
+// (reconnectionDelay, reconnectionDelayMax, randomizationFactor).
+func reconnect(n int) time.Duration {
+	d := time.Second << min(max(0, n-1), 6)
+	return min(time.Duration(float64(d)*(0.5+rand.Float64())), 5*time.Second)
+}
+
 // spread varies d by ±10 %.
 func spread(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (1 - jitter + 2*jitter*rand.Float64()))

@@ -7,8 +7,8 @@
 // Run was given. Every read is bounded, in bytes and in time, and text from
 // outside is cleaned before it goes into an event.
 //
-// Each session owns one goroutine and one cookie jar; Runner.Run joins the
-// goroutines. The probe does not know pods: the fold matches what the answers
+// Each session owns one goroutine and one cookie jar, and those that hold a
+// connection the goroutines that read it; Runner.Run joins all of them. The probe does not know pods: the fold matches what the answers
 // say against the cluster.
 package probe
 
@@ -90,6 +90,9 @@ type Options struct {
 	// DialName is what the screen calls Dial: "port-forward to pod x".
 	DialName string
 
+	// Socket says how sessions that hold a connection behave.
+	Socket SocketOptions
+
 	// KeepHeaders are response headers to keep first when an answer has more
 	// than fit: those that the user configured to name the pod.
 	KeepHeaders []string
@@ -120,6 +123,9 @@ func (o Options) settings() (*settings, error) {
 		return nil, fmt.Errorf("run name %q: must match %s", s.Run, runName)
 	case hasSpaceOrControl(s.Version):
 		return nil, fmt.Errorf("version %q: must be a word", s.Version)
+	}
+	if err := s.Socket.check(); err != nil {
+		return nil, err
 	}
 	if o.URL != "" {
 		u, err := parseBase(o.URL)

@@ -81,7 +81,8 @@ func (r *Runner) poke() {
 }
 
 // Run holds sessions until ctx is done, and returns when all of them have
-// ended. It may be called once. Events come from many goroutines, those of one
+// ended; those that hold a connection take leave of it within a second. It may
+// be called once. Events come from many goroutines, those of one
 // session in order; emit may block, but must return once ctx is done. After
 // that nothing is sent and nothing is emitted.
 func (r *Runner) Run(ctx context.Context, emit func(affinity.Event)) error {

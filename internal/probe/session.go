@@ -101,8 +101,8 @@ func (s *session) wait(ctx context.Context) bool {
 	}
 }
 
-// obey takes the orders that came in.
-func (s *session) obey() {
+// obey takes the orders that came in, and reports whether to ask at once.
+func (s *session) obey() bool {
 	s.orders.mu.Lock()
 	route, to, rerouted := s.orders.route, s.orders.ladder, s.orders.rerouted
 	drop, ask := s.orders.drop, s.orders.ask
@@ -120,6 +120,7 @@ func (s *session) obey() {
 	if ask {
 		s.next = earlier(s.next, s.last.Add(minGap))
 	}
+	return ask
 }
 
 // reroute follows the route to where it is now. A session that was backing off
@@ -156,11 +157,16 @@ func (s *session) ask(ctx context.Context) {
 	}
 	s.last = time.Now()
 	s.emit(trip.Observed)
+	holder, holds := s.conn.(Holder)
 	steps := append(trip.Steps, affinityStep(s.route, trip.Observed))
 	s.ladder.report(s.client.spec.ID, s.target, steps, func(steps []affinity.PathStep) {
 		s.emit(affinity.PathChecked{Route: s.client.spec.Route, Steps: steps})
 	})
 	failure := trip.Observed.Failure
+	if failure == nil && holds {
+		s.hold(ctx, holder)
+		return
+	}
 	if failure == nil {
 		s.fails = 0
 		s.next = s.pace.next(began, s.last)
@@ -168,6 +174,9 @@ func (s *session) ask(ctx context.Context) {
 	}
 	s.fails++
 	pause := s.pace.backoff(s.fails)
+	if holds {
+		pause = max(pause, reconnect(s.fails))
+	}
 	if failure.Kind == affinity.FailureRedirect {
 		pause = spread(maxBackoff) // it was sent away: no hurry to ask again
 	}
@@ -185,6 +194,36 @@ func (s *session) observe(ctx context.Context) Trip {
 	}}
 	trip.Steps = newSighting(s.target, false).steps(trip.Observed)
 	return trip
+}
+
+// hold stays on the connection that ask opened until it ends.
+func (s *session) hold(ctx context.Context, h Holder) {
+	at := s.target
+	held := h.Hold(ctx, Line{
+		Emit:  s.emit,
+		Allow: s.limiter.Wait,
+		Wake:  s.wake,
+		Attend: func() (ask, leave bool) {
+			ask = s.obey()
+			s.expire(time.Now())
+			return ask, !at.equal(s.target)
+		},
+		Expiry: s.client.jar.NextExpiry,
+	})
+	s.last = time.Now()
+	if held.Joined {
+		s.fails = 0
+	}
+	if !held.Lost {
+		s.next = s.last.Add(spread(minGap))
+		return
+	}
+	s.fails++
+	pause := max(reconnect(s.fails), s.pace.backoff(s.fails))
+	if held.Slow {
+		pause = spread(maxBackoff)
+	}
+	s.next = s.last.Add(pause)
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -26,6 +26,10 @@ type Target struct {
 	// there is.
 	Missing string
 
+	// Path is the route's own, which a connection is opened on: URL may ask for
+	// the readiness probe's. "/" where the route has none.
+	Path string
+
 	forwarded bool // Options.Dial connects, names and all
 }
 
@@ -51,7 +55,10 @@ func (s *settings) target(r affinity.Route) Target {
 			path = s.base.RequestURI()
 		}
 	}
-	t := Target{URL: withPath(scheme, path)}
+	t := Target{URL: withPath(scheme, path), Path: cmp.Or(r.Path, "/")}
+	if s.base != nil && s.base.Path != "" && s.base.Path != "/" || r.ProbeWhy == "--path" {
+		t.Path = path
+	}
 	t.URL.Host, t.Note = s.host(r)
 	t.Addrs, t.From = s.addresses(r, t.URL)
 	if t.URL.Host == "" {
@@ -77,10 +84,10 @@ func (s *settings) urlTarget(r affinity.Route) Target {
 	if err != nil {
 		return Target{URL: withPath("http", "/"), Missing: affinity.Clean(err.Error(), maxText)}
 	}
-	t := Target{URL: u, From: "the URL"}
+	t := Target{URL: u, From: "the URL", Path: cmp.Or(u.RequestURI(), "/")}
 	if r.ProbePath != "" {
 		t.URL = withPath(u.Scheme, r.ProbePath)
-		t.URL.Host = u.Host
+		t.URL.Host, t.Path = u.Host, r.ProbePath
 	}
 	t.Addrs = []string{net.JoinHostPort(u.Hostname(), portOf(u))}
 	if found := lookup(s.resolve, portOf(u), u.Hostname()); found != nil {

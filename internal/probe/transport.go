@@ -13,6 +13,8 @@ import (
 // One more is one file and one line here.
 var transports = []Transport{
 	httpTransport{},
+	wsTransport{},
+	ioTransport{},
 }
 
 // Transport makes sessions of one kind.
@@ -32,6 +34,36 @@ type Session interface {
 	Observe(ctx context.Context, t Target) Trip
 	// Close gives up connections. Nothing is sent.
 	Close()
+}
+
+// Holder is a Session whose connection goes on after Observe: a WebSocket, a
+// long poll.
+type Holder interface {
+	Session
+	// Hold goes on with the connection that the last Observe opened, and
+	// returns when it has ended: by the other side, because line said to leave,
+	// or, after a goodbye of at most a second, because ctx is done.
+	Hold(ctx context.Context, line Line) Held
+}
+
+// Line is how a Holder tells what it meets, and learns what is wanted of it.
+type Line struct {
+	Emit  func(affinity.Event)
+	Allow func(context.Context) error // waits until one more request may be sent
+	Wake  <-chan struct{}             // Attend has news
+	// Attend follows orders and throws away cookies whose time is up. It
+	// reports whether the session is to say something at once, and whether it
+	// is to end because its target is elsewhere now.
+	Attend func() (ask, leave bool)
+	// Expiry is when the next cookie ends, which calls for Attend.
+	Expiry func() (time.Time, bool)
+}
+
+// Held is how a held connection ended.
+type Held struct {
+	Joined bool // it had been usable
+	Lost   bool // not ended on purpose
+	Slow   bool // the server refused in a way that no client tries again at once
 }
 
 // Trip is the outcome of one round trip.

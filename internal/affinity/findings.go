@@ -1,0 +1,76 @@
+package affinity
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Findings replaces every finding that the source named Source knows: rules
+// over objects can only say all of them together, and a finding that is no
+// longer true is simply not in the next one.
+type Findings struct {
+	Source   string // "rules", "sockets", "clientip"…
+	Findings []Finding
+}
+
+func (Findings) event() {}
+
+// maxFindings bounds what one source may hold, for a source that goes astray.
+const maxFindings = 4096
+
+func (st *State) applyFindings(e Findings) {
+	all := slices.Clone(e.Findings[:min(len(e.Findings), maxFindings)])
+	before := make(map[findingKey]Finding, len(st.findings[e.Source]))
+	for _, f := range st.findings[e.Source] {
+		before[keyOf(f)] = f
+	}
+	for i, f := range all {
+		if old := before[keyOf(f)].At; !old.IsZero() && (f.At.IsZero() || old.Before(f.At)) {
+			all[i].At = old
+		}
+	}
+	st.findings[e.Source] = all
+	st.views.findings = nil
+}
+
+type findingKey struct {
+	rule    string
+	object  ObjectRef
+	route   RouteID
+	session SessionID
+}
+
+func keyOf(f Finding) findingKey { return findingKey{f.Rule, f.Object, f.Route, f.Session} }
+
+// SortFindings puts the worst first, what was not checked last; equals by
+// rule, object, route and session.
+func SortFindings(all []Finding) { slices.SortStableFunc(all, compareFindings) }
+
+func compareFindings(a, b Finding) int {
+	return cmp.Or(
+		cmp.Compare(b.rank(), a.rank()),
+		cmp.Compare(a.Rule, b.Rule),
+		cmp.Compare(a.Object.Namespace, b.Object.Namespace),
+		cmp.Compare(a.Object.Kind, b.Object.Kind),
+		cmp.Compare(a.Object.Name, b.Object.Name),
+		cmp.Compare(a.Object.File, b.Object.File),
+		cmp.Compare(a.Object.Line, b.Object.Line),
+		cmp.Compare(a.Route, b.Route),
+		cmp.Compare(a.Session, b.Session),
+		cmp.Compare(a.Title, b.Title),
+	)
+}
+
+// rank orders findings by what they ask for: a problem, a fact, nothing.
+func (f Finding) rank() int {
+	if f.Certainty == CertaintyNotChecked {
+		return -1
+	}
+	return int(f.Severity)
+}
+
+// Fails reports whether f is a problem, as opposed to a fact, a check that
+// passed, or one that could not be made.
+func (f Finding) Fails() bool {
+	return f.Certainty != CertaintyNotChecked && f.Severity >= SeverityLow
+}

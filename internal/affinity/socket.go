@@ -1,0 +1,316 @@
+package affinity
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// SocketChanged tells how the connection that a session holds stands.
+type SocketChanged struct {
+	Session SessionID
+	Socket  Socket
+}
+
+// Attributed is late word of who answered a request: a message on the
+// connection that the request opened, or a line of a log.
+type Attributed struct {
+	Session   SessionID
+	RequestID string
+	Source    Source
+	Answer    Answer // matched as a response is; empty for a log
+	Addr      string // "ip:port" that a proxy's log names
+	Pod       PodRef // whose own log has the line
+	Detail    string // safe to print
+}
+
+func (SocketChanged) event() {}
+func (Attributed) event()    {}
+
+// Legs of a session that holds a connection, in the order they come. Each is a
+// request of its own, and so a routing decision of its own.
+const (
+	LegHandshake = "handshake" // the first request, which a pod is chosen for
+	LegConnect   = "connect"   // the POST that joins the namespace
+	LegPoll      = "poll"      // a long poll
+	LegPost      = "post"      // any other POST
+	LegUpgrade   = "upgrade"   // the WebSocket of a session that polls
+	LegPreflight = "preflight" // a browser's OPTIONS from another origin
+)
+
+// Carriers of a Socket.
+const (
+	CarrierPolling   = "polling"
+	CarrierWebSocket = "websocket"
+)
+
+// Socket is a held connection as its client knows it.
+type Socket struct {
+	Protocol string // "WebSocket", "Engine.IO 4"
+	Carrier  string
+	SID      Secret // Engine.IO's, which lets anyone who has it speak for the session
+	Opened   time.Time
+	Heard    time.Time // last frame or packet of the other side
+	Active   time.Time // last frame or packet of either side
+	// Beat is what the heartbeat's time counts from.
+	Beat         time.Time
+	PingInterval time.Duration // of Engine.IO's handshake; zero for a plain WebSocket
+	PingTimeout  time.Duration
+	RTT          time.Duration // of the last ping that was answered; zero before
+	Joined       bool          // Socket.IO: the namespace took the session in
+	Idle         bool          // held quiet, to see who ends it
+	Ended        *SocketEnd    // nil while it is held
+}
+
+// SocketEnd is how a held connection ended.
+type SocketEnd struct {
+	At     time.Time
+	Lasted time.Duration
+	Silent time.Duration // since the last frame of either side
+	Code   int           // of the close frame (RFC 6455 §7.4.1); 0 without one
+	By     EndedBy
+	Text   string   // for people, safe to print
+	Failed *Failure // nil when the client ended it on purpose
+}
+
+// EndedBy is who ended a connection, as far as its client can tell.
+type EndedBy uint8
+
+const (
+	EndedByClient  EndedBy = iota // this session
+	EndedByServer                 // it said so, by a close frame or packet
+	EndedByUnknown                // cut without a word: a proxy, or the process died
+)
+
+func (e EndedBy) String() string {
+	return [...]string{"client", "server", "cut"}[e]
+}
+
+// Leg is the latest request of one kind of the connection that a session holds.
+type Leg struct {
+	Name      string
+	RequestID string
+	At        time.Time
+	Took      time.Duration
+	Status    int
+	Pod       PodRef
+	Tag       string
+	Source    Source // how Pod is known
+	Cookie    bool   // the affinity cookie went along
+	Failure   string // "" when it was answered
+	Count     int    // requests of this kind since the handshake
+
+	restarts int       // of the pod then
+	created  time.Time // of the pod
+}
+
+// Leg returns the latest leg of that name.
+func (s *Session) Leg(name string) (Leg, bool) {
+	for _, l := range s.Legs {
+		if l.Name == name {
+			return l, true
+		}
+	}
+	return Leg{}, false
+}
+
+// applySocket folds the state of a held connection.
+func (st *State) applySocket(e SocketChanged, now time.Time) {
+	s, ok := st.sessions[e.Session]
+	if !ok {
+		return
+	}
+	before := s.Socket
+	held := e.Socket
+	s.Socket = &held
+	if held.Ended != nil && (before == nil || before.Ended == nil) {
+		st.socketEnded(s, held, now)
+	} else if before != nil && before.Ended == nil && before.Carrier != held.Carrier {
+		st.happen(Happening{At: now, Source: "probe", Kind: "socket", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route,
+			Text: fmt.Sprintf("%s upgraded from %s to %s", s.Spec.ID, before.Carrier, held.Carrier)})
+	}
+	st.judgeSocket(s, now)
+	st.judge(s)
+}
+
+func (st *State) socketEnded(s *session, held Socket, now time.Time) {
+	end := held.Ended
+	h := Happening{At: now, Source: "probe", Kind: "socket", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route,
+		Text: fmt.Sprintf("%s %s ended after %s: %s", s.Spec.ID, held.Carrier, shortDuration(end.Lasted), end.Text)}
+	if end.Failed != nil {
+		if end.Failed != s.LastFailure { // else a request has told of it already
+			s.InARow++
+		}
+		s.LastFailure = end.Failed
+		h.Level = LevelBroken
+		h.Cause, h.CauseText = st.endCause(s, now)
+	}
+	st.happen(h)
+}
+
+// endCause is what the cluster shows of the pod that a connection led to.
+func (st *State) endCause(s *session, now time.Time) (seq uint64, text string) {
+	b := st.backendOf(s)
+	if b == nil || s.Pod.IsZero() {
+		return 0, ""
+	}
+	if p, ok := st.pods[s.Pod]; ok && (p.Terminating() || !p.Gone.IsZero()) {
+		return 0, st.podLabel(s.Pod) + " " + st.whyLeft(s.Pod, b)
+	}
+	for i := len(b.changes) - 1; i >= 0; i-- {
+		if why, ok := b.changes[i].left[s.Pod]; ok && now.Sub(b.changes[i].at) < time.Minute {
+			return b.changes[i].seq, st.podLabel(s.Pod) + " " + why
+		}
+	}
+	return 0, ""
+}
+
+// shortDuration prints tenths of a second up to two minutes.
+func shortDuration(d time.Duration) string {
+	if d < 2*time.Minute {
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}
+
+// leg records one request of a held connection.
+func (st *State) leg(s *session, o Observed, x Exchange) {
+	l := Leg{Name: o.Leg, RequestID: o.RequestID, At: x.At, Took: o.Took, Status: o.Status, Pod: x.Pod, Tag: x.Tag, Source: x.Source,
+		Cookie: x.Cookie != "", Failure: x.Failure, Count: 1}
+	if p, ok := st.pods[x.Pod]; ok {
+		l.restarts, l.created = p.Restarts, p.Created
+	}
+	if o.Leg == LegHandshake {
+		s.Legs = []Leg{l}
+		return
+	}
+	legs := slices.Clone(s.Legs)
+	for i := range legs {
+		if legs[i].Name == l.Name {
+			l.Count += legs[i].Count
+			legs[i] = l
+			s.Legs = legs
+			return
+		}
+	}
+	s.Legs = append(legs, l)
+}
+
+// attribute folds late word of who answered a request.
+func (st *State) attribute(e Attributed, now time.Time) {
+	s, ok := st.sessions[e.Session]
+	if !ok {
+		return
+	}
+	at := len(s.Exchanges) - 1
+	for at >= 0 && s.Exchanges[at].RequestID != e.RequestID {
+		at--
+	}
+	if at < 0 {
+		return // longer ago than is remembered
+	}
+	pod, source, detail := st.attributed(s, e)
+	if pod.IsZero() {
+		return
+	}
+	x := s.Exchanges[at]
+	newest := s.nobodySince(at)
+	st.named(pod)
+	said := Evidence{Source: source, Pod: pod, Addr: e.Addr, At: now, Detail: detail}
+	if newest {
+		// It is about that answer: what its other sources said is compared.
+		said.At = s.answered
+		if said.At.IsZero() {
+			s.answered, said.At = now, now
+		}
+	}
+	s.witness(said)
+	if x.Source == SourceNone || x.Source == SourceCookie {
+		if newest && x.Failure == "" {
+			answered := s.answered
+			st.land(s, pod, source, x.NewCookie, 0, x.At)
+			s.answered = answered
+		}
+		x.Pod, x.Tag, x.Source = pod, st.tag(pod), source
+		s.Exchanges = slices.Clone(s.Exchanges)
+		s.Exchanges[at] = x
+		st.reattributeLeg(s, e.RequestID, x)
+	}
+	st.judge(s)
+}
+
+// nobodySince reports whether no request after the one at i has shown its pod:
+// what is said on a connection may come after polls that named nobody.
+func (s *session) nobodySince(i int) bool {
+	for _, x := range s.Exchanges[i+1:] {
+		if x.Failure == "" && x.Source != SourceNone {
+			return false
+		}
+	}
+	return true
+}
+
+func (st *State) reattributeLeg(s *session, requestID string, x Exchange) {
+	for i, l := range s.Legs {
+		if l.RequestID != requestID {
+			continue
+		}
+		l.Pod, l.Tag, l.Source = x.Pod, x.Tag, x.Source
+		if p, ok := st.pods[x.Pod]; ok {
+			l.restarts, l.created = p.Restarts, p.Created
+		}
+		s.Legs = slices.Clone(s.Legs)
+		s.Legs[i] = l
+		st.judgeLegs(s)
+	}
+}
+
+// attributed is the pod that e names, if a known one.
+func (st *State) attributed(s *session, e Attributed) (PodRef, Source, string) {
+	if !e.Pod.IsZero() {
+		return e.Pod, e.Source, e.Detail
+	}
+	k := known{open: true}
+	if b := st.backendOf(s); b != nil {
+		k = b.known
+	}
+	if e.Addr != "" {
+		pod, ok := k.lookup(e.Addr)
+		if !ok {
+			return PodRef{}, SourceNone, ""
+		}
+		return pod, e.Source, e.Detail
+	}
+	claims := identify(e.Answer, k, st.Hints)
+	if len(claims) == 0 {
+		return PodRef{}, SourceNone, ""
+	}
+	c := claims[0]
+	if e.Detail != "" {
+		c.detail = e.Detail + " " + c.detail
+	}
+	return c.pod, e.Source, c.detail
+}
+
+// socketTimers are the timers of a held connection.
+func (st *State) socketTimers(s *session) []Timer {
+	held := s.Socket
+	if held == nil || held.Ended != nil {
+		return nil
+	}
+	var timers []Timer
+	if whole := held.PingInterval + held.PingTimeout; whole > 0 {
+		timers = append(timers, Timer{Letter: 'H', Name: "heartbeat", Renewal: RenewalSliding, Deadline: held.Beat.Add(whole), Total: whole, Seen: true,
+			Detail: fmt.Sprintf("pingInterval %s + pingTimeout %s of the handshake", held.PingInterval, held.PingTimeout)})
+	}
+	p := st.policy(s.Spec.Route)
+	if p.ReadTimeout > 0 {
+		t := Timer{Letter: 'R', Name: "proxy read " + seconds(p.ReadTimeout), Renewal: RenewalSliding, Deadline: held.Active.Add(p.ReadTimeout),
+			Total: p.ReadTimeout, Detail: p.ReadTimeoutWhy}
+		if held.Carrier == CarrierPolling {
+			t.Detail += "; for one poll"
+		}
+		timers = append(timers, t)
+	}
+	return timers
+}

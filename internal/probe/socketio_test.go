@@ -1,0 +1,294 @@
+package probe
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// TestSocketIOWithRealServers does the whole of a browser's session with each
+// version of the server and each choice of transports.
+func TestSocketIOWithRealServers(t *testing.T) {
+	for _, kind := range []string{"io4", "io2"} {
+		for _, transports := range []string{IOBoth, IOPolling, IOWebSocket} {
+			t.Run(kind+" "+transports, func(t *testing.T) {
+				t.Parallel()
+				p := startPeer(t, kind, "msgapp-a", `{"engine":{"pingInterval":400,"pingTimeout":1000}}`)
+				r := mustRunner(t, Options{Socket: SocketOptions{IOTransports: transports, IOAsk: "whoami", IOEvent: "hello"}})
+				rec, stop := start(t, r)
+				r.Want(socketPlan(p.url.String(), "socketio", 1, affinity.ClientBrowser))
+				carrier := affinity.CarrierPolling
+				if transports != IOPolling {
+					carrier = affinity.CarrierWebSocket
+				}
+				rec.until(t, "session on "+carrier, func(all []affinity.Event) bool { return carried(all, carrier) })
+				// Held over three heartbeats, or the server would have ended it.
+				time.Sleep(2500 * time.Millisecond)
+				if ends := endsOf(rec.all()); len(ends) > 0 {
+					t.Fatalf("it ended: %+v", ends)
+				}
+				for _, o := range eventsOf[affinity.Observed](rec.all()) {
+					checkBounds(t, o)
+					if o.Failure != nil || o.RequestID == "" || o.Leg == "" {
+						t.Errorf("leg %q: %+v", o.Leg, o.Failure)
+					}
+				}
+				checkLegs(t, rec.all(), kind, transports)
+				checkWords(t, rec.all(), "msgapp-a")
+				last := socketsOf(rec.all())[len(socketsOf(rec.all()))-1]
+				if want := map[string]string{"io4": "Engine.IO 4", "io2": "Engine.IO 3"}[kind]; last.Protocol != want || last.PingInterval != 400*time.Millisecond || last.RTT <= 0 {
+					t.Errorf("protocol %q, ping %s, rtt %s", last.Protocol, last.PingInterval, last.RTT)
+				}
+				stop()
+				if n := len(p.log("connect")); n != 1 {
+					t.Errorf("the server saw %d sessions", n)
+				}
+				bye := p.waitLog(t, "disconnect", 1)[0]
+				if bye.Reason != "client namespace disconnect" {
+					t.Errorf("the server saw it leave by %q", bye.Reason)
+				}
+				if bad := p.log("refused"); len(bad) > 0 {
+					t.Errorf("the server refused %+v", bad)
+				}
+			})
+		}
+	}
+}
+
+// checkLegs looks for the requests that a browser would have made.
+func checkLegs(t *testing.T, all []affinity.Event, kind, transports string) {
+	t.Helper()
+	var legs []string
+	for _, o := range eventsOf[affinity.Observed](all) {
+		legs = append(legs, o.Leg)
+	}
+	want := []string{affinity.LegHandshake}
+	if transports != IOWebSocket {
+		want = append(want, affinity.LegPoll)
+		if kind == "io4" {
+			want = append(want, affinity.LegConnect)
+		}
+	}
+	if transports == IOBoth {
+		want = append(want, affinity.LegUpgrade)
+	}
+	for _, leg := range want {
+		if !slices.Contains(legs, leg) {
+			t.Errorf("no %s among %v", leg, legs)
+		}
+	}
+	if transports == IOWebSocket && len(legs) != 1 {
+		t.Errorf("a WebSocket-only session made %v", legs)
+	}
+}
+
+// checkWords looks for the application's own answers.
+func checkWords(t *testing.T, all []affinity.Event, pod string) {
+	t.Helper()
+	var from []string
+	for _, a := range eventsOf[affinity.Attributed](all) {
+		from = append(from, a.Detail)
+		if a.Detail != "CONNECT payload:" && !strings.Contains(string(a.Answer.Body), pod) {
+			t.Errorf("%s %s", a.Detail, a.Answer.Body)
+		}
+	}
+	if !slices.Contains(from, "ack of whoami:") || !slices.Contains(from, "event hello:") {
+		t.Errorf("the application spoke by %v", from)
+	}
+}
+
+// TestSocketIOLegsAgree compares what each leg says of its pod with the log of
+// the balancer that chose it, for a cookie and for chance.
+func TestSocketIOLegsAgree(t *testing.T) {
+	a, b := startPeer(t, "io4", "msgapp-a", ""), startPeer(t, "io4", "msgapp-b", "")
+	for _, tt := range []struct {
+		name    string
+		sticky  bool
+		client  affinity.ClientModel
+		unknown bool // Session ID unknown is seen
+	}{
+		{"by cookie", true, affinity.ClientBrowser, false},
+		{"in turn", false, affinity.ClientBrowser, true},
+		{"no jar", true, affinity.ClientNoJar, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			front := balance(t, tt.sticky, a, b)
+			r := mustRunner(t, Options{})
+			rec, stop := start(t, r)
+			r.Want(socketPlan(front.URL, "socketio", 4, tt.client))
+			rec.until(t, "legs", func(all []affinity.Event) bool {
+				return len(eventsOf[affinity.Observed](all)) >= 24 || carriedBy(all) == 4
+			})
+			stop()
+			unknown := false
+			for _, o := range eventsOf[affinity.Observed](rec.all()) {
+				front.mu.Lock()
+				chosen := front.chosen[o.RequestID]
+				front.mu.Unlock()
+				if o.Status != 0 && podHeader(o) != chosen {
+					t.Errorf("%s %s: %q answered, %q was chosen", o.Session, o.Leg, podHeader(o), chosen)
+				}
+				if o.Refused != nil && o.Refused.Code == 1 {
+					unknown = true
+					if o.Failure.Kind != affinity.FailureSession || !strings.Contains(o.Failure.Text, "400 Session ID unknown (code 1)") {
+						t.Errorf("failure %+v", o.Failure)
+					}
+				}
+			}
+			if unknown != tt.unknown {
+				t.Errorf("Session ID unknown: %v, want %v", unknown, tt.unknown)
+			}
+		})
+	}
+}
+
+func carriedBy(all []affinity.Event) int {
+	up := map[affinity.SessionID]bool{}
+	for _, e := range eventsOf[affinity.SocketChanged](all) {
+		up[e.Session] = up[e.Session] || e.Socket.Joined && e.Socket.Carrier == affinity.CarrierWebSocket
+	}
+	n := 0
+	for _, is := range up {
+		if is {
+			n++
+		}
+	}
+	return n
+}
+
+func podHeader(o affinity.Observed) string {
+	for _, f := range o.Answer.Header {
+		if f.Name == "X-Pod-Name" {
+			return f.Value
+		}
+	}
+	return ""
+}
+
+// TestSocketIOEdges are what the server libraries do at their edges.
+func TestSocketIOEdges(t *testing.T) {
+	tests := []struct {
+		name, kind, options string
+		socket              SocketOptions
+		end                 string // part of how it ends
+		by                  affinity.EndedBy
+		kindOf              affinity.FailureKind
+	}{
+		{"namespace", "io4", `{"namespace":"/admin"}`, SocketOptions{IONamespace: "/admin", IOAuth: `{"token":"t0p"}`}, "", 0, 0},
+		{"namespace of version 2", "io2", `{"namespace":"/admin"}`, SocketOptions{IONamespace: "/admin"}, "", 0, 0},
+		{"no such namespace", "io4", ``, SocketOptions{IONamespace: "/none"}, "the namespace /none refused the session: Invalid namespace", affinity.EndedByClient, affinity.FailureDenied},
+		{"no such namespace of version 2", "io2", ``, SocketOptions{IONamespace: "/none"}, "the namespace /none refused the session: Invalid namespace", affinity.EndedByClient, affinity.FailureDenied},
+		{"middleware error", "io4", `{"namespace":"/admin","refuse":"not \u001b[31mallowed"}`, SocketOptions{IONamespace: "/admin"}, "refused the session: not ", affinity.EndedByClient, affinity.FailureDenied},
+		{"binary", "io4", `{"binary":true}`, SocketOptions{}, "", 0, 0},
+		{"binary by polling", "io4", `{"binary":true}`, SocketOptions{IOTransports: IOPolling}, "", 0, 0},
+		{"binary of version 2", "io2", `{"binary":true}`, SocketOptions{IOTransports: IOPolling}, "", 0, 0},
+		{"disconnected", "io4", `{"kick":"namespace"}`, SocketOptions{}, "disconnected by the application", affinity.EndedByServer, affinity.FailureClosed},
+		{"closed", "io4", `{"kick":"close"}`, SocketOptions{IOTransports: IOPolling}, "", affinity.EndedByServer, affinity.FailureClosed},
+		{"no polling", "io4", `{"engine":{"transports":["websocket"]}}`, SocketOptions{IOTransports: IOWebSocket}, "", 0, 0},
+		{"EIO 3 allowed", "io4", `{"engine":{"allowEIO3":true}}`, SocketOptions{IOVersion: 3}, "", 0, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := startPeer(t, tt.kind, "msgapp-a", tt.options)
+			r := mustRunner(t, Options{Socket: tt.socket})
+			rec, stop := start(t, r)
+			r.Want(socketPlan(p.url.String(), "socketio", 1, affinity.ClientBrowser))
+			if tt.kindOf != 0 {
+				rec.until(t, "end", func(all []affinity.Event) bool { return len(endsOf(all)) > 0 })
+				stop()
+				end := endsOf(rec.all())[0]
+				if end.By != tt.by || !strings.Contains(end.Text, tt.end) || end.Failed == nil || end.Failed.Kind != tt.kindOf || end.Text != affinity.Clean(end.Text, maxText) {
+					t.Errorf("ended by %s: %q %+v", end.By, end.Text, end.Failed)
+				}
+				return
+			}
+			rec.until(t, "session", func(all []affinity.Event) bool {
+				return carried(all, affinity.CarrierPolling) || carried(all, affinity.CarrierWebSocket)
+			})
+			time.Sleep(500 * time.Millisecond)
+			if ends := endsOf(rec.all()); len(ends) > 0 {
+				t.Errorf("it ended: %+v", ends)
+			}
+			stop()
+			joined := false
+			for _, l := range p.waitLog(t, "connect", 1) {
+				joined = joined || tt.socket.IONamespace == "" || l.Namespace == tt.socket.IONamespace && (tt.socket.IOAuth == "" || l.Auth["token"] == "t0p")
+			}
+			if !joined {
+				t.Errorf("the server saw %+v", p.log("connect"))
+			}
+		})
+	}
+}
+
+// TestSocketIORefusals are handshakes that come to nothing.
+func TestSocketIORefusals(t *testing.T) {
+	tests := []struct {
+		name, kind, options string
+		socket              SocketOptions
+		code                int // of the refusal; -2 for none
+		failure             affinity.FailureKind
+		text                string
+	}{
+		{"EIO mismatch", "io4", ``, SocketOptions{IOVersion: 3}, 5, affinity.FailureDenied, "400 Unsupported protocol version (code 5)"},
+		{"transport disabled", "io4", `{"engine":{"transports":["websocket"]}}`, SocketOptions{}, 0, affinity.FailureDenied, "400 Transport unknown (code 0)"},
+		{"HTML", "io4", ``, SocketOptions{IOPath: "/elsewhere/"}, -2, affinity.FailureForeign, "200 with text/html in place of Engine.IO: <!doctype html>"},
+		{"HTML for a WebSocket", "io4", ``, SocketOptions{IOPath: "/elsewhere/", IOTransports: IOWebSocket}, -2, affinity.FailureOther, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := startPeer(t, tt.kind, "msgapp-a", tt.options)
+			c := newTestClient(t, Options{Socket: tt.socket, Timeout: 3 * time.Second}, affinity.ClientBrowser)
+			s := ioTransport{}.Open(c)
+			defer s.Close()
+			o := s.Observe(t.Context(), c.set.target(affinity.Route{Kind: affinity.RouteURL, URL: p.url.String()})).Observed
+			checkBounds(t, o)
+			code := -2
+			if o.Refused != nil {
+				code = o.Refused.Code
+			}
+			if o.Failure == nil || code != tt.code || o.Failure.Kind != tt.failure || !strings.HasPrefix(o.Failure.Text, tt.text) {
+				t.Errorf("status %d code %d %+v", o.Status, code, o.Failure)
+			}
+		})
+	}
+}
+
+// TestSocketIOReconnects after the server is gone, at the client library's
+// pace at the fastest.
+func TestSocketIOReconnects(t *testing.T) {
+	p := startPeer(t, "io4", "msgapp-a", "")
+	r := mustRunner(t, Options{Interval: 100 * time.Millisecond})
+	rec, stop := start(t, r)
+	defer stop()
+	r.Want(socketPlan(p.url.String(), "socketio", 1, affinity.ClientBrowser))
+	rec.until(t, "session", func(all []affinity.Event) bool { return carried(all, affinity.CarrierWebSocket) })
+	n := len(eventsOf[affinity.Observed](rec.all()))
+	p.stop()
+	began := time.Now()
+	rec.until(t, "attempts", func(all []affinity.Event) bool { return len(eventsOf[affinity.Observed](all)) >= n+3 })
+	// 1 s, 1 s, 2 s by stickytop's own manners, 1 s, 2 s, 4 s by the library's, each less by half at most.
+	if took := time.Since(began); took < 2500*time.Millisecond {
+		t.Errorf("three attempts within %s", took)
+	}
+	end := endsOf(rec.all())[0]
+	if end.By != affinity.EndedByUnknown || end.Failed == nil || !strings.Contains(end.Text, "without a close frame") {
+		t.Errorf("ended by %s: %q", end.By, end.Text)
+	}
+}
+
+func TestReconnect(t *testing.T) {
+	for n := 1; n < 20; n++ {
+		least, most := 500*time.Millisecond<<min(n-1, 6), 1500*time.Millisecond<<min(n-1, 6)
+		for range 200 {
+			if d := reconnect(n); d < min(least, 5*time.Second) || d > min(most, 5*time.Second) {
+				t.Fatalf("attempt %d after %s", n, d)
+			}
+		}
+	}
+}
