@@ -75,12 +75,9 @@ func anyCookie(name string) []affinity.Policy {
 	}
 	// A backend's name is part of what ingress-nginx hashes; the shape of its
 	// cookies is seen without it.
-	unknown := []string{"unknown"}
-	for _, c := range ingress.Controllers {
-		for _, d := range c.Decoders(unknown) {
-			all = append(all, affinity.Policy{Mechanism: affinity.MechanismCookie, Controller: c.Key(), Decoder: d, Cookie: affinity.CookieSpec{Name: name},
-				Why: "the shape of a cookie"})
-		}
+	for _, f := range ingress.Formats(ingress.Known{Cookie: name}) {
+		all = append(all, affinity.Policy{Mechanism: affinity.MechanismCookie, Controller: f.Controller, Mode: f.Mode, Decoder: f.Decoder,
+			Cookie: affinity.CookieSpec{Name: name}, Why: "the shape of a cookie"})
 	}
 	return all
 }

@@ -24,9 +24,6 @@ type Controller interface {
 	// Read returns the policy of each place, in the same order. The places
 	// are all that one controller of this kind serves: those of one class.
 	Read(w *World, places []*Place) []Reading
-	// Decoders returns every format the controller's cookies may have, for
-	// the backends of these names.
-	Decoders(backends []string) []affinity.Decoder
 }
 
 // Controllers are the ingress controllers whose policies are read, likeliest

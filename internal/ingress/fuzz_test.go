@@ -67,20 +67,6 @@ func FuzzTraefik(f *testing.F) {
 	fuzzDecoder(f, traefikSticky{children: []string{"default-web-80", "x\x1by"}})
 }
 
-func FuzzDecode(f *testing.F) {
-	set := affinity.EndpointSet{Current: endpoints(web3...)}
-	formats := Formats([]string{"default-web-80", "default-other-80"})
-	for _, s := range seeds {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		v := Decode(value, set, formats)
-		if v.Tie && v.Decided != nil || v.Decided != nil && !v.Decided.Decoded.Hit() {
-			t.Fatalf("Decode(%q) = %+v", value, v)
-		}
-	})
-}
-
 // FuzzAnnotations builds routes of arbitrary annotations, paths, hosts, names
 // and rules. Whatever they hold, every text of every route is fit to be shown
 // and every probe's path fit for a request.

@@ -65,20 +65,41 @@ const haproxyKept = "the next request is pinned anew unless the controller drain
 // haproxyStatic reads the cookies of servers that were given one: the text of
 // the server's name or of what the controller names it by. Those of numbered
 // slots are recognised, and name nobody without HAProxy's runtime API.
-type haproxyStatic struct{}
+type haproxyStatic struct {
+	named bool // servers can be named by pod, address or UID
+	slots []haproxySlot
+}
+
+// haproxySlot is how a controller numbers its servers.
+type haproxySlot struct {
+	prefix string
+	digits int // at least
+	title  string
+}
+
+var (
+	haproxytechSlot    = haproxySlot{"SRV_", 1, "haproxytech's controller"} // [haproxytech/kubernetes-ingress pkg/service/endpoints.go]
+	haproxyIngressSlot = haproxySlot{"srv", 3, "haproxy-ingress"}           // [haproxy-ingress docs, backend-server-naming]
+)
 
 // newHAProxyStatic reads the cookies of HAProxy servers that are named by
 // their pod, their address or their pod's UID: haproxy-ingress with
 // session-cookie-dynamic "false" and backend-server-naming pod or ip, or
 // session-cookie-value-strategy pod-uid. [haproxy-ingress docs, configuration/keys.md]
-func newHAProxyStatic() affinity.Decoder { return haproxyStatic{} }
+func newHAProxyStatic() affinity.Decoder {
+	return haproxyStatic{named: true, slots: []haproxySlot{haproxytechSlot, haproxyIngressSlot}}
+}
 
 func (haproxyStatic) Name() string { return "HAProxy static" }
 
-func (haproxyStatic) Table(set affinity.EndpointSet) affinity.Table {
-	return haproxyStaticTable{newHits(set, func(e affinity.Endpoint) []string {
-		return []string{e.Pod.Name, e.Addr, unbracketed(e.Addr), e.PodUID}
-	})}
+func (s haproxyStatic) Table(set affinity.EndpointSet) affinity.Table {
+	t := haproxyStaticTable{slots: s.slots}
+	if s.named {
+		t.hits = newHits(set, func(e affinity.Endpoint) []string {
+			return []string{e.Pod.Name, e.Addr, unbracketed(e.Addr), e.PodUID}
+		})
+	}
+	return t
 }
 
 // unbracketed is an IPv6 address and port as HAProxy itself writes them.
@@ -86,33 +107,26 @@ func unbracketed(addr string) string {
 	return strings.NewReplacer("[", "", "]", "").Replace(addr)
 }
 
-type haproxyStaticTable struct{ hits hits }
+type haproxyStaticTable struct {
+	hits  hits
+	slots []haproxySlot
+}
 
 func (t haproxyStaticTable) Lookup(value string) affinity.Decoded {
 	server, dates, d := splitHAProxy(value)
-	addr, ok := t.hits.read(server, &d)
-	switch slot := haproxySlot(server); {
-	case ok:
+	if addr, ok := t.hits.read(server, &d); ok {
 		d.Detail = "the server of that name, " + addr + dates + fate(d, haproxyKept)
-	case slot != "":
-		d.Shaped = true
-		d.Detail = slot + dates
-	default:
-		d.Detail = "the name of no endpoint known here" + dates
+		return d
 	}
+	for _, slot := range t.slots {
+		if n, ok := strings.CutPrefix(server, slot.prefix); ok && isDigits(n) && len(n) >= slot.digits && len(n) <= 6 {
+			d.Shaped = true
+			d.Detail = "a server slot of " + slot.title + ", which no object ties to a pod; HAProxy's runtime API does (show servers state)" + dates
+			return d
+		}
+	}
+	d.Detail = "the name of no endpoint known here" + dates
 	return d
-}
-
-// haproxySlot tells what a numbered server is: "SRV_7" of haproxytech's
-// controller, "srv007" of haproxy-ingress. "" when the name is neither.
-func haproxySlot(server string) string {
-	if n, ok := strings.CutPrefix(server, "SRV_"); ok && isDigits(n) && len(n) <= 6 {
-		return "a server slot of haproxytech's controller, which the objects do not tie to a pod: HAProxy's runtime API does (show servers state)"
-	}
-	if n, ok := strings.CutPrefix(server, "srv"); ok && isDigits(n) && len(n) >= 3 && len(n) <= 6 {
-		return "a server slot of haproxy-ingress, which the objects do not tie to a pod: HAProxy's runtime API does (show servers state)"
-	}
-	return ""
 }
 
 // splitHAProxy takes the server out of a cookie's value: before '~' when the

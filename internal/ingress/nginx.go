@@ -27,15 +27,6 @@ func (nginx) Claims(controller string) bool { return controller == nginxControll
 func (nginx) KnownAs(class string) bool     { return class == "nginx" || class == "ingress-nginx" }
 func (nginx) Owns(annotation string) bool   { return strings.HasPrefix(annotation, nginxPrefix) }
 
-func (nginx) Decoders(backends []string) []affinity.Decoder {
-	keys := newBackendKeys(backends)
-	var all []affinity.Decoder
-	for _, b := range backends {
-		all = append(all, nginxPersistent{backend: b, keys: keys}, nginxBalanced{backend: b, keys: keys})
-	}
-	return all
-}
-
 // nginxBackendName is the backend's name, which is also the salt of its
 // cookies: the port as the Ingress writes it, never resolved. [util.go upstreamName]
 func nginxBackendName(p *Place) string {

@@ -136,8 +136,8 @@ func TestRingTie(t *testing.T) {
 		if d.Hit() || len(d.Endpoints) != 2 || !strings.Contains(d.Detail, "tie") {
 			t.Errorf("%s: %+v, want a tie", key, d)
 		}
-		if v := Decode(key, set, Formats([]string{"default-web-80"})); !v.Tie || v.Decided != nil {
-			t.Errorf("Decode(%s) = %+v, want a tie", key, v)
+		if v := Locate("", affinity.Secret(key), []Scope{{Names: []string{"default-web-80"}, Set: set}}, nil); !v.Tie || v.Decided {
+			t.Errorf("Locate(%s) = %+v, want a tie", key, v)
 		}
 		return
 	}

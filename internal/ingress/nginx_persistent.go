@@ -53,10 +53,14 @@ type nginxPersistent struct {
 
 func (nginxPersistent) Name() string { return "ingress-nginx persistent" }
 
-// Table computes md5(backend + "ip:port") of each endpoint.
+// Table computes md5(backend + "ip:port") of each endpoint. Without a backend
+// there is nothing to compute: that md5 would be nginx sticky's.
 // [sticky_persistent.lua, util/nodemap.lua]
 func (d nginxPersistent) Table(set affinity.EndpointSet) affinity.Table {
 	t := &persistentTable{suffixes: newSuffixes(d.backend, d.partner, d.keys), hits: make(map[string]hit, len(set.Current)+len(set.Gone))}
+	if d.backend == "" {
+		return t
+	}
 	for _, e := range set.Gone {
 		t.add(d.backend, e, true)
 	}
@@ -97,6 +101,9 @@ func (t *persistentTable) Lookup(value string) affinity.Decoded {
 	h, ok := t.hits[key]
 	if !ok {
 		d.Detail = "md5 of no endpoint known for this backend; " + detail
+		if t.suffixes.own == "" {
+			d.Detail = "its md5 takes the backend's name; " + detail
+		}
 		return d
 	}
 	d.Endpoints, d.Gone, d.Exact = []affinity.Endpoint{h.endpoint}, h.gone, true

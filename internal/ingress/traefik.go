@@ -26,14 +26,6 @@ func (traefik) Claims(controller string) bool { return controller == traefikCont
 func (traefik) KnownAs(class string) bool     { return class == "traefik" }
 func (traefik) Owns(annotation string) bool   { return strings.HasPrefix(annotation, traefikPrefix) }
 
-func (traefik) Decoders(backends []string) []affinity.Decoder {
-	names := make([]string, len(backends))
-	for i, b := range backends {
-		names[i] = traefikName(b)
-	}
-	return []affinity.Decoder{traefikSticky{children: names}}
-}
-
 func (t traefik) Read(w *World, places []*Place) []Reading {
 	parsed := map[*Service]traefikService{}
 	readings := make([]Reading, len(places))

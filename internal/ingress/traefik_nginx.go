@@ -20,9 +20,6 @@ func (traefikNginx) Claims(controller string) bool { return controller == nginxC
 func (traefikNginx) KnownAs(class string) bool     { return class == "nginx" }
 func (traefikNginx) Owns(annotation string) bool   { return strings.HasPrefix(annotation, nginxPrefix) }
 
-// Decoders returns none: the values are those of traefik's.
-func (traefikNginx) Decoders([]string) []affinity.Decoder { return nil }
-
 func (t traefikNginx) Read(_ *World, places []*Place) []Reading {
 	primary := map[placeKey]*Place{}
 	canary := map[placeKey]*Place{}
