@@ -16,6 +16,8 @@ func (l *List[T]) names() []string {
 			names = append(names, x.Name)
 		case *Route:
 			names = append(names, x.Name)
+		case *Finding:
+			names = append(names, x.Name)
 		}
 	}
 	return names
@@ -30,6 +32,8 @@ func (l *List[T]) table(wide bool) table {
 		t = table{header: []string{"TAG", "POD", "STATUS", "READY", "PINS", "SHARE", "FAIR", "NODE", "RESTARTS"}, empty: "No pods."}
 	case *RouteList:
 		t = table{header: []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY", "SESSIONS"}, empty: "No routes."}
+	case *FindingList:
+		t = table{header: findingHeader(wide), empty: "No findings."}
 	}
 	for i := range l.Items {
 		switch x := any(&l.Items[i]).(type) {
@@ -39,6 +43,8 @@ func (l *List[T]) table(wide bool) table {
 			t.rows = append(t.rows, x.row())
 		case *Route:
 			t.rows = append(t.rows, x.row())
+		case *Finding:
+			t.rows = append(t.rows, x.row(wide))
 		}
 	}
 	return t
