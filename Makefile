@@ -9,7 +9,7 @@ LINT := $(BIN)/golangci-lint
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo install uninstall test race lint fmt vet golden fuzz bench cover verify lab lab-down e2e ci clean
+.PHONY: help rules build demo install uninstall test race lint fmt vet golden fuzz bench cover verify lab lab-down e2e ci clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ fmt: ## format
 
 golden: ## rewrite golden files from what the code prints now
 	$(GO) test ./internal/report ./internal/ui -update
+
+rules: ## write docs/rules.md from the rules
+	$(GO) test ./internal/findings -run TestPage -update
 
 fuzz: ## run every fuzz target for FUZZTIME
 	@set -e; for p in $$($(GO) list ./...); do \

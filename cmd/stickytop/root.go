@@ -72,6 +72,8 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 		newGet(name, streams, &probes, &cluster, &logFile),
 		newDemo(name, streams, &probes, &screen),
 		newRBAC(name, streams, &cluster),
+		newLint(name, streams, &cluster),
+		newExplain(streams),
 		newVersion(streams),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {

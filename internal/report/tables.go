@@ -18,6 +18,8 @@ func (l *List[T]) names() []string {
 			names = append(names, x.Name)
 		case *AddressPin:
 			names = append(names, x.name())
+		case *Finding:
+			names = append(names, x.Name)
 		}
 	}
 	return names
@@ -34,6 +36,8 @@ func (l *List[T]) table(wide bool) table {
 		t = table{header: []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY", "SESSIONS"}, empty: "No routes."}
 	case *PinList:
 		t = table{header: pinHeader(wide), empty: "No pins by address."}
+	case *FindingList:
+		t = table{header: findingHeader(wide), empty: "No findings."}
 	}
 	for i := range l.Items {
 		switch x := any(&l.Items[i]).(type) {
@@ -44,6 +48,8 @@ func (l *List[T]) table(wide bool) table {
 		case *Route:
 			t.rows = append(t.rows, x.row())
 		case *AddressPin:
+			t.rows = append(t.rows, x.row(wide))
+		case *Finding:
 			t.rows = append(t.rows, x.row(wide))
 		}
 	}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/findings"
+	"github.com/kubestickytop/stickytop/internal/kube"
+	"github.com/kubestickytop/stickytop/internal/manifest"
+	"github.com/kubestickytop/stickytop/internal/report"
+)
+
+// exitFindings: lint found something at or over --fail-on.
+const exitFindings = 1
+
+type lintFlags struct {
+	files  []string
+	format string
+	failOn string
+	only   []string
+	skip   []string
+	all    bool
+}
+
+func newLint(name string, streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
+	var o lintFlags
+	cmd := &cobra.Command{
+		Use:   "lint [-f FILE|DIR|-]",
+		Short: "Check manifests, or a cluster's objects, for what breaks sticky sessions",
+		Long: `lint judges objects by the rules of docs/rules.md; "explain ID" tells about one.
+
+With -f it reads files and needs no cluster. Documents of kinds that no rule
+reads are passed over. Without -f it reads the cluster's objects, once.
+
+A comment in a document, or an annotation, silences a rule for its object:
+  # stickytop.dev/ignore: A04 both Ingresses are edited together
+
+Exit codes: 0 nothing at or over --fail-on, 1 something, 2 the command line is
+wrong, 3 something could not be read.`,
+		Example: fmt.Sprintf(`  helm template ./chart | %[1]s lint -f -
+  kustomize build overlays/prod | %[1]s lint -f - -o sarif
+  %[1]s lint -f manifests/ --fail-on medium --skip L01
+  %[1]s lint -n shop`, name),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return lint(cmd.Context(), o, cluster, streams) },
+	}
+	fs := cmd.Flags()
+	fs.StringArrayVarP(&o.files, "filename", "f", nil, "file or directory to read instead of a cluster; - for standard input")
+	fs.StringVarP(&o.format, "output", "o", "text", strings.Join(report.LintFormats, ", "))
+	fs.StringVar(&o.failOn, "fail-on", "high", "least severity that fails: low, medium, high, critical, or never")
+	fs.StringSliceVar(&o.only, "rule", nil, "check these rules only")
+	fs.StringSliceVar(&o.skip, "skip", nil, "do not check these rules")
+	fs.BoolVar(&o.all, "all", false, "text: print what passed, too")
+	return cmd
+}
+
+func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams genericiooptions.IOStreams) error {
+	limit, err := severity(o.failOn)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(report.LintFormats, o.format) {
+		return usageError("unknown output format %q: use one of %s", affinity.Clean(o.format, 40), strings.Join(report.LintFormats, ", "))
+	}
+	for _, ids := range [][]string{o.only, o.skip} {
+		for i, id := range ids {
+			r, ok := findings.RuleByID(id)
+			if !ok {
+				return usageError("no rule %q: docs/rules.md has them all", affinity.Clean(id, 20))
+			}
+			ids[i] = r.ID
+		}
+	}
+	facts, problems, err := lintFacts(ctx, o, cluster, streams.In)
+	if err != nil {
+		return err
+	}
+	result := findings.Check(facts, findings.Options{Only: o.only, Skip: o.skip})
+	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all}
+	for _, r := range findings.Rules {
+		if (len(o.only) == 0 || slices.Contains(o.only, r.ID)) && !slices.Contains(o.skip, r.ID) {
+			out.Rules = append(out.Rules, report.LintRule{ID: r.ID, Title: r.Title, Help: r.What, Severity: r.Severity})
+		}
+	}
+	if err := out.Write(streams.Out, o.format); err != nil {
+		return err
+	}
+	for _, p := range problems {
+		fmt.Fprintln(streams.ErrOut, p.Error())
+	}
+	if len(problems) > 0 {
+		return cannot("", "%d places could not be read", len(problems))
+	}
+	n := 0
+	for _, f := range result.Findings {
+		if f.Fails() && f.Severity >= limit {
+			n++
+		}
+	}
+	if n > 0 {
+		return &failure{code: exitFindings, err: fmt.Errorf("%d findings at or over %s", n, o.failOn)}
+	}
+	return nil
+}
+
+func severity(word string) (affinity.Severity, error) {
+	if word == "never" {
+		return affinity.SeverityCritical + 1, nil
+	}
+	for s := affinity.SeverityLow; s <= affinity.SeverityCritical; s++ {
+		if s.String() == word {
+			return s, nil
+		}
+	}
+	return 0, usageError("--fail-on %q: use low, medium, high, critical or never", affinity.Clean(word, 40))
+}
+
+func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Reader) (findings.Facts, []manifest.Problem, error) {
+	if len(o.files) == 0 {
+		cfg, namespace, err := kube.Config(cluster.config.ToRawKubeConfigLoader(), *cluster.config.Context)
+		if err != nil {
+			return findings.Facts{}, nil, err
+		}
+		facts, err := kube.Survey(ctx, cfg, kube.Options{Namespace: namespace, AllNamespaces: cluster.all, Version: version})
+		return facts, nil, err
+	}
+	var facts findings.Facts
+	var problems []manifest.Problem
+	read := func(r io.Reader, name string) {
+		objects, p := manifest.Read(r, name)
+		facts.Objects, problems = append(facts.Objects, objects...), append(problems, p...)
+	}
+	for _, file := range o.files {
+		if file == "-" {
+			read(in, "<stdin>")
+			continue
+		}
+		names, err := manifestsIn(file)
+		if err != nil {
+			return facts, nil, cannot("", "%w", err)
+		}
+		for _, name := range names {
+			f, err := os.Open(name)
+			if err != nil {
+				return facts, nil, cannot("", "%w", err)
+			}
+			read(f, filepath.ToSlash(name))
+			f.Close()
+		}
+	}
+	return facts, problems, nil
+}
+
+// manifestsIn is a file itself, or the YAML and JSON below a directory, hidden
+// ones left out.
+func manifestsIn(path string) (names []string, err error) {
+	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name != path && strings.HasPrefix(d.Name(), "."):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+		case !d.IsDir() && (name == path || slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(filepath.Ext(name)))):
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err == nil && len(names) == 0 {
+		err = errors.New(path + ": no .yaml, .yml or .json in it")
+	}
+	return names, err
+}
+
+func newExplain(streams genericiooptions.IOStreams) *cobra.Command {
+	return &cobra.Command{
+		Use: "explain ID", Short: "Tell about a rule: what happens, why, the fix, where it is known from", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var ids []string
+			for _, r := range findings.Rules {
+				ids = append(ids, r.ID+"\t"+r.Title)
+			}
+			return ids, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, ok := findings.RuleByID(args[0])
+			if !ok {
+				return usageError("no rule %q: docs/rules.md has them all", affinity.Clean(args[0], 20))
+			}
+			_, err := io.WriteString(streams.Out, r.Explain())
+			return err
+		},
+	}
+}

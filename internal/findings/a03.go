@@ -1,0 +1,46 @@
+package findings
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var a03 = Rule{
+	ID: "A03", Title: "session-cookie-* without affinity: cookie", Severity: affinity.SeverityCritical,
+	What:    "ingress-nginx reads its session-cookie-* annotations only beside affinity: cookie, the one value there is. affinity: ip does not exist.",
+	Impact:  "all cookie settings are ignored: no cookie, every request may go to any pod",
+	Fix:     "add affinity: cookie",
+	Verify:  "stickytop get sessions {obj} --for 30s: states leave COOKIELESS",
+	Sources: []string{"ingress-nginx internal/ingress/annotations/sessionaffinity/main.go", "kubernetes/ingress-nginx#10295"},
+	check: func(c *check) {
+		const key = nginxPrefix + "affinity"
+		for _, ing := range c.ingresses {
+			if !ing.served.By(nginxKey) {
+				continue
+			}
+			value, set := ing.Annotations[key]
+			if strings.TrimSpace(value) == "cookie" {
+				continue
+			}
+			var idle []affinity.FindingEvidence
+			for _, k := range slices.Sorted(maps.Keys(ing.Annotations)) {
+				if strings.HasPrefix(k, nginxPrefix+"session-cookie-") || k == nginxPrefix+"affinity-mode" {
+					idle = append(idle, ing.field(annotationPath(k)...))
+				}
+			}
+			switch {
+			case set && strings.TrimSpace(value) != "":
+				c.hit(ing.Object, hit{title: fmt.Sprintf("affinity: %s is not a value ingress-nginx knows", affinity.Clean(value, 40)),
+					evidence: append([]affinity.FindingEvidence{ing.field(annotationPath(key)...)}, idle...),
+					fix:      "the only value is cookie", patch: annotate(ing.Object, key, "cookie")})
+			case len(idle) > 0:
+				c.hit(ing.Object, hit{title: fmt.Sprintf("%d cookie settings are ignored without affinity: cookie", len(idle)),
+					evidence: append(idle, ing.field(annotationPath(key)...)), patch: annotate(ing.Object, key, "cookie")})
+			}
+		}
+	},
+}

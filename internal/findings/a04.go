@@ -1,0 +1,78 @@
+package findings
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ingress"
+)
+
+var a04 = Rule{
+	ID: "A04", Title: "Ingresses that share a Service overwrite each other's affinity", Severity: affinity.SeverityHigh,
+	What:    "In ingress-nginx affinity belongs to the backend (namespace, Service, port), not to the Ingress. Of several Ingresses with the same backend the oldest that has an affinity decides type and mode, the youngest the cookie's name, path and lifetime.",
+	Impact:  "a cookie gets a name, path or lifetime that its Ingress did not ask for, and an edit of one Ingress breaks the other",
+	Fix:     "serve both from one Ingress, or give the second one a Service of its own with the same selector",
+	Verify:  "stickytop get routes -o yaml: the notes of the route's policy name no merge",
+	Sources: []string{"ingress-nginx internal/ingress/controller/controller.go, createUpstreams", "kubernetes/ingress-nginx#3168", "kubernetes/ingress-nginx#3383", "kubernetes/ingress-nginx#14042"},
+	check:   checkShared,
+}
+
+func checkShared(c *check) {
+	type backend struct{ class, namespace, service, port string }
+	asking := map[backend][]ingressFacts{}
+	for _, ing := range c.ingresses {
+		if !ing.served.By(nginxKey) || ing.Annotations[nginxPrefix+"canary"] == "true" || strings.TrimSpace(ing.Annotations[nginxPrefix+"affinity"]) != "cookie" {
+			continue
+		}
+		seen := map[backend]bool{}
+		for _, r := range ing.Rules {
+			for _, p := range r.Paths {
+				b := backend{ing.served.Class, ing.Namespace, p.Backend.Service, p.Backend.Port()}
+				if !seen[b] && b.service != "" {
+					seen[b] = true
+					asking[b] = append(asking[b], ing)
+				}
+			}
+		}
+	}
+	for b, all := range asking {
+		if len(all) < 2 {
+			continue
+		}
+		slices.SortStableFunc(all, func(x, y ingressFacts) int {
+			return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(y.Namespace+"/"+y.Name, x.Namespace+"/"+x.Name))
+		})
+		first, last := all[0], all[len(all)-1]
+		for _, other := range all[1:] {
+			keys := differing(first, other)
+			if len(keys) == 0 {
+				continue
+			}
+			h := hit{title: fmt.Sprintf("shares %s:%s with ingress/%s, with other settings", b.service, b.port, first.Name)}
+			for _, k := range keys {
+				h.evidence = append(h.evidence, other.field(annotationPath(k)...), first.field(annotationPath(k)...))
+			}
+			if first.Created.IsZero() || first.Created.Equal(last.Created) {
+				h.impact = "which of them wins is decided by the order in which they are created"
+			} else {
+				h.impact = fmt.Sprintf("effective: affinity and mode of ingress/%s, the cookie of ingress/%s", first.Name, last.Name)
+			}
+			c.hit(other.Object, h)
+		}
+	}
+}
+
+// differing are the annotations about affinity that are not the same on both.
+func differing(a, b ingressFacts) []string {
+	var keys []string
+	for _, name := range ingress.NginxAffinityAnnotations() {
+		k := nginxPrefix + name
+		if (name == "affinity-mode" || strings.HasPrefix(name, "session-cookie-")) && a.Annotations[k] != b.Annotations[k] {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}

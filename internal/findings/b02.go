@@ -1,0 +1,46 @@
+package findings
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var b02 = Rule{
+	ID: "B02", Title: "The cookie's Path does not cover all paths of the app", Severity: affinity.SeverityCritical,
+	What:    "A browser returns a cookie only below its Path (RFC 6265, section 5.1.4). Without session-cookie-path each path of an Ingress issues a cookie of its own, with one name and different Paths.",
+	Impact:  "requests to one path bring another cookie, or none, than requests to the other: two pods for one client",
+	Fix:     "set session-cookie-path to what all paths of the app have in common",
+	Verify:  "stickytop get sessions {obj} --for 30s: all routes of the app are STUCK to one pod for each client",
+	Sources: []string{"RFC 6265 section 5.1.4", "kubernetes/ingress-nginx#4208", "kubernetes/ingress-nginx#14042", "envoyproxy/envoy#10468"},
+	check: func(c *check) {
+		byApp := map[string][]*route{}
+		for _, r := range c.stickyRoutes("") {
+			k := r.Namespace + " " + r.Host + " " + r.Backend.Service.Name
+			byApp[k] = append(byApp[k], r)
+		}
+		for _, all := range byApp {
+			for _, r := range all {
+				for _, s := range all {
+					if r.policy.Cookie.Path == "" || strings.ContainsAny(r.policy.Cookie.Path+s.Path, `[](){}^$*+?|\`) || pathMatch(rootIfEmpty(s.Path), r.policy.Cookie.Path) {
+						continue
+					}
+					h := hit{title: fmt.Sprintf("Path=%s does not cover %s", affinity.Clean(r.policy.Cookie.Path, 50), affinity.Clean(rootIfEmpty(s.Path), 50)), route: r.ID,
+						evidence: []affinity.FindingEvidence{r.object.field(annotationPath(nginxPrefix + "session-cookie-path")...),
+							{Object: s.object.ObjectRef, Field: "spec.rules[].http.paths[].path", Value: s.Path, Source: "object"}}}
+					if r.by(nginxKey) || r.by("traefik-ingress-nginx") {
+						h.patch = annotate(r.object, nginxPrefix+"session-cookie-path", "/")
+					}
+					c.hit(r.object, h)
+				}
+			}
+		}
+	},
+}
+
+// pathMatch is that of RFC 6265, section 5.1.4.
+func pathMatch(request, cookie string) bool {
+	rest, ok := strings.CutPrefix(request, cookie)
+	return ok && (rest == "" || strings.HasSuffix(cookie, "/") || rest[0] == '/')
+}

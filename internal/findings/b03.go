@@ -1,0 +1,61 @@
+package findings
+
+import (
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var b03 = Rule{
+	ID: "B03", Title: "Secure does not fit the way clients come", Severity: affinity.SeverityHigh,
+	What:    "ingress-nginx marks its cookie Secure when the request it sees is HTTPS. Where TLS ends before it, it does not; other controllers do only when told to. A cookie with SameSite=None and without Secure is refused by browsers; one with Secure is not returned over HTTP.",
+	Impact:  "browsers drop the cookie, or send it in the clear",
+	Fix:     "say in the configuration whether clients use HTTPS",
+	Verify:  "stickytop get sessions {obj} --for 30s: the offered cookie is returned",
+	Sources: []string{"kubernetes/ingress-nginx#6812", "kubernetes/ingress-nginx#7399", "kubernetes/ingress-nginx#1759", "RFC 6265bis section 5.6"},
+	check: func(c *check) {
+		const key = nginxPrefix + "session-cookie-secure"
+		for _, r := range c.stickyRoutes("") {
+			cookie := r.policy.Cookie
+			nginx := strings.Contains(r.policy.Controller, "nginx")
+			h := hit{route: r.ID}
+			if nginx {
+				h.evidence = []affinity.FindingEvidence{r.object.field(annotationPath(key)...), r.object.field("spec", "tls")}
+				h.patch = annotate(r.object, key, "true")
+			} else {
+				h.evidence = []affinity.FindingEvidence{{Object: r.object.ObjectRef, Field: "sticky.cookie.secure", Value: "false", Source: "object"}, r.object.field("spec", "tls")}
+				h.patch = "sticky:\n  cookie:\n    secure: true"
+			}
+			switch outer := endsTLSBefore(r.object); {
+			case cookie.SameSite == "None" && !cookie.Secure:
+				h.title = "SameSite=None without Secure: browsers refuse the cookie"
+				c.hit(r.object, h)
+			case r.TLS && !cookie.Secure:
+				h.title, h.severity = "the cookie of a TLS host lacks Secure", affinity.SeverityMedium
+				c.hit(r.object, h)
+			case outer != "" && !cookie.Secure:
+				h.title, h.likely = "TLS seems to end before the ingress, so the cookie lacks Secure", true
+				h.evidence = append(h.evidence, r.object.field(annotationPath(outer)...))
+				c.hit(r.object, h)
+			case cookie.Secure && !r.TLS && outer == "":
+				h.title, h.severity, h.likely, h.patch = "the cookie is Secure, and nothing here speaks TLS", affinity.SeverityMedium, true, ""
+				h.fix = "add a tls section, or remove Secure if clients come over HTTP; browsers do not return it then"
+				c.hit(r.object, h)
+			}
+		}
+	},
+}
+
+// endsTLSBefore is the annotation that tells that clients speak HTTPS though
+// the Ingress has no certificate; "" when there is none.
+func endsTLSBefore(o *Object) string {
+	if o.Has("spec", "tls") {
+		return ""
+	}
+	for _, key := range []string{nginxPrefix + "force-ssl-redirect", nginxPrefix + "ssl-redirect", "alb.ingress.kubernetes.io/certificate-arn", "networking.gke.io/managed-certificates"} {
+		if v := o.annotation(key); v != "" && v != "false" {
+			return key
+		}
+	}
+	return ""
+}

@@ -1,0 +1,53 @@
+package findings
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var b04 = Rule{
+	ID: "B04", Title: "SameSite keeps cross-site clients from returning the cookie", Severity: affinity.SeverityHigh,
+	What:    "ingress-nginx takes session-cookie-samesite in any case, its Lua only writes None, Lax and Strict, and drops the attribute otherwise. Browsers read a cookie without SameSite as Lax: frames and requests from other sites do not bring it.",
+	Impact:  "clients embedded in, or calling from, another site go to any pod",
+	Fix:     "write None, Lax or Strict, exactly; None with Secure for cross-site clients",
+	Verify:  "curl -sI the host: Set-Cookie ends as configured",
+	Sources: []string{"kubernetes/ingress-nginx#4949", "kubernetes/ingress-nginx#4878", "kubernetes/ingress-nginx#10634", "lua-resty-cookie lib/resty/cookie.lua", "jcmoraisjr/haproxy-ingress#707"},
+	check: func(c *check) {
+		const key = nginxPrefix + "session-cookie-samesite"
+		for _, r := range c.stickyRoutes("") {
+			value := strings.TrimSpace(r.object.annotation(key))
+			cookie := r.policy.Cookie
+			nginx := r.by(nginxKey)
+			cors := strings.TrimSpace(r.object.annotation(nginxPrefix+"enable-cors")) == "true"
+			switch proper := properSameSite(value); {
+			case nginx && value != "" && proper != value:
+				c.hit(r.object, hit{title: fmt.Sprintf("SameSite %q is dropped from the cookie", affinity.Clean(value, 30)), route: r.ID,
+					evidence: []affinity.FindingEvidence{r.object.field(annotationPath(key)...)}, patch: annotate(r.object, key, cmp.Or(proper, "Lax"))})
+			case cors && cookie.SameSite != "None":
+				c.hit(r.object, hit{title: "CORS is on, and the cookie is not for other sites", severity: affinity.SeverityMedium, likely: true, route: r.ID,
+					evidence: []affinity.FindingEvidence{r.object.field(annotationPath(nginxPrefix + "enable-cors")...), r.object.field(annotationPath(key)...)},
+					fix:      "if clients are on another site, set SameSite=None and Secure; another origin of the same site needs nothing", patch: annotate(r.object, key, "None")})
+			case r.TLS && cookie.SameSite == "":
+				h := hit{title: "the cookie of a TLS host says no SameSite: browsers take Lax", severity: affinity.SeverityLow, route: r.ID,
+					evidence: []affinity.FindingEvidence{r.object.field("spec", "tls")}, fix: "say Lax, or None with Secure for frames on other sites"}
+				if nginx {
+					h.evidence = append(h.evidence, r.object.field(annotationPath(key)...))
+					h.patch = annotate(r.object, key, "Lax")
+				}
+				c.hit(r.object, h)
+			}
+		}
+	},
+}
+
+func properSameSite(value string) string {
+	for _, p := range []string{"None", "Lax", "Strict"} {
+		if strings.EqualFold(p, value) {
+			return p
+		}
+	}
+	return ""
+}

@@ -1,0 +1,53 @@
+package findings
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var c02 = Rule{
+	ID: "C02", Title: "Mode persistent does not outlive its pod", Severity: affinity.SeverityHigh,
+	What:    "The cookie of mode persistent is a digest of the pod's address. A replaced pod has another address: its clients are given any pod, and parallel requests may each get a different one until a new cookie has settled.",
+	Impact:  "every eviction, node drain and rollout moves the sessions of the pods it replaces",
+	Fix:     "keep session state outside the pods; a PodDisruptionBudget and a rollout that starts pods before it ends others keep the moves few",
+	Verify:  "delete one pod while stickytop {obj} runs: ORPHAN, then RE-PINNED, of its sessions only",
+	Sources: []string{"ingress-nginx rootfs/etc/nginx/lua/balancer/sticky_persistent.lua", "kubernetes/ingress-nginx#7960"},
+	Needs:   []string{"PodDisruptionBudget"},
+	check: func(c *check) {
+		for _, r := range c.stickyRoutes(nginxKey) {
+			x := firstOf(r.loads)
+			if r.policy.Mode != "persistent" || x == nil || c.Unread["PodDisruptionBudget"] != "" {
+				continue
+			}
+			h := hit{title: "persistent still re-pins when a pod is replaced", route: r.ID,
+				evidence: []affinity.FindingEvidence{r.object.field(annotationPath(nginxPrefix + "affinity-mode")...)}}
+			_, fewer := x.surge(c.replicas(x))
+			if p := c.pdb(x); p != nil && fewer <= 1 {
+				h.severity = affinity.SeverityInfo
+				h.evidence = append(h.evidence, p.noted("covers the pods", "spec", "selector"))
+			} else {
+				h.evidence = append(h.evidence, x.noted(fmt.Sprintf("no PodDisruptionBudget covers its pods; a rollout ends %d of them at a time", fewer), "spec", "template", "metadata", "labels"))
+				h.patch = pdbPatch(x)
+			}
+			c.hit(r.object, h)
+		}
+	},
+}
+
+func pdbPatch(x *workload) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata:\n  name: %q\n", x.Name)
+	if x.Namespace != "" {
+		fmt.Fprintf(&b, "  namespace: %q\n", x.Namespace)
+	}
+	b.WriteString("spec:\n  maxUnavailable: 1\n  selector:\n    matchLabels:\n")
+	labels := x.Strings("spec", "selector", "matchLabels")
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		fmt.Fprintf(&b, "      %q: %q\n", k, labels[k])
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

@@ -1,0 +1,57 @@
+package findings
+
+import (
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var e03 = Rule{
+	ID: "E03", Title: "Many clients share one address", Severity: affinity.SeverityHigh,
+	What:    "ClientIP affinity goes by the address from which a connection reaches the node, not by X-Forwarded-For. kube-proxy's own masquerading comes later and does no harm; a proxy in front does: all its clients are one client.",
+	Impact:  "everybody lands on one pod",
+	Fix:     "use a cookie on the ingress instead of ClientIP, or a load balancer that keeps the client's address",
+	Verify:  "two clients from different networks reach different pods",
+	Sources: []string{"kubernetes pkg/proxy/iptables/proxier.go (affinity is evaluated before the masquerade)", "kubernetes/kubernetes#43958", "kubernetes/kubernetes#36415", "kubernetes/kubernetes#55603", "socketio/socket.io#3044"},
+	check: func(c *check) {
+		for i := range c.routes {
+			r := &c.routes[i]
+			l, ok := r.Layer(affinity.LayerService)
+			if !ok || l.Bypassed != "" || !clientIP(r.service) || !onClusterIP(r) {
+				continue
+			}
+			c.hit(r.service, hit{title: "every client of the ingress has the ingress controller's address", severity: affinity.SeverityCritical, route: r.ID,
+				evidence: []affinity.FindingEvidence{r.service.field("spec", "sessionAffinity"), r.object.noted("connects to the Service, not to pods", annotationPath(nginxPrefix+"service-upstream")...)},
+				fix:      "let the ingress connect to pods, with a cookie: remove service-upstream (or nativeLB)"})
+		}
+		for _, s := range c.objects("Service") {
+			if !clientIP(s) || s.Str("spec", "type") != "LoadBalancer" {
+				continue
+			}
+			for _, key := range proxyingBalancers {
+				if v := s.annotation(key.name); v != "" && (key.value == "" || strings.Contains(v, key.value)) {
+					c.hit(s, hit{title: "the load balancer proxies: its clients are one address", likely: true,
+						evidence: []affinity.FindingEvidence{s.field("spec", "sessionAffinity"), s.field(annotationPath(key.name)...)}})
+					break
+				}
+			}
+		}
+	},
+}
+
+// proxyingBalancers are annotations of load balancers that end the client's
+// connection and open their own.
+var proxyingBalancers = []struct{ name, value string }{
+	{"service.beta.kubernetes.io/aws-load-balancer-backend-protocol", "http"},
+	{"service.beta.kubernetes.io/aws-load-balancer-proxy-protocol", ""},
+	{"service.beta.kubernetes.io/do-loadbalancer-protocol", "http"},
+	{"service.beta.kubernetes.io/do-loadbalancer-enable-proxy-protocol", "true"},
+	{"loadbalancer.openstack.org/proxy-protocol", "true"},
+	{"load-balancer.hetzner.cloud/uses-proxyprotocol", "true"},
+}
+
+// onClusterIP reports whether the controller of r connects to the Service's
+// virtual address.
+func onClusterIP(r *route) bool {
+	return r.policy.Controller == nginxKey || r.policy.Controller == "traefik-ingress-nginx" || r.policy.Controller == "" && r.object.annotation(nginxPrefix+"service-upstream") == "true" || strings.HasPrefix(r.policy.Controller, "traefik")
+}

@@ -1,0 +1,29 @@
+package findings
+
+import (
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var f05 = Rule{
+	ID: "F05", Title: "iptables mode remembers 100 clients for each pod and node", Severity: affinity.SeverityMedium,
+	What:    "kube-proxy in iptables mode keeps clients with xt_recent, whose list holds 100 addresses unless the module was loaded with ip_list_tot. The hundred-and-first pushes the oldest out, whatever the timeout.",
+	Impact:  "with more than about 100 active client addresses for each pod and node, pins end early",
+	Fix:     "use nftables mode, or load xt_recent with a larger ip_list_tot on every node; a cookie on an ingress has no such limit",
+	Verify:  "on a node: cat /sys/module/xt_recent/parameters/ip_list_tot",
+	Sources: []string{"Linux net/netfilter/xt_recent.c, ip_list_tot", "kubernetes pkg/proxy/iptables/proxier.go"},
+	check: func(c *check) {
+		for _, s := range c.objects("Service") {
+			kind := s.Str("spec", "type")
+			if !clientIP(s) || s.Str("spec", "clusterIP") == "None" || kind != "LoadBalancer" && kind != "NodePort" {
+				continue
+			}
+			switch c.proxyMode {
+			case "iptables":
+				c.hit(s, hit{title: "kube-proxy remembers 100 client addresses for each pod and node", likely: true,
+					evidence: []affinity.FindingEvidence{s.field("spec", "sessionAffinity"), c.proxyFrom.noted("mode iptables", "data", "config.conf")}})
+			case "":
+				c.notChecked(s, "kube-proxy's mode is not among the objects (ConfigMap kube-system/kube-proxy)")
+			}
+		}
+	},
+}

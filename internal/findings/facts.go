@@ -1,0 +1,214 @@
+// Package findings holds opinions about stickiness: one file for each rule of
+// the catalogue. A rule is a pure function over Facts, whatever they were read
+// from, and says with which field of which object it came to its verdict.
+//
+// It does no I/O, starts no goroutine and reads no clock. Every text of the
+// findings it returns is safe to print.
+package findings
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ingress"
+)
+
+// Facts are the objects that rules judge, from a cluster or from files.
+type Facts struct {
+	Objects []*Object
+	// Cluster reports whether the objects are a cluster's: what is not there
+	// does not exist. In files it may be elsewhere.
+	Cluster bool
+	// Unread are the kinds that could not be read, and why: "ConfigMap":
+	// "get configmaps in kube-system is forbidden".
+	Unread map[string]string
+}
+
+// Kinds are the kinds of objects that rules read; others may be left out.
+var Kinds = []string{
+	"Ingress", "IngressClass", "Service", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "HorizontalPodAutoscaler", "PodDisruptionBudget",
+	"ConfigMap", "Namespace", "Node", "IngressRoute", "TraefikService", "HTTPRoute", "Gateway", "GatewayClass",
+	"BackendLBPolicy", "XBackendTrafficPolicy", "BackendTrafficPolicy", "HTTPProxy", "DestinationRule",
+}
+
+// world is Facts, indexed, and what follows from them.
+type world struct {
+	Facts
+	kinds     map[string][]*Object
+	byName    map[nameKey]*Object
+	ingresses []ingressFacts
+	routes    []route
+	workloads []*workload
+	byLabel   map[string][]*workload // "namespace key=value"
+	hpas      map[nameKey]*Object    // by their target
+	proxyMode string                 // of kube-proxy: "iptables", "ipvs", "nftables"; "" when unknown
+	proxyFrom *Object
+	hosts     map[string]*ingressFacts // by class and host; filled when asked
+}
+
+type nameKey struct{ kind, namespace, name string }
+
+type ingressFacts struct {
+	*Object
+	ingress.Ingress
+	served ingress.Served
+}
+
+// route is a route with the objects it was read from.
+type route struct {
+	affinity.Route
+	object  *Object // Ingress or IngressRoute
+	service *Object // nil when it is unknown
+	policy  affinity.Policy
+	loads   []*workload // pods behind the Service
+}
+
+// sticky reports whether the ingress ties clients to pods with a cookie.
+func (r *route) sticky() bool { return r.policy.Mechanism == affinity.MechanismCookie }
+
+func (r *route) by(controller string) bool { return r.policy.Controller == controller }
+
+func newWorld(f Facts) *world {
+	w := &world{Facts: f, kinds: map[string][]*Object{}, byName: map[nameKey]*Object{}, byLabel: map[string][]*workload{}, hpas: map[nameKey]*Object{}}
+	for _, o := range f.Objects {
+		if !known(o) {
+			continue
+		}
+		w.kinds[o.Kind] = append(w.kinds[o.Kind], o)
+		w.byName[nameKey{o.Kind, o.Namespace, o.Name}] = o
+	}
+	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+		for _, o := range w.kinds[kind] {
+			w.addWorkload(o)
+		}
+	}
+	for _, o := range w.kinds["HorizontalPodAutoscaler"] {
+		w.hpas[nameKey{o.Str("spec", "scaleTargetRef", "kind"), o.Namespace, o.Str("spec", "scaleTargetRef", "name")}] = o
+	}
+	w.readProxyMode()
+	w.addRoutes()
+	return w
+}
+
+// known reports whether an object's group is the one its kind is read of: a
+// Service is not only core's (Knative has one).
+func known(o *Object) bool {
+	group, ok := groups[o.Kind]
+	return ok && slices.Contains(group, o.group())
+}
+
+var groups = map[string][]string{
+	"Ingress": {"networking.k8s.io", "extensions"}, "IngressClass": {"networking.k8s.io"}, "Service": {""},
+	"Deployment": {"apps"}, "StatefulSet": {"apps"}, "DaemonSet": {"apps"}, "ReplicaSet": {"apps"},
+	"HorizontalPodAutoscaler": {"autoscaling"}, "PodDisruptionBudget": {"policy"}, "ConfigMap": {""}, "Namespace": {""}, "Node": {""},
+	"IngressRoute": {"traefik.io", "traefik.containo.us"}, "TraefikService": {"traefik.io", "traefik.containo.us"},
+	"HTTPRoute": {"gateway.networking.k8s.io"}, "Gateway": {"gateway.networking.k8s.io"}, "GatewayClass": {"gateway.networking.k8s.io"},
+	"BackendLBPolicy": {"gateway.networking.k8s.io"}, "XBackendTrafficPolicy": {"gateway.networking.x-k8s.io"},
+	"BackendTrafficPolicy": {"gateway.envoyproxy.io"}, "HTTPProxy": {"projectcontour.io"}, "DestinationRule": {"networking.istio.io"},
+}
+
+// objects are those of some kinds, in the order they were given.
+func (w *world) objects(kinds ...string) []*Object {
+	if len(kinds) == 1 {
+		return w.kinds[kinds[0]]
+	}
+	var all []*Object
+	for _, k := range kinds {
+		all = append(all, w.kinds[k]...)
+	}
+	return all
+}
+
+func (w *world) named(kind, namespace, name string) *Object {
+	return w.byName[nameKey{kind, namespace, name}]
+}
+
+func (w *world) addRoutes() {
+	o := ingress.Objects{ClassesUnread: !w.Cluster || w.Unread["IngressClass"] != "", ServicesUnread: !w.Cluster || w.Unread["Service"] != ""}
+	var objects []*Object
+	for _, x := range w.objects("Ingress") {
+		o.Ingresses = append(o.Ingresses, readIngress(x))
+		objects = append(objects, x)
+	}
+	for _, x := range w.objects("Service") {
+		o.Services = append(o.Services, readService(x))
+	}
+	for _, x := range w.objects("IngressClass") {
+		o.Classes = append(o.Classes, ingress.Class{Name: x.Name, Controller: x.Str("spec", "controller"),
+			Default: x.annotation("ingressclass.kubernetes.io/is-default-class") == "true"})
+	}
+	for _, x := range w.objects("IngressRoute") {
+		o.IngressRoutes = append(o.IngressRoutes, readIngressRoute(x))
+	}
+	for _, x := range w.objects("TraefikService") {
+		o.TraefikServices = append(o.TraefikServices, readTraefikService(x))
+	}
+	for i, served := range ingress.ServedBy(o) {
+		w.ingresses = append(w.ingresses, ingressFacts{objects[i], o.Ingresses[i], served})
+	}
+	for _, r := range ingress.Build(o) {
+		x := route{Route: r, object: w.named(r.Kind, r.Namespace, r.Name), service: w.named("Service", r.Backend.Service.Namespace, r.Backend.Service.Name)}
+		if l, ok := r.Layer(affinity.LayerIngress); ok {
+			x.policy = l.Policy()
+		}
+		if x.object == nil {
+			continue
+		}
+		if x.service != nil {
+			x.loads = w.behind(x.service)
+		}
+		w.routes = append(w.routes, x)
+	}
+}
+
+// stickyRoutes are the routes on which a cookie of a controller ties clients to
+// pods; any controller's with "".
+func (w *world) stickyRoutes(controller string) []*route {
+	var all []*route
+	for i := range w.routes {
+		if r := &w.routes[i]; r.sticky() && (controller == "" || r.by(controller)) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// readProxyMode finds kube-proxy's mode where kubeadm keeps it.
+func (w *world) readProxyMode() {
+	for _, o := range w.objects("ConfigMap") {
+		if o.Name != "kube-proxy" {
+			continue
+		}
+		for line := range strings.Lines(o.Str("data", "config.conf")) {
+			mode, ok := strings.CutPrefix(strings.TrimSpace(line), "mode:")
+			if !ok {
+				continue
+			}
+			mode = strings.Trim(strings.TrimSpace(mode), `"'`)
+			if mode == "" {
+				mode = "iptables" // the default on Linux (kubernetes: pkg/proxy/apis/config, KubeProxyConfiguration.Mode)
+			}
+			w.proxyMode, w.proxyFrom = mode, o
+		}
+	}
+}
+
+const (
+	nginxKey    = "ingress-nginx"
+	nginxPrefix = "nginx.ingress.kubernetes.io/"
+)
+
+// clientIP reports whether a Service asks for affinity by client address.
+func clientIP(s *Object) bool { return s != nil && s.Str("spec", "sessionAffinity") == "ClientIP" }
+
+// controllerConfig returns the value that ingress-nginx' own ConfigMap sets; ok
+// is false when no such ConfigMap was read.
+func (w *world) controllerConfig(key string) (value string, from *Object, ok bool) {
+	for _, o := range w.objects("ConfigMap") {
+		if strings.Contains(o.Name, "nginx") && (strings.HasSuffix(o.Name, "controller") || o.Name == "nginx-configuration" || strings.Contains(o.Str("metadata", "labels", "app.kubernetes.io/name"), "ingress-nginx")) {
+			return o.Str("data", key), o, true
+		}
+	}
+	return "", nil, false
+}

@@ -1,0 +1,100 @@
+package findings
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var i02 = Rule{
+	ID: "I02", Title: "Several workers inside one pod", Severity: affinity.SeverityCritical,
+	What:    "Stickiness ends at the pod. With gunicorn -w, WEB_CONCURRENCY or PM2's cluster mode, the kernel hands each connection to any of its workers, and the session is in one of them.",
+	Impact:  "requests fail with code 1 (Session ID unknown) about as often as another worker is picked, though the pod is right",
+	Fix:     "one worker for each pod and more pods, or @socket.io/sticky or @socket.io/cluster-engine inside it",
+	Verify:  "kubectl logs: no Session ID unknown while the pod stays",
+	Sources: []string{"miguelgrinberg/Flask-SocketIO#402", "benoitc/gunicorn#1147", "Unitech/pm2#389", "socketio/socket.io-sticky#2"},
+	check: func(c *check) {
+		for _, r := range c.stickyRoutes("") {
+			for _, x := range r.loads {
+				for i, cont := range x.containers() {
+					n, at := workers(cont)
+					if n == "" {
+						continue
+					}
+					h := hit{title: fmt.Sprintf("%s workers share each pod", n), likely: true, severity: affinity.SeverityMedium, route: r.ID, evidence: []affinity.FindingEvidence{x.field(containerPath(i, at...)...)},
+						impact: "if a session lives in a worker's memory, stickiness to the pod does not find it"}
+					if hint := r.socketHint(); hint != "" {
+						h.severity, h.impact = affinity.SeverityCritical, ""
+						h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "sockets: " + hint})
+					}
+					c.hit(x.Object, h)
+				}
+			}
+		}
+	},
+}
+
+// workers is the number of worker processes a container asks for, as written;
+// "" for one or an unknown number.
+func workers(c *Value) (n string, at []string) {
+	if v, path := env(c, "WEB_CONCURRENCY"); many(v) {
+		return v, path
+	}
+	for _, list := range []string{"command", "args"} {
+		words := c.words(list)
+		joined := strings.Join(words, " ")
+		for i, w := range words {
+			next := ""
+			if i+1 < len(words) {
+				next = words[i+1]
+			}
+			value := ""
+			switch {
+			case strings.Contains(joined, "gunicorn") || strings.Contains(joined, "uvicorn"):
+				value = flagValue(w, next, "-w", "--workers")
+			case strings.Contains(joined, "pm2"):
+				value = flagValue(w, next, "-i", "--instances")
+			}
+			if many(value) {
+				return value, []string{list, strconv.Itoa(i)}
+			}
+		}
+		if len(words) > 0 { // one word that a shell takes apart
+			last := strings.Fields(words[len(words)-1])
+			for i, w := range last {
+				next := ""
+				if i+1 < len(last) {
+					next = last[i+1]
+				}
+				value := ""
+				if strings.Contains(joined, "gunicorn") {
+					value = flagValue(w, next, "-w", "--workers")
+				}
+				if strings.Contains(joined, "pm2") {
+					value = flagValue(w, next, "-i", "--instances")
+				}
+				if many(value) {
+					return value, []string{list, strconv.Itoa(len(words) - 1)}
+				}
+			}
+		}
+	}
+	return "", nil
+}
+
+func many(n string) bool {
+	x, err := strconv.Atoi(n)
+	return n == "max" || err == nil && x > 1
+}
+
+func flagValue(word, next, short, long string) string {
+	switch {
+	case word == short || word == long:
+		return next
+	case strings.HasPrefix(word, long+"="):
+		return word[len(long)+1:]
+	}
+	return ""
+}

@@ -1,0 +1,44 @@
+package findings
+
+import (
+	"fmt"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var i05 = Rule{
+	ID: "I05", Title: "proxy-read-timeout cuts idle connections", Severity: affinity.SeverityHigh,
+	What:    "A connection on which the pod sends nothing for proxy-read-timeout (60 s by default) is closed. Engine.IO 4 pings every 25 s; a ping that comes later than the timeout comes too late.",
+	Impact:  "WebSockets and long polls close and open again and again",
+	Fix:     "set proxy-read-timeout well above the ping interval of the app, and of every load balancer before it",
+	Verify:  "an idle WebSocket through the ingress is open after two minutes",
+	Sources: []string{"kubernetes/ingress-nginx#2917", "kubernetes/ingress-nginx#5167", "kubernetes/ingress-nginx#5539", "kubernetes/ingress-nginx#5830", "nginx/kubernetes-ingress#715"},
+	check: func(c *check) {
+		const ping = 25 // seconds; engine.io's pingInterval since version 4
+		const key = nginxPrefix + "proxy-read-timeout"
+		general, config, _ := c.controllerConfig("proxy-read-timeout")
+		for _, r := range c.stickyRoutes(nginxKey) {
+			own := r.object.annotation(key)
+			timeout := seconds(own)
+			e := r.object.noted("60 when absent", annotationPath(key)...)
+			if timeout == 0 && seconds(general) > 0 {
+				timeout, e = seconds(general), config.field("data", "proxy-read-timeout")
+			}
+			if timeout == 0 {
+				timeout = 60
+			}
+			hint := r.socketHint()
+			h := hit{title: fmt.Sprintf("proxy-read %ds > ping %ds", timeout, ping), passed: true, route: r.ID, evidence: []affinity.FindingEvidence{e}}
+			if timeout <= ping {
+				h.passed, h.likely = false, true
+				h.title = fmt.Sprintf("proxy-read-timeout %ds is over before Engine.IO's ping at %ds", timeout, ping)
+				h.severity, h.patch = affinity.SeverityMedium, annotate(r.object, key, "3600")
+				if hint != "" {
+					h.severity = affinity.SeverityHigh
+					h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "sockets: " + hint})
+				}
+			}
+			c.hit(r.object, h)
+		}
+	},
+}

@@ -1,0 +1,41 @@
+package findings
+
+import (
+	"fmt"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var i06 = Rule{
+	ID: "I06", Title: "Any Ingress edit ends WebSockets after worker-shutdown-timeout", Severity: affinity.SeverityHigh,
+	What:    "A change of any Ingress that needs a reload starts new nginx workers. The old ones keep their connections for worker-shutdown-timeout, 240 s by default, and then close them all.",
+	Impact:  "four minutes after somebody's edit all WebSockets through the controller close at once",
+	Fix:     "raise worker-shutdown-timeout in the controller's ConfigMap to the length of a session",
+	Verify:  "edit an unrelated Ingress; a WebSocket is open five minutes later",
+	Sources: []string{"ingress-nginx docs, configmap, worker-shutdown-timeout", "kubernetes/ingress-nginx#8977", "kubernetes/ingress-nginx#7115", "kubernetes/ingress-nginx#11515"},
+	Needs:   []string{"ConfigMap"},
+	check: func(c *check) {
+		value, config, known := c.controllerConfig("worker-shutdown-timeout")
+		if seconds(value) >= 3600 {
+			return
+		}
+		for _, r := range c.stickyRoutes(nginxKey) {
+			hint := r.socketHint()
+			h := hit{title: "an Ingress edit ends WebSockets after 240 s", route: r.ID, likely: !known, patch: "# ConfigMap of the controller\ndata:\n  worker-shutdown-timeout: 14400s"}
+			if seconds(value) > 0 {
+				h.title = fmt.Sprintf("an Ingress edit ends WebSockets after %d s", seconds(value))
+			}
+			if config != nil {
+				h.evidence = append(h.evidence, config.noted("240s when absent", "data", "worker-shutdown-timeout"))
+			} else {
+				h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "240s is the default; the controller's ConfigMap is not among the objects"})
+			}
+			if hint == "" {
+				h.severity, h.likely, h.impact = affinity.SeverityInfo, true, "only if clients of this app hold WebSockets"
+			} else {
+				h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "sockets: " + hint})
+			}
+			c.hit(r.object, h)
+		}
+	},
+}

@@ -1,0 +1,78 @@
+package findings
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+var j01 = Rule{
+	ID: "J01", Title: "A database behind a balancing Service", Severity: affinity.SeverityHigh,
+	What:    "A replicated database has one member that takes writes, and drivers that find it when they see the members: through a headless Service. A virtual IP over all members, with or without affinity, leads to any of them.",
+	Impact:  "writes fail with \"not primary\", depending on the pod a connection meets",
+	Fix:     "clusterIP: None and no sessionAffinity; name the members (or the replica set) in the connection string",
+	Verify:  "kubectl get {obj} -o jsonpath='{.spec.clusterIP}' prints None",
+	Sources: []string{"mongodb/mongodb-kubernetes-operator#1029", "cozystack/cozystack#2514", "bitnami/charts#3830", "bitnami/charts#7064", "cravall/mongo-k8s-sidecar#58"},
+	check: func(c *check) {
+		for _, s := range c.objects("Service") {
+			database := databaseOf(s)
+			if database == "" {
+				continue
+			}
+			headless := s.Str("spec", "clusterIP") == "None"
+			x := firstOf(c.behind(s))
+			evidence := []affinity.FindingEvidence{s.noted(ifElse(headless, "headless", "a virtual IP"), "spec", "clusterIP"), s.noted("None when absent", "spec", "sessionAffinity")}
+			switch {
+			case headless && !clientIP(s):
+				c.hit(s, hit{title: database + " is headless and without affinity: right", severity: affinity.SeverityInfo, evidence: evidence,
+					impact: "drivers see the members and find the primary themselves", fix: "nothing; use a replica-set connection string"})
+			case headless:
+				// J02 says it
+			case x != nil && x.Kind == "StatefulSet" && c.most(x) > 1 && database == "MongoDB" && !oneMember(s):
+				c.hit(s, hit{title: fmt.Sprintf("%s's %d members are behind one virtual IP", database, c.most(x)), likely: true, evidence: append(evidence, x.field("spec", "replicas")), patch: "spec:\n  clusterIP: None\n  sessionAffinity: None"})
+			case clientIP(s):
+				c.hit(s, hit{title: database + " needs no sessionAffinity", severity: affinity.SeverityMedium, evidence: evidence,
+					impact: "all clients behind one address share one member, and affinity hides which one answers", fix: "set sessionAffinity: None", patch: "spec:\n  sessionAffinity: None"})
+			}
+		}
+	},
+}
+
+// databaseOf names the database a Service is for, by its port and then its name
+// or labels; "" for none.
+func databaseOf(s *Object) string {
+	for _, p := range s.Items("spec", "ports") {
+		switch p.Str("port") {
+		case "27017":
+			return "MongoDB"
+		case "5432":
+			return "PostgreSQL"
+		case "3306":
+			return "MySQL"
+		case "6379":
+			return "Redis"
+		case "9042":
+			return "Cassandra"
+		case "9092":
+			return "Kafka"
+		case "5672":
+			return "RabbitMQ"
+		case "2379":
+			return "etcd"
+		}
+	}
+	return ""
+}
+
+// oneMember reports whether a Service selects one member on purpose: the
+// primary by a role label, or a pod by its name.
+func oneMember(s *Object) bool {
+	for k, v := range s.Strings("spec", "selector") {
+		k, v = strings.ToLower(k), strings.ToLower(v)
+		if strings.Contains(k, "role") || strings.Contains(k, "pod-name") || strings.Contains(v, "primary") || strings.Contains(v, "master") || v == "arbiter" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,236 @@
+package findings
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// Rule is one entry of the catalogue. What a finding does not say itself it
+// takes from here.
+type Rule struct {
+	ID       string
+	Title    string            // one line, in general
+	Severity affinity.Severity // the worst it usually means
+	What     string            // symptom and cause
+	Impact   string
+	Fix      string
+	// Verify says how to see that it is gone. {obj} stands for the object as
+	// kubectl and stickytop take it: "ing/web -n shop".
+	Verify  string
+	Sources []string // where the facts are from: issues, documentation, source
+	Needs   []string // kinds without which it cannot be checked
+	check   func(*check)
+}
+
+// check is one rule's look at the world.
+type check struct {
+	*world
+	rule  *Rule
+	found *[]affinity.Finding
+	seen  map[seenKey]bool
+}
+
+type seenKey struct {
+	object *Object
+	title  string
+}
+
+// hit is a verdict on one object.
+type hit struct {
+	title    string
+	severity affinity.Severity // the rule's when it is 0
+	likely   bool
+	passed   bool // checked, and fine
+	evidence []affinity.FindingEvidence
+	impact   string
+	fix      string
+	patch    string
+	route    affinity.RouteID
+}
+
+func (c *check) hit(o *Object, h hit) {
+	if c.seen[seenKey{o, h.title}] {
+		return
+	}
+	c.seen[seenKey{o, h.title}] = true
+	f := affinity.Finding{
+		Rule: c.rule.ID, Title: h.title, Severity: h.severity, Certainty: affinity.CertaintyExact, Object: o.ObjectRef, Route: h.route,
+		Evidence: h.evidence, Impact: h.impact, Fix: h.fix, Patch: h.patch, Verify: strings.ReplaceAll(c.rule.Verify, "{obj}", target(o)),
+	}
+	if f.Severity == affinity.SeverityOK && !h.passed {
+		f.Severity = c.rule.Severity
+	}
+	if h.likely {
+		f.Certainty = affinity.CertaintyLikely
+	}
+	if f.Impact == "" && !h.passed {
+		f.Impact = c.rule.Impact
+	}
+	if f.Fix == "" && !h.passed {
+		f.Fix = c.rule.Fix
+	}
+	for _, e := range h.evidence {
+		if e.Object.Line > 0 && e.Object.Kind == o.Kind && e.Object.Name == o.Name && e.Object.Namespace == o.Namespace {
+			f.Object.Line = e.Object.Line
+			break
+		}
+	}
+	*c.found = append(*c.found, f)
+}
+
+// notChecked says what is missing, once for each reason.
+func (c *check) notChecked(o *Object, why string) {
+	key := seenKey{nil, why}
+	if c.seen[key] {
+		return
+	}
+	c.seen[key] = true
+	f := affinity.Finding{Rule: c.rule.ID, Title: c.rule.Title, Severity: c.rule.Severity, NotChecked: why}
+	if o != nil {
+		f.Object = o.ObjectRef
+	}
+	*c.found = append(*c.found, f)
+}
+
+// target is an object as a command line takes it.
+func target(o *Object) string {
+	kind := strings.ToLower(o.Kind)
+	switch kind {
+	case "ingress":
+		kind = "ing"
+	case "service":
+		kind = "svc"
+	}
+	t := kind + "/" + quote(o.Name)
+	if o.Namespace != "" {
+		t += " -n " + quote(o.Namespace)
+	}
+	return t
+}
+
+// annotate is how to set an annotation: a command for a cluster, YAML for a
+// file.
+func annotate(o *Object, key, value string) string {
+	if o.File != "" {
+		return fmt.Sprintf("metadata:\n  annotations:\n    %s: %q", key, value)
+	}
+	t := "kubectl annotate --overwrite " + strings.ToLower(o.Kind) + " " + quote(o.Name)
+	if o.Namespace != "" {
+		t += " -n " + quote(o.Namespace)
+	}
+	return t + " " + quote(key+"="+value)
+}
+
+// unannotate is how to remove annotations.
+func unannotate(o *Object, keys ...string) string {
+	if o.File != "" {
+		return "remove from metadata.annotations: " + strings.Join(keys, ", ")
+	}
+	t := "kubectl annotate " + strings.ToLower(o.Kind) + " " + quote(o.Name)
+	if o.Namespace != "" {
+		t += " -n " + quote(o.Namespace)
+	}
+	for _, k := range keys {
+		t += " " + quote(k+"-")
+	}
+	return t
+}
+
+// Options choose rules.
+type Options struct {
+	Only []string // ids; all when empty
+	Skip []string
+}
+
+// Result is what the rules say.
+type Result struct {
+	Findings []affinity.Finding // worst first
+	Ignored  []Ignored
+}
+
+// Ignored is a finding that its object silences.
+type Ignored struct {
+	affinity.Finding
+	Reason string
+}
+
+// annotationIgnore silences rules on one object: "A04 shared on purpose".
+const annotationIgnore = "stickytop.dev/ignore"
+
+// Check runs the rules over f.
+func Check(f Facts, o Options) Result {
+	w := newWorld(f)
+	var all []affinity.Finding
+	for i := range Rules {
+		r := &Rules[i]
+		if len(o.Only) > 0 && !slices.Contains(o.Only, r.ID) || slices.Contains(o.Skip, r.ID) || r.check == nil {
+			continue
+		}
+		c := &check{world: w, rule: r, found: &all, seen: map[seenKey]bool{}}
+		r.check(c)
+		for _, kind := range r.Needs {
+			if why := f.Unread[kind]; why != "" {
+				c.notChecked(nil, why)
+			}
+		}
+	}
+	var out Result
+	for i := range all {
+		clean(&all[i])
+		if reason := w.ignored(all[i]); reason != "" {
+			out.Ignored = append(out.Ignored, Ignored{all[i], reason})
+			continue
+		}
+		out.Findings = append(out.Findings, all[i])
+	}
+	affinity.SortFindings(out.Findings)
+	return out
+}
+
+// ignored is why the finding's object silences it; "" when it does not.
+func (w *world) ignored(f affinity.Finding) string {
+	o := w.named(f.Object.Kind, f.Object.Namespace, f.Object.Name)
+	if o == nil {
+		return ""
+	}
+	if reason := o.Ignores[f.Rule]; reason != "" {
+		return reason
+	}
+	for _, part := range strings.Split(o.annotation(annotationIgnore), ";") {
+		if rules, reason := SplitIgnore(part); slices.Contains(rules, f.Rule) && reason != "" {
+			return affinity.Clean(reason, maxValue)
+		}
+	}
+	return ""
+}
+
+// clean makes every text of a finding safe to print.
+func clean(f *affinity.Finding) {
+	for _, s := range []*string{&f.Title, &f.Impact, &f.Fix, &f.Verify, &f.NotChecked} {
+		*s = affinity.Clean(*s, maxText)
+	}
+	lines := strings.Split(f.Patch, "\n")
+	for i := range lines {
+		lines[i] = affinity.Clean(lines[i], maxText)
+	}
+	f.Patch = strings.Join(lines, "\n")
+	f.Object.File = affinity.Clean(f.Object.File, maxText)
+	f.Evidence = slices.Clone(f.Evidence)
+	for i := range f.Evidence {
+		e := &f.Evidence[i]
+		e.Object.File = affinity.Clean(e.Object.File, maxText)
+		e.Field, e.Value, e.Text = affinity.Clean(e.Field, maxText), affinity.Clean(e.Value, maxValue), affinity.Clean(e.Text, maxText)
+	}
+}
+
+// RuleByID returns the rule of that id.
+func RuleByID(id string) (Rule, bool) {
+	i := slices.IndexFunc(Rules, func(r Rule) bool { return strings.EqualFold(r.ID, id) })
+	if i < 0 {
+		return Rule{}, false
+	}
+	return Rules[i], true
+}

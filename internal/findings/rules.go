@@ -1,0 +1,18 @@
+package findings
+
+// Rules are the catalogue, by id. To add one, write a file with it, a line here
+// and a folder testdata/rules/ID with bad.yaml and good.yaml. Rules without a
+// check are judged by what sessions or nodes show, elsewhere.
+var Rules = []Rule{
+	a01, a02, a03, a04, a05, a06, a07, a08, a09, a10, a11, a12,
+	b01, b02, b03, b04, b08, b09, b10,
+	c01, c02, c03, c05, c07, c08,
+	d01,
+	e03, e05,
+	f01, f02, f03, f04, f05, f08,
+	g01,
+	h01,
+	i02, i05, i06,
+	j01, j02,
+	l01,
+}

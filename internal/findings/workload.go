@@ -1,0 +1,189 @@
+package findings
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// workload is what makes pods.
+type workload struct {
+	*Object
+	labels map[string]string // of its pods
+}
+
+func (w *world) addWorkload(o *Object) {
+	x := &workload{o, o.Strings("spec", "template", "metadata", "labels")}
+	w.workloads = append(w.workloads, x)
+	for k, v := range x.labels {
+		key := o.Namespace + " " + k + "=" + v
+		w.byLabel[key] = append(w.byLabel[key], x)
+	}
+}
+
+// behind are the workloads whose pods a Service selects.
+func (w *world) behind(service *Object) []*workload {
+	selector := service.Strings("spec", "selector")
+	var best []*workload
+	first := true
+	for k, v := range selector {
+		if all := w.byLabel[service.Namespace+" "+k+"="+v]; first || len(all) < len(best) {
+			best, first = all, false
+		}
+	}
+	var out []*workload
+	for _, x := range best {
+		if selects(selector, x.labels) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func selects(selector, labels map[string]string) bool {
+	for k, v := range selector {
+		if labels[k] != v {
+			return false
+		}
+	}
+	return len(selector) > 0
+}
+
+// replicas is how many pods x asks for: 1 unless it says another number
+// (apps/v1 defaults). With an autoscaler, its least.
+func (w *world) replicas(x *workload) int {
+	if h := w.hpas[nameKey{x.Kind, x.Namespace, x.Name}]; h != nil {
+		if n, ok := h.Int("spec", "minReplicas"); ok {
+			return n
+		}
+		return 1
+	}
+	if n, ok := x.Int("spec", "replicas"); ok {
+		return n
+	}
+	return 1
+}
+
+// most is how many pods x can have.
+func (w *world) most(x *workload) int {
+	if h := w.hpas[nameKey{x.Kind, x.Namespace, x.Name}]; h != nil {
+		if n, ok := h.Int("spec", "maxReplicas"); ok {
+			return n
+		}
+	}
+	return w.replicas(x)
+}
+
+func (w *world) hpa(x *workload) *Object { return w.hpas[nameKey{x.Kind, x.Namespace, x.Name}] }
+
+// pdb is a PodDisruptionBudget that covers x's pods, or nil.
+func (w *world) pdb(x *workload) *Object {
+	for _, o := range w.objects("PodDisruptionBudget") {
+		if o.Namespace != x.Namespace {
+			continue
+		}
+		labels := o.Strings("spec", "selector", "matchLabels")
+		if selects(labels, x.labels) || len(labels) == 0 && o.Has("spec", "selector", "matchExpressions") {
+			return o
+		}
+	}
+	return nil
+}
+
+// grace is the time that x's pods have to end; 30 s unless they say another
+// (core/v1 defaults).
+func (x *workload) grace() time.Duration {
+	if n, ok := x.Int("spec", "template", "spec", "terminationGracePeriodSeconds"); ok {
+		return time.Duration(min(max(n, 0), 1<<31)) * time.Second
+	}
+	return 30 * time.Second
+}
+
+func (x *workload) containers() []*Value { return x.Items("spec", "template", "spec", "containers") }
+
+func (x *workload) hasPreStop() bool {
+	return slices.ContainsFunc(x.containers(), func(c *Value) bool { return c.Has("lifecycle", "preStop") })
+}
+
+// surge is how many pods more than asked for a rollout starts, and how many
+// fewer it leaves, of n (apps/v1 RollingUpdateDeployment: 25 % each by default,
+// the one rounded up, the other down).
+func (x *workload) surge(n int) (more, fewer int) {
+	if x.Kind != "Deployment" {
+		return 0, 1
+	}
+	if x.Str("spec", "strategy", "type") == "Recreate" {
+		return 0, n
+	}
+	more = share(x.Str("spec", "strategy", "rollingUpdate", "maxSurge"), n, true)
+	fewer = share(x.Str("spec", "strategy", "rollingUpdate", "maxUnavailable"), n, false)
+	return more, fewer
+}
+
+func share(text string, n int, up bool) int {
+	if text == "" {
+		text = "25%"
+	}
+	percent, isPercent := strings.CutSuffix(text, "%")
+	v, err := strconv.Atoi(percent)
+	switch {
+	case err != nil || v < 0:
+		return 0
+	case !isPercent:
+		return v
+	case up:
+		return (v*n + 99) / 100
+	}
+	return v * n / 100
+}
+
+// env returns the value of an environment variable of a container.
+func env(c *Value, name string) (string, []string) {
+	for i, e := range c.Items("env") {
+		if e.Str("name") == name {
+			return e.Str("value"), []string{"env", strconv.Itoa(i), "value"}
+		}
+	}
+	return "", nil
+}
+
+func containerPath(i int, rest ...string) []string {
+	return append([]string{"spec", "template", "spec", "containers", strconv.Itoa(i)}, rest...)
+}
+
+// socketHint is why a route looks as if sockets used it; "" when nothing does.
+func (r *route) socketHint() (hint string) {
+	low := strings.ToLower(r.Path)
+	for _, s := range []string{"socket.io", "engine.io", "sockjs", "signalr", "/ws", "websocket", "/hub", "/cable"} {
+		if strings.Contains(low, s) {
+			return "path " + r.Path
+		}
+	}
+	if n := seconds(r.object.annotation(nginxPrefix + "proxy-read-timeout")); n >= 600 {
+		return fmt.Sprintf("proxy-read-timeout: %d", n)
+	}
+	for _, x := range r.loads {
+		for _, c := range x.containers() {
+			for _, e := range c.Items("env") {
+				if n := strings.ToUpper(e.Str("name")); strings.Contains(n, "SOCKET") || strings.Contains(n, "SIGNALR") || strings.HasPrefix(n, "WS_") {
+					return "environment variable " + e.Str("name")
+				}
+			}
+			if image := strings.ToLower(c.Str("image")); strings.Contains(image, "socket") {
+				return "image " + c.Str("image")
+			}
+		}
+	}
+	return ""
+}
+
+// seconds reads a number of seconds; 0 when it is none.
+func seconds(text string) int {
+	n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(text), "s"))
+	if err != nil {
+		return 0
+	}
+	return n
+}

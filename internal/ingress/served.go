@@ -1,0 +1,43 @@
+package ingress
+
+// Served names the controllers that may serve an Ingress.
+type Served struct {
+	Keys     []string // likeliest first, as in affinity.Policy.Controller; empty when unknown
+	Title    string   // of the first, for people
+	Class    string   // IngressClass name; "" when none is known
+	Presumed bool     // by the class's name or the object's annotations, not by an IngressClass
+}
+
+// By reports whether the likeliest controller is key.
+func (s Served) By(key string) bool { return len(s.Keys) > 0 && s.Keys[0] == key }
+
+// ServedBy returns which controllers may serve each of the objects' Ingresses.
+func ServedBy(o Objects) []Served {
+	w := newWorld(o)
+	out := make([]Served, len(o.Ingresses))
+	for i, ing := range o.Ingresses {
+		class := w.class(ing.ClassName, ing.Annotations)
+		found, _ := candidates(class, ing.Annotations)
+		s := Served{Class: class.name, Presumed: class.controller == "" || class.doubt != ""}
+		for _, c := range found {
+			s.Keys = append(s.Keys, c.Key())
+		}
+		if len(found) > 0 {
+			s.Title = titles[found[0].Key()]
+		} else if key, title := recognise(class); key != "" {
+			s.Keys, s.Title = []string{key}, title
+		}
+		out[i] = s
+	}
+	return out
+}
+
+var titles = map[string]string{nginxKey: "ingress-nginx", traefikKey: "Traefik", traefikNginxKey: "Traefik's ingress-nginx provider"}
+
+// Near reports whether name looks like a misspelt known: at most two letters
+// differ, and fewer than a third of them.
+func Near(name, known string) bool { return near(name, known) }
+
+// NginxAffinityAnnotations are the annotations of ingress-nginx that have to do
+// with affinity, without their prefix.
+func NginxAffinityAnnotations() []string { return nginxKnown }

@@ -1,0 +1,310 @@
+// Package manifest reads files of Kubernetes objects, as `helm template`,
+// `kustomize build` and `kubectl get -o yaml` write them, and keeps for each
+// value the line it was on. What it reads is anybody's: documents, their depth
+// and what their aliases expand to are bounded, and every refusal names a line.
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/findings"
+)
+
+// Limits. The API server refuses objects of more than 3 MiB (kubernetes:
+// apiserver pkg/server/config.go, MaxRequestBodyBytes).
+const (
+	MaxDocument = 4 << 20
+	maxValues   = 200_000 // of a document, aliases expanded
+	maxDepth    = 100
+	maxObjects  = 500_000
+	maxProblems = 100
+)
+
+// Problem is why something could not be read.
+type Problem struct {
+	File string
+	Line int // from 1; 0 when it is about the whole file
+	Text string
+}
+
+func (p Problem) Error() string {
+	if p.Line == 0 {
+		return p.File + ": " + p.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
+}
+
+// Read returns the objects of r whose kind one of the rules reads. Documents of
+// other kinds are passed over; one that cannot be read is a Problem, and the
+// rest is read all the same. The file's name is for the objects' references.
+func Read(r io.Reader, file string) ([]*findings.Object, []Problem) {
+	d := reader{file: affinity.Clean(file, 1024)}
+	s := newSplitter(r)
+	for len(d.problems) < maxProblems && len(d.objects) < maxObjects {
+		doc, ok := s.next()
+		if !ok {
+			break
+		}
+		d.document(doc)
+	}
+	if s.err != nil {
+		d.problem(s.line, "read: "+s.err.Error())
+	}
+	if len(d.objects) >= maxObjects {
+		d.problem(0, fmt.Sprintf("more than %d objects", maxObjects))
+	}
+	return d.objects, d.problems
+}
+
+type reader struct {
+	file     string
+	objects  []*findings.Object
+	problems []Problem
+}
+
+func (d *reader) problem(line int, text string) {
+	d.problems = append(d.problems, Problem{d.file, line, affinity.Clean(text, 300)})
+}
+
+func (d *reader) document(doc document) {
+	if doc.tooLong {
+		d.problem(doc.line, fmt.Sprintf("the document is larger than %d MiB", MaxDocument>>20))
+		return
+	}
+	if kind := kindOf(doc.text); kind != "" && !wanted(kind) {
+		return
+	}
+	var node yaml.Node
+	if err := yaml.Unmarshal(doc.text, &node); err != nil {
+		if v, ok := asJSON(doc); ok {
+			d.object(v, nil)
+			return
+		}
+		d.syntax(doc, err)
+		return
+	}
+	if len(node.Content) == 0 {
+		return
+	}
+	c := converter{offset: doc.line - 1, left: maxValues}
+	v := c.value(node.Content[0], 0)
+	if c.err != "" {
+		d.problem(c.line, c.err+templateHint(doc.text))
+		return
+	}
+	silenced := ignores(doc.text)
+	if doc.item { // a List's items, indented
+		for _, x := range v.Items() {
+			d.object(x, silenced)
+		}
+	}
+	d.object(v, silenced)
+}
+
+// object keeps an object, and those of a List.
+func (d *reader) object(v *findings.Value, silenced []string) {
+	if items := v.Items("items"); items != nil && strings.HasSuffix(v.Str("kind"), "List") {
+		for _, item := range items {
+			d.object(item, silenced)
+		}
+		return
+	}
+	o, ok := findings.NewObject(v, d.file)
+	if !ok || !wanted(o.Kind) {
+		return
+	}
+	for _, text := range silenced {
+		o.AddIgnore(text)
+	}
+	d.objects = append(d.objects, o)
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
+
+// syntax says where a document breaks off and, where it can be told, why.
+func (d *reader) syntax(doc document, err error) {
+	line, text := doc.line, err.Error()
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		text = m[2]
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			line = doc.line + n - 1
+		}
+	}
+	lines := bytes.Split(doc.text, []byte("\n"))
+	for i := range lines {
+		// go-yaml tells the line before or after the one at fault.
+		if at := doc.line + i; at >= line-1 && at <= line+1 && tabIndented(lines[i]) {
+			d.problem(at, "a tab indents this line; YAML takes spaces only")
+			return
+		}
+	}
+	d.problem(line, text+templateHint(doc.text))
+}
+
+func templateHint(text []byte) string {
+	if !bytes.Contains(text, []byte("{{")) {
+		return ""
+	}
+	return " (a Helm template? Render it first: helm template CHART | stickytop lint -f -)"
+}
+
+func tabIndented(line []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("\t"))
+}
+
+// asJSON reads a document that is JSON and not YAML: with tabs.
+func asJSON(doc document) (*findings.Value, bool) {
+	if text := bytes.TrimSpace(doc.text); len(text) == 0 || text[0] != '{' {
+		return nil, false
+	}
+	var x any
+	if json.Unmarshal(doc.text, &x) != nil {
+		return nil, false
+	}
+	v := findings.From(x)
+	v.Line = doc.line
+	return v, true
+}
+
+// kindOf is the kind that a document in block style names, found without
+// parsing it; "" when that does not tell.
+func kindOf(text []byte) string {
+	for line := range bytes.Lines(text) {
+		if rest, ok := bytes.CutPrefix(line, []byte("kind:")); ok {
+			kind, _, _ := strings.Cut(string(rest), "#")
+			return strings.Trim(strings.TrimSpace(kind), `"'`)
+		}
+	}
+	return ""
+}
+
+func wanted(kind string) bool {
+	return slices.Contains(findings.Kinds, kind) || strings.HasSuffix(kind, "List")
+}
+
+const ignoreMark = "stickytop.dev/ignore:"
+
+// ignores are the texts of the comments that silence rules.
+func ignores(text []byte) []string {
+	var out []string
+	if !bytes.Contains(text, []byte(ignoreMark)) {
+		return nil
+	}
+	for line := range bytes.Lines(text) {
+		before, comment, ok := strings.Cut(string(line), "#")
+		if !ok || strings.TrimRight(before, " \t") != "" && !strings.HasSuffix(before, " ") {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(comment), ignoreMark); ok {
+			out = append(out, rest)
+		}
+	}
+	return out
+}
+
+// converter turns nodes into values: aliases and merge keys resolved, within
+// bounds.
+type converter struct {
+	offset int // lines before the document
+	left   int // values that may still be made
+	line   int // of err
+	err    string
+}
+
+func (c *converter) fail(n *yaml.Node, format string, args ...any) {
+	if c.err == "" {
+		c.line, c.err = n.Line+c.offset, fmt.Sprintf(format, args...)
+	}
+}
+
+func (c *converter) value(n *yaml.Node, depth int) *findings.Value {
+	c.left--
+	switch {
+	case c.err != "":
+		return nil
+	case c.left < 0:
+		c.fail(n, "more than %d values, aliases expanded", maxValues)
+		return nil
+	case depth > maxDepth:
+		c.fail(n, "nested deeper than %d", maxDepth)
+		return nil
+	}
+	line := n.Line + c.offset
+	switch n.Kind {
+	case yaml.AliasNode:
+		return c.value(n.Alias, depth+1)
+	case yaml.ScalarNode:
+		if n.Tag == "!!null" {
+			return nil
+		}
+		return findings.Scalar(n.Value, line)
+	case yaml.SequenceNode:
+		items := make([]*findings.Value, 0, len(n.Content))
+		for _, x := range n.Content {
+			items = append(items, c.value(x, depth+1))
+		}
+		return findings.List(items, line)
+	case yaml.MappingNode:
+		m := findings.Map(line)
+		c.fields(m, n, depth)
+		return m
+	}
+	return nil
+}
+
+func (c *converter) fields(m *findings.Value, n *yaml.Node, depth int) {
+	var merged []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Tag == "!!merge" {
+			merged = append(merged, value)
+			continue
+		}
+		if key.Kind != yaml.ScalarNode {
+			c.fail(key, "a key that is not a word")
+			return
+		}
+		if !m.Put(key.Value, c.value(value, depth+1)) {
+			c.fail(key, "key %q is there twice", affinity.Clean(key.Value, 80))
+			return
+		}
+	}
+	for _, x := range merged {
+		c.merge(m, x, depth+1)
+	}
+}
+
+// merge puts what << names into m, where m has nothing of that name.
+func (c *converter) merge(m *findings.Value, n *yaml.Node, depth int) {
+	c.left--
+	if c.left < 0 || depth > maxDepth {
+		c.fail(n, "merge keys expand too far")
+		return
+	}
+	switch n.Kind {
+	case yaml.AliasNode:
+		c.merge(m, n.Alias, depth+1)
+	case yaml.SequenceNode:
+		for _, x := range n.Content {
+			c.merge(m, x, depth+1)
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if key := n.Content[i]; key.Tag == "!!merge" {
+				c.merge(m, n.Content[i+1], depth+1)
+			} else if key.Kind == yaml.ScalarNode {
+				m.Put(key.Value, c.value(n.Content[i+1], depth+1))
+			}
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package manifest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+)
+
+const service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n"
+
+func TestRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		in   string
+		want string // objects as kind/name:line, problems as !line text
+	}{
+		"two documents":      {"# Source: a.yaml\n---\n" + service + "---\n" + service, "service/web:3 service/web:8 "},
+		"unknown kinds":      {"apiVersion: v1\nkind: Secret\ndata: {{ not yaml\n---\n" + service, "service/web:5 "},
+		"a word on the line": {"--- {apiVersion: v1, kind: Service, metadata: {name: x}}\n", "service/x:1 "},
+		"windows":            {"\ufeff" + strings.ReplaceAll(service, "\n", "\r\n"), "service/web:1 "},
+		"list":               {"apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata:\n    name: a\n- apiVersion: v1\n  kind: Service\n  metadata: {name: b}\nkind: List\nmetadata: {}\n", "service/a:3 service/b:7 "},
+		"list, indented":     {"apiVersion: v1\nkind: List\nitems:\n  - apiVersion: v1\n    kind: Service\n    metadata: {name: a}\n", "service/a:4 "},
+		"json":               {"{\"apiVersion\": \"v1\",\n\t\"kind\": \"Service\", \"metadata\": {\"name\": \"j\"}}", "service/j:1 "},
+		"twice":              {service + "spec:\n  type: A\n  type: B\n", "!7 key \"type\" is there twice"},
+		"tab":                {service + "spec:\n\ttype: A\n", "!6 a tab indents this line; YAML takes spaces only"},
+		"half":               {service + "spec: {ports: [{name: http,\n", "!5 did not find expected node content"},
+		"template":           {service + "spec: {{ .Values.spec }}\n", "(a Helm template?"},
+		"the rest is read":   {"kind: Service\n\tx\n---\n" + service, "!2 a tab service/web:4 "},
+		"deep":               {service + "spec: " + strings.Repeat("[", 400) + strings.Repeat("]", 400), "!5 nested deeper than 100"},
+		"bomb":               {bomb(), "values, aliases expanded"},
+		"merge":              {"apiVersion: v1\nkind: Service\nmetadata: &m {name: m}\nspec: {<<: *m, type: A}\n", "service/m:1 "},
+		"no object":          {"just words\n---\n[1, 2]\n---\n\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects, problems := Read(strings.NewReader(c.in), "f.yaml")
+			got := ""
+			for _, p := range problems {
+				got += fmt.Sprintf("!%d %s ", p.Line, p.Text)
+			}
+			for _, o := range objects {
+				got += fmt.Sprintf("%s:%d ", o.ObjectRef, o.ObjectRef.Line)
+			}
+			for _, part := range strings.Split(c.want, " service") {
+				if !strings.Contains(got, part) || c.want == "" && got != "" {
+					t.Errorf("got %q, want %q", got, c.want)
+				}
+			}
+		})
+	}
+}
+
+func bomb() string {
+	var b strings.Builder
+	b.WriteString(service + "a0: &a0 [x, x, x, x, x, x, x, x, x]\n")
+	for i := 1; i < 12; i++ {
+		fmt.Fprintf(&b, "a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), ", "))
+	}
+	return b.String()
+}
+
+func TestLargeDocument(t *testing.T) {
+	long := io.MultiReader(strings.NewReader(service+"x: "), io.LimitReader(letters{}, 100<<20), strings.NewReader("\n---\n"+service))
+	objects, problems := Read(long, "big.yaml")
+	if len(problems) != 1 || problems[0].Line != 1 || !strings.Contains(problems[0].Text, "larger than 4 MiB") {
+		t.Errorf("problems %v", problems)
+	}
+	if len(objects) != 1 || objects[0].ObjectRef.Line != 7 {
+		t.Errorf("objects %v: what follows is read", objects)
+	}
+}
+
+type letters struct{}
+
+func (letters) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+func TestIgnore(t *testing.T) {
+	objects, _ := Read(strings.NewReader("# stickytop.dev/ignore: A04 shared on purpose\n"+service+"  x: y # stickytop.dev/ignore: B10\n"), "f")
+	if len(objects) != 1 || len(objects[0].Ignores) != 1 || objects[0].Ignores["A04"] != "shared on purpose" {
+		t.Errorf("%v: one without a reason silences nothing", objects)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(service))
+	f.Add([]byte(bomb()))
+	f.Add([]byte("--- \n- a\n...\nitems:\n- x\nkind: List\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		objects, problems := Read(bytes.NewReader(in), "f")
+		lines := bytes.Count(in, []byte("\n")) + 2
+		for _, o := range objects {
+			if o.ObjectRef.Line < 0 || o.ObjectRef.Line > lines {
+				t.Errorf("%s on line %d of %d", o.ObjectRef, o.ObjectRef.Line, lines)
+			}
+		}
+		for _, p := range problems {
+			if p.Text == "" || p.Line > lines {
+				t.Errorf("problem %+v of %d lines", p, lines)
+			}
+		}
+	})
+}
