@@ -22,6 +22,7 @@ var rules = map[string]struct {
 	"internal/affinity": {never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context", "io/fs"}},
 	"internal/ingress":  {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "context"}},
 	"internal/capture":  {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context"}},
+	"internal/decode":   {ours: []string{"internal/affinity", "internal/capture", "internal/ingress"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context"}},
 	"internal/kube":     {ours: []string{"internal/affinity", "internal/ingress"}, never: []string{"github.com/charmbracelet/"}},
 	"internal/probe":    {ours: []string{"internal/affinity", "internal/probe"}, never: []string{"k8s.io/", "github.com/charmbracelet/"}},
 	"internal/engine":   {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http"}},
