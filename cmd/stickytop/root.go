@@ -71,6 +71,7 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 	root.AddCommand(
 		newGet(name, streams, &probes, &cluster, &logFile),
 		newDemo(name, streams, &probes, &screen),
+		newDecode(name, streams, &cluster, &logFile),
 		newRBAC(name, streams, &cluster),
 		newLint(name, streams, &cluster),
 		newExplain(streams),

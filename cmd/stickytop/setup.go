@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -93,8 +94,7 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Host == "http://localhost:8080" && *flags.APIServer == "" {
-		// client-go's last resort where no kubeconfig names a cluster
+	if unnamed(cfg, flags) {
 		return nil, &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
 	}
 	source, err := kube.New(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, LabelSelector: c.cluster.selector, Version: c.version})
@@ -146,6 +146,12 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 		}
 	}}, prober, sources...)
 	return s, nil
+}
+
+// unnamed reports whether nothing names a cluster: the host is client-go's last
+// resort.
+func unnamed(cfg *rest.Config, flags *genericclioptions.ConfigFlags) bool {
+	return cfg.Host == "http://localhost:8080" && *flags.APIServer == ""
 }
 
 func newRunner(c config, dialer *kube.ControllerDialer) (engine.Prober, error) {

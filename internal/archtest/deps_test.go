@@ -22,6 +22,7 @@ var rules = map[string]struct {
 	"internal/affinity": {never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context", "io/fs"}},
 	"internal/ingress":  {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "context"}},
 	"internal/capture":  {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context"}},
+	"internal/decode":   {ours: []string{"internal/affinity", "internal/capture", "internal/ingress"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context"}},
 	"internal/findings": {ours: []string{"internal/affinity", "internal/ingress"}, never: []string{"k8s.io/", "sigs.k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context", "io/fs"}},
 	"internal/manifest": {ours: []string{"internal/affinity", "internal/findings"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context"}},
 	"internal/kube":     {ours: []string{"internal/affinity", "internal/ingress", "internal/findings"}, never: []string{"github.com/charmbracelet/"}},

@@ -1,0 +1,131 @@
+package decode
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ingress"
+)
+
+// Cluster returns the Scopes of a snapshot: every port of every Service, with
+// the policies of the routes to it, and the backends of routes whose Service
+// is no more. A backend that is not zero leaves the others out.
+func Cluster(s *affinity.Snapshot, only affinity.Backend) []ingress.Scope {
+	var all []ingress.Scope
+	known := map[affinity.ServiceRef]bool{}
+	for _, svc := range s.Services {
+		known[svc.Ref] = true
+		for _, p := range svc.Ports {
+			b := affinity.Backend{Service: svc.Ref, Port: strconv.Itoa(p.Port), PortName: p.Name}
+			if !wanted(only, b) {
+				continue
+			}
+			scope := ingress.Scope{Backend: b, Names: names(b), Set: affinity.EndpointSet{Current: s.RouteEndpoints(affinity.Route{Backend: b})}}
+			for _, r := range s.Routes {
+				if r.Backend.Service == svc.Ref && (r.Backend.Port == b.Port || r.Backend.Port == b.PortName) {
+					scope.Policies = append(scope.Policies, policies(r)...)
+				}
+			}
+			all = append(all, scope)
+		}
+	}
+	for _, r := range s.Routes {
+		if b := r.Backend; b.Service.Name != "" && !known[b.Service] && wanted(only, b) {
+			all = append(all, ingress.Scope{Backend: b, Names: names(b), Policies: policies(r)})
+		}
+	}
+	return all
+}
+
+func wanted(only, b affinity.Backend) bool {
+	return only == (affinity.Backend{}) || only.Service == b.Service && (only.Port == b.Port || only.Port == b.PortName)
+}
+
+func policies(r affinity.Route) []affinity.Policy {
+	layer, _ := r.Layer(affinity.LayerIngress)
+	return layer.Candidates
+}
+
+// names are what a backend can be called: with its port's number or name.
+func names(b affinity.Backend) []string {
+	var all []string
+	for _, port := range []string{b.Port, b.PortName} {
+		if port != "" {
+			all = append(all, b.Service.Namespace+"-"+b.Service.Name+"-"+port)
+		}
+	}
+	return all
+}
+
+// Given returns the one Scope of endpoints that the user gave.
+func Given(endpoints []affinity.Endpoint, b affinity.Backend) ingress.Scope {
+	s := ingress.Scope{Backend: b, Set: affinity.EndpointSet{Current: endpoints}}
+	if b.Service.Name != "" {
+		s.Names = names(b)
+	}
+	return s
+}
+
+// ParseBackend reads namespace/service:port.
+func ParseBackend(text string) (affinity.Backend, error) {
+	namespace, rest, ok := strings.Cut(text, "/")
+	service, port, ported := strings.Cut(rest, ":")
+	if !ok || !ported || namespace == "" || service == "" || port == "" || strings.ContainsAny(rest, "/ ") {
+		return affinity.Backend{}, fmt.Errorf("%q: want NAMESPACE/SERVICE:PORT, the port as the Ingress writes it", affinity.Clean(text, 120))
+	}
+	return affinity.Backend{Service: affinity.ServiceRef{Namespace: namespace, Name: service}, Port: port}, nil
+}
+
+// maxEndpoints bounds what a command line can give.
+const maxEndpoints = 5000
+
+// ParseEndpoints reads ip:port or URLs, each with "POD=" before it where the
+// format needs the pod's name.
+func ParseEndpoints(texts []string) ([]affinity.Endpoint, error) {
+	if len(texts) > maxEndpoints {
+		return nil, fmt.Errorf("%d endpoints, at most %d", len(texts), maxEndpoints)
+	}
+	var all []affinity.Endpoint
+	for _, text := range texts {
+		e, err := parseEndpoint(strings.TrimSpace(text))
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", affinity.Clean(text, 120), err)
+		}
+		if !slices.ContainsFunc(all, func(x affinity.Endpoint) bool { return x.Addr == e.Addr }) {
+			all = append(all, e)
+		}
+	}
+	return all, nil
+}
+
+func parseEndpoint(text string) (affinity.Endpoint, error) {
+	e := affinity.Endpoint{Ready: true, Serving: true}
+	if pod, rest, ok := strings.Cut(text, "="); ok && !strings.Contains(pod, "/") {
+		e.Pod.Name, text = affinity.Clean(pod, 253), rest
+	}
+	if strings.Contains(text, "://") {
+		u, err := url.Parse(text)
+		if err != nil || u.Hostname() == "" {
+			return e, errors.New("want SCHEME://HOST[:PORT]")
+		}
+		port := u.Port()
+		if port == "" {
+			port = map[bool]string{true: "443", false: "80"}[u.Scheme == "https"]
+		}
+		e.IP, e.Addr = u.Hostname(), net.JoinHostPort(u.Hostname(), port)
+		return e, nil
+	}
+	a, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return e, errors.New("want IP:PORT (IPv6 in brackets) or a URL")
+	}
+	e.IP, e.Addr = a.Addr().String(), a.String()
+	return e, nil
+}
