@@ -18,24 +18,26 @@ import (
 // what get can list.
 var gettable = map[string]string{
 	"session": "sessions", "sessions": "sessions", "pod": "pods", "pods": "pods", "po": "pods", "route": "routes", "routes": "routes",
+	"finding": "findings", "findings": "findings",
 }
 
 func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags, cluster *clusterFlags, logFile *string) *cobra.Command {
 	var out outputFlags
 	cmd := &cobra.Command{
-		Use:   "get sessions|pods|routes [TARGET]",
+		Use:   "get sessions|pods|routes|findings [TARGET]",
 		Short: "Watch and probe for a while, then print what was seen",
 		Example: fmt.Sprintf(`  %[1]s get sessions ing/msgapp --for 30s
   %[1]s get sessions ing/msgapp -o json
   %[1]s get sessions ing/msgapp -w -o json
   %[1]s get pods ing/msgapp -o custom-columns=POD:.name,PINS:.pins
+  %[1]s get findings ing/msgapp -o wide
   %[1]s get routes -A`, name),
 		Args:              cobra.RangeArgs(1, 3),
 		ValidArgsFunction: completeGet(cluster),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what, ok := gettable[args[0]]
 			if !ok {
-				return usageError("cannot get %q: use sessions, pods or routes", affinity.Clean(args[0], 60))
+				return usageError("cannot get %q: use sessions, pods, routes or findings", affinity.Clean(args[0], 60))
 			}
 			target, err := parseTarget(args[1:])
 			if err != nil {
@@ -171,6 +173,8 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 		list = report.Pods(snap, o)
 	case "routes":
 		list = report.Routes(snap, o)
+	case "findings":
+		list = report.Findings(snap, o)
 	default:
 		list = report.Sessions(snap, o)
 	}
