@@ -30,7 +30,7 @@ func completeTarget(cluster *clusterFlags) completion {
 func completeGet(cluster *clusterFlags) completion {
 	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		if len(args) == 0 {
-			return withPrefix([]string{"sessions", "pods", "routes", "pins"}, prefix), cobra.ShellCompDirectiveNoFileComp
+			return withPrefix([]string{"sessions", "pods", "routes", "findings", "pins"}, prefix), cobra.ShellCompDirectiveNoFileComp
 		}
 		return completeTarget(cluster)(cmd, args[1:], prefix)
 	}

@@ -97,7 +97,8 @@ func demoSetup(cmd *cobra.Command, o demo.Options, probes probeFlags) (*setup, f
 			go source.Reconnect()
 		}
 	}
-	s.engine = engine.New(engine.Options{Target: s.target, Budget: budget, Hints: probes.hints(), Perform: perform}, runner, source, inWorld{world})
+	s.engine = engine.New(engine.Options{Target: s.target, Budget: budget, Hints: probes.hints(), Perform: perform}, runner,
+		kube.WithRules{Source: source, Judge: kube.NewJudge(world.RESTConfig(), kube.Options{Namespace: world.Namespace(), Version: version})}, inWorld{world})
 	return s, func() { _ = world.Close() }, nil
 }
 

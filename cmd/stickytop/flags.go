@@ -79,6 +79,8 @@ func (f *probeFlags) check() error {
 	switch {
 	case f.sessions < 0:
 		return usageError("--sessions %d: must not be negative", f.sessions)
+	case f.sessions > probe.MaxSessions:
+		return usageError("--sessions %d: at most %d in all", f.sessions, probe.MaxSessions)
 	case f.max < 1 || f.max > probe.MaxSessions:
 		return usageError("--max-sessions %d: must be 1 to %d", f.max, probe.MaxSessions)
 	case f.proxy != "" && f.proxy != "env":

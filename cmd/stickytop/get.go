@@ -19,18 +19,20 @@ import (
 var gettable = map[string]string{
 	"session": "sessions", "sessions": "sessions", "pod": "pods", "pods": "pods", "po": "pods", "route": "routes", "routes": "routes",
 	"pin": "pins", "pins": "pins",
+	"finding": "findings", "findings": "findings",
 }
 
 func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags, cluster *clusterFlags, logFile *string) *cobra.Command {
 	var out outputFlags
 	var layer string
 	cmd := &cobra.Command{
-		Use:   "get sessions|pods|routes|pins [TARGET]",
+		Use:   "get sessions|pods|routes|findings|pins [TARGET]",
 		Short: "Watch and probe for a while, then print what was seen",
 		Example: fmt.Sprintf(`  %[1]s get sessions ing/msgapp --for 30s
   %[1]s get sessions ing/msgapp -o json
   %[1]s get sessions ing/msgapp -w -o json
   %[1]s get pods ing/msgapp -o custom-columns=POD:.name,PINS:.pins
+  %[1]s get findings ing/msgapp -o wide
   %[1]s get routes -A
   %[1]s get pins -A --kernel local    on a node: who is pinned by address`, name),
 		Args:              cobra.RangeArgs(1, 3),
@@ -38,7 +40,7 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what, ok := gettable[args[0]]
 			if !ok {
-				return usageError("cannot get %q: use sessions, pods, routes or pins", affinity.Clean(args[0], 60))
+				return usageError("cannot get %q: use sessions, pods, routes, findings or pins", affinity.Clean(args[0], 60))
 			}
 			target, err := parseTarget(args[1:])
 			if err != nil {
@@ -186,6 +188,8 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 		list = report.Routes(snap, o)
 	case "pins":
 		list = report.Pins(snap, s.target)
+	case "findings":
+		list = report.Findings(snap, o)
 	default:
 		list = report.Sessions(snap, o)
 	}

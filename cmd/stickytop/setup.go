@@ -118,7 +118,8 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 	}
 	s.lookup = func(ctx context.Context) error { return source.Lookup(ctx, s.target) }
 	var prober engine.Prober
-	sources := []engine.Source{source}
+	judge := kube.NewJudge(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version})
+	sources := []engine.Source{kube.WithRules{Source: source, Judge: judge}}
 	if !c.probe.noProbe {
 		var dialer *kube.ControllerDialer
 		if c.probe.via != "" {

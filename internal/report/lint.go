@@ -115,8 +115,11 @@ func evidenceText(e affinity.FindingEvidence, about affinity.ObjectRef) string {
 		}
 		parts = append(parts, value)
 	}
-	if e.Text != "" {
+	switch {
+	case e.Text != "" && e.Field != "":
 		parts = append(parts, "("+e.Text+")")
+	case e.Text != "":
+		parts = append(parts, e.Text)
 	}
 	return strings.Join(parts, " ")
 }

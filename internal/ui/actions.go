@@ -26,6 +26,8 @@ func (m *Model) move(by motion) {
 		m.pods.move(by)
 	case inEvents:
 		m.events.moveBy(by)
+	case inFindings:
+		m.findings.move(by)
 	case inDetail:
 		m.detail.scroll(by)
 	case inHelp:
@@ -71,6 +73,8 @@ func (m *Model) open() tea.Cmd {
 		}
 	case inEvents:
 		m.openEvent()
+	case inFindings:
+		m.findings.full = !m.findings.full
 	}
 	return nil
 }
@@ -121,6 +125,8 @@ func (m *Model) back() tea.Cmd {
 		m.help.search = ""
 	case m.detail.id != "":
 		m.detail.id = ""
+	case m.view == viewFindings && m.findings.full:
+		m.findings.full = false
 	default:
 		if f, changed := m.filterOf(m.where()); f != nil && f.input != "" {
 			f.setFilter("")
@@ -139,6 +145,8 @@ func (m *Model) filterOf(in where) (*filterLine, func()) {
 		return &m.pods.filterLine, func() {}
 	case inEvents:
 		return &m.events.filterLine, func() {}
+	case inFindings:
+		return &m.findings.filterLine, func() {}
 	case inPicker:
 		return &m.picker.filterLine, func() {}
 	}
@@ -224,6 +232,7 @@ func (m *Model) nothingToOpen() string {
 		m.where() == inSessions && len(m.sessions.rows) == 0,
 		m.where() == inPods && len(m.pods.rows) == 0,
 		m.where() == inEvents && len(m.events.rows) == 0,
+		m.where() == inFindings && len(m.findings.rows) == 0,
 		m.where() == inPicker && len(m.picker.rows) == 0:
 		return "nothing is selected"
 	}

@@ -53,6 +53,10 @@ func (m *Model) copyCell() tea.Cmd {
 		if h, ok := m.events.happening(); ok {
 			return m.send("the event", clockUTC.format(h.At, m.d.now)+" "+h.Source+" "+h.Text+" "+h.CauseText)
 		}
+	case inFindings:
+		if f, ok := m.findings.finding(); ok {
+			return m.send("the finding", f.Rule+" "+severityWord(f)+" "+f.Object.String()+": "+f.Title+". "+f.Impact)
+		}
 	case inTopo:
 		if r := m.d.route(); r.ID != "" {
 			return m.send("the route", string(r.ID))

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -103,6 +104,9 @@ func (m *Model) mode() string {
 		if m.sessions.follow {
 			parts = append(parts, "following")
 		}
+	case inFindings:
+		c := m.findings.counts
+		parts = append(parts, fmt.Sprintf("%d fail  %d info  %d ok  %d not checked", c.fail, c.info, c.ok, c.unchecked))
 	case inEvents:
 		if m.events.follow {
 			parts = append(parts, "following the newest")

@@ -170,11 +170,16 @@ func (m *Model) drawTabs(a area, y int) {
 	p := a.pen(1, y)
 	for v := range views {
 		text := string(rune('1'+v)) + " " + viewNames[v]
+		if n := m.findings.counts.fail; v == viewFindings && n > 0 {
+			text += " ▲" + strconv.Itoa(n)
+		}
 		if v == m.view {
 			p.put(strong, "["+text+"]").gap(1)
 			continue
 		}
 		p.put(plain, text).gap(2)
 	}
-	a.right(a.w-1, y, plain, "? help")
+	if p.x < a.w-7 {
+		a.right(a.w-1, y, plain, "? help")
+	}
 }

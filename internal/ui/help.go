@@ -180,6 +180,8 @@ func filterFields(w where) []string {
 		return podFields
 	case inEvents:
 		return eventFields
+	case inFindings:
+		return findingFields
 	case inPicker:
 		return pickerFields
 	}

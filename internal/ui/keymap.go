@@ -17,6 +17,7 @@ func bindings(actions []Action) []binding {
 	all := moveKeys()
 	all = append(all, viewKeys()...)
 	all = append(all, sessionKeys()...)
+	all = append(all, findingKeys()...)
 	all = append(all, listKeys()...)
 	all = append(all, timeKeys()...)
 	app := appKeys()

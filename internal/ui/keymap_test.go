@@ -35,7 +35,8 @@ func (r *recorder) last() affinity.Command {
 
 // recorded is a screen at 140x40 of the story, and what it asks for.
 func recorded() (*Model, *recorder, *world) {
-	w, o := told()
+	w, o := judged()
+	w.apply(affinity.Findings{Source: "sessions"}) // B10 is the first then
 	r := &recorder{}
 	o.Controls, o.Clipboard = r, r
 	return sized(o, 140, 40), r, w
@@ -75,13 +76,19 @@ var keyTests = map[string]struct {
 	"view.sessions": {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewSessions }},
 	"view.pods":     {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewPods }},
 	"view.events":   {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewEvents }},
-	"view.last":     {[]string{"3", "4"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewPods }},
-	"pane.next":     {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneFuses }},
-	"pane.before":   {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneEvents }},
-	"events.group":  {[]string{"4"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return !m.events.grouped }},
-	"columns.wide":  {[]string{"2"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.wide }},
-	"target":        {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.overlay == overlayPicker }},
-	"access":        {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.overlay == overlayAccess }},
+	"view.findings": {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewFindings }},
+	"finding.copy-fix": {[]string{"5"}, func(_ *Model, r *recorder, cmd tea.Cmd) bool {
+		return isMsg[copiedMsg](cmd) && strings.Contains(r.copied, "session-cookie-max-age-")
+	}},
+	"finding.mute":   {[]string{"5"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return len(m.findings.muted) == 1 }},
+	"finding.passed": {[]string{"5"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.findings.passed }},
+	"view.last":      {[]string{"3", "4"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewPods }},
+	"pane.next":      {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneFuses }},
+	"pane.before":    {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneEvents }},
+	"events.group":   {[]string{"4"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return !m.events.grouped }},
+	"columns.wide":   {[]string{"2"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.wide }},
+	"target":         {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.overlay == overlayPicker }},
+	"access":         {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.overlay == overlayAccess }},
 	"session.new": {[]string{"2"}, func(_ *Model, r *recorder, _ tea.Cmd) bool {
 		return r.last() == affinity.Command{Kind: affinity.CommandOpen, Route: chatRoute().ID}
 	}},

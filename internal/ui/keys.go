@@ -15,6 +15,7 @@ const (
 	inSessions
 	inPods
 	inEvents
+	inFindings
 	inDetail
 	inHelp
 	inPicker
@@ -22,7 +23,7 @@ const (
 )
 
 const (
-	inTables   = inSessions | inPods | inEvents
+	inTables   = inSessions | inPods | inEvents | inFindings
 	inViews    = inTopo | inTables
 	inScreens  = inViews | inDetail
 	inMovable  = inTables | inDetail | inHelp | inPicker

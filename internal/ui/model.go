@@ -16,10 +16,11 @@ const (
 	viewSessions
 	viewPods
 	viewEvents
+	viewFindings
 	views
 )
 
-var viewNames = [views]string{"Topo", "Sessions", "Pods", "Events"}
+var viewNames = [views]string{"Topo", "Sessions", "Pods", "Events", "Findings"}
 
 // overlay is what covers a view until esc.
 type overlay uint8
@@ -51,6 +52,7 @@ type Model struct {
 	sessions sessionsPanel
 	pods     podsPanel
 	events   eventsPanel
+	findings findingsPanel
 	help     helpPanel
 	picker   pickerPanel
 	prompt   *prompt
@@ -93,7 +95,7 @@ func New(opt Options) *Model {
 		}
 	}
 	m.keys = bindings(opt.Actions)
-	m.sessions.names, m.pods.names, m.events.names, m.picker.names = sessionFields, podFields, eventFields, pickerFields
+	m.sessions.names, m.pods.names, m.events.names, m.findings.names, m.picker.names = sessionFields, podFields, eventFields, findingFields, pickerFields
 	m.events.grouped, m.events.follow = true, true
 	m.adopt(opt.Snapshots(), opt.Now())
 	return m
@@ -182,6 +184,9 @@ func isNews(old, fresh *affinity.Snapshot) bool {
 			return true
 		}
 	}
+	if len(old.Findings) != len(fresh.Findings) || len(fresh.Findings) > 0 && &old.Findings[0] != &fresh.Findings[0] {
+		return true
+	}
 	if len(old.Routes) != len(fresh.Routes) || len(old.Pods) != len(fresh.Pods) {
 		return true
 	}
@@ -214,6 +219,7 @@ func (m *Model) refresh() {
 	m.sessions.refresh(&m.d)
 	m.pods.refresh(&m.d)
 	m.events.refresh(&m.d)
+	m.findings.refresh(&m.d)
 	m.topo.refresh(&m.d)
 	m.picker.refresh(&m.d)
 	m.offer()

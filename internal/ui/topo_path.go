@@ -81,8 +81,8 @@ func (p *topoPanel) drawClients(a area) {
 // drawLayerBox draws one layer: what it is, and how it holds clients. One that
 // the traffic bypasses says so in the box.
 func drawLayerBox(a area, d *data, r affinity.Route, where string, dotted bool) {
-	in := a.box("", "", dotted)
 	l, ok := r.Layer(where)
+	in := a.box("", d.findingMark(r.Namespace, l.Object), dotted)
 	lines := layerLines(d, r, l, ok, where)
 	if len(lines) > in.h && len(lines) > 3 {
 		lines = append(lines[:in.h-1:in.h-1], lines[len(lines)-1])

@@ -53,6 +53,8 @@ func (m *Model) drawBody(a area) {
 		m.pods.draw(a, &m.d)
 	case inEvents:
 		m.events.draw(a, &m.d)
+	case inFindings:
+		m.findings.draw(a, &m.d)
 	default:
 		m.topo.draw(a, &m.d)
 	}

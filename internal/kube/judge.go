@@ -1,0 +1,137 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/findings"
+)
+
+// SourceRules is the Source of the findings about a cluster's objects.
+const SourceRules = "rules"
+
+// How often objects are read for the rules: soon after something that is
+// watched has changed, never in quick succession, and now and then for what is
+// not watched (Deployments, PodDisruptionBudgets…).
+const (
+	judgeSettle = 2 * time.Second
+	judgeApart  = 20 * time.Second
+	judgeEvery  = 5 * time.Minute
+	judgeRetry  = 30 * time.Second
+)
+
+// Judge reads a cluster's objects and emits what the rules say of them. Watching
+// all their kinds would cost more than the opinion is worth; so it lists them,
+// when what is watched has changed. Make one with NewJudge.
+type Judge struct {
+	cfg     *rest.Config
+	opts    Options
+	changed chan struct{} // one slot
+}
+
+// NewJudge prepares a Judge. It does not talk to the API server.
+func NewJudge(cfg *rest.Config, opts Options) *Judge {
+	return &Judge{cfg: cfg, opts: opts, changed: make(chan struct{}, 1)}
+}
+
+// Saw tells the Judge what a watch emitted. It does not block.
+func (j *Judge) Saw(e affinity.Event) {
+	switch e.(type) {
+	case affinity.Routes, affinity.ServiceGone, affinity.ServiceChanged, affinity.ClusterEvent:
+	default:
+		return
+	}
+	select {
+	case j.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Run judges until ctx ends. While objects cannot be read the last verdict
+// stands; before the first, that nothing was judged is what is found.
+func (j *Judge) Run(ctx context.Context, emit func(affinity.Event)) error {
+	judged := false
+	for {
+		wait := judgeEvery
+		facts, err := Survey(ctx, j.cfg, j.opts)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			judged = true
+			emit(affinity.Findings{Source: SourceRules, Findings: findings.Check(facts, findings.Options{}).Findings})
+		default:
+			wait = judgeRetry
+			if !judged {
+				emit(affinity.Findings{Source: SourceRules, Findings: []affinity.Finding{{Rule: "—", Title: "objects not judged", NotChecked: errText(err)}}})
+			}
+		}
+		if !j.wait(ctx, wait, err == nil) {
+			return nil
+		}
+	}
+}
+
+// wait returns when it is time to judge again; false when ctx has ended.
+func (j *Judge) wait(ctx context.Context, most time.Duration, early bool) bool {
+	apart := time.NewTimer(judgeApart)
+	defer apart.Stop()
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	changed, ready := false, false
+	for {
+		wake := j.changed
+		if changed || !early {
+			wake = nil
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-apart.C:
+			ready = true
+		case <-wake:
+			changed = true
+		}
+		if changed && ready {
+			timer.Reset(judgeSettle)
+			changed, early = false, false
+		}
+	}
+}
+
+func errText(err error) string {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p.What
+	}
+	return plain(err)
+}
+
+// WithRules is a source together with the Judge that follows what it emits.
+type WithRules struct {
+	Source interface {
+		Run(context.Context, func(affinity.Event)) error
+	}
+	*Judge
+}
+
+// Run runs both and returns when both have ended. emit may be called from two
+// goroutines.
+func (w WithRules) Run(ctx context.Context, emit func(affinity.Event)) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() { _ = w.Judge.Run(ctx, emit) })
+	return w.Source.Run(ctx, func(e affinity.Event) {
+		emit(e)
+		w.Saw(e)
+	})
+}

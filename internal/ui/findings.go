@@ -1,0 +1,373 @@
+package ui
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// findingsPanel is what the rules and the sessions found, worst first, with the
+// one under the cursor in full.
+type findingsPanel struct {
+	table[findingID]
+	filterLine
+	of     map[findingID]affinity.Finding
+	muted  map[findingID]bool // until the program ends
+	passed bool               // those that passed and those muted are shown, too
+	full   bool               // the one under the cursor fills the screen
+	counts findingCounts
+	made   findingsInput
+}
+
+// findingID is a finding from one snapshot to the next.
+type findingID struct {
+	rule, object string
+	route        affinity.RouteID
+	session      affinity.SessionID
+	title        string
+}
+
+func idOf(f affinity.Finding) findingID {
+	return findingID{f.Rule, f.Object.Namespace + "/" + f.Object.String(), f.Route, f.Session, f.Title + f.NotChecked}
+}
+
+// findingsInput is what the rows were made from.
+type findingsInput struct {
+	first  *affinity.Finding // of the snapshot: unchanged ones are shared
+	n      int
+	filter string
+	passed bool
+	muted  int
+}
+
+type findingCounts struct{ fail, info, ok, unchecked, muted int }
+
+var findingFields = []string{"rule", "severity", "object", "namespace", "session", "conf"}
+
+// findingRow is a finding as filters see it.
+type findingRow struct{ affinity.Finding }
+
+func (r findingRow) text() string {
+	return r.Rule + " " + severityWord(r.Finding) + " " + r.Title + " " + r.Object.String() + " " + string(r.Session) + " " + r.NotChecked
+}
+
+func (r findingRow) field(name string) field {
+	switch name {
+	case "rule":
+		return words(r.Rule)
+	case "severity":
+		return words(r.Severity.String())
+	case "object":
+		return words(r.Object.String(), r.Object.Name, r.Object.Kind)
+	case "namespace":
+		return words(r.Object.Namespace)
+	case "session":
+		return words(string(r.Session))
+	}
+	return words(r.Certainty.String())
+}
+
+func (p *findingsPanel) refresh(d *data) {
+	input := findingsInput{n: len(d.snap.Findings), filter: p.input, passed: p.passed, muted: len(p.muted)}
+	if input.n > 0 {
+		input.first = &d.snap.Findings[0]
+	}
+	if p.of != nil && p.made == input {
+		return
+	}
+	p.made = input
+	p.of = make(map[findingID]affinity.Finding, input.n)
+	p.counts = findingCounts{}
+	var rows []findingID
+	for _, f := range d.snap.Findings {
+		id := idOf(f)
+		if _, twice := p.of[id]; twice {
+			continue
+		}
+		p.of[id] = f
+		p.counts.add(f, p.muted[id])
+		hidden := p.muted[id] || f.Certainty != affinity.CertaintyNotChecked && f.Severity == affinity.SeverityOK
+		if (p.passed || !hidden) && (p.match == nil || p.match.match(findingRow{f})) {
+			rows = append(rows, id)
+		}
+	}
+	p.set(rows)
+}
+
+func (c *findingCounts) add(f affinity.Finding, muted bool) {
+	switch {
+	case muted:
+		c.muted++
+	case f.Certainty == affinity.CertaintyNotChecked:
+		c.unchecked++
+	case f.Fails():
+		c.fail++
+	case f.Severity == affinity.SeverityOK:
+		c.ok++
+	default:
+		c.info++
+	}
+}
+
+// finding is what the cursor is on.
+func (p *findingsPanel) finding() (affinity.Finding, bool) {
+	id, ok := p.selected()
+	return p.of[id], ok
+}
+
+func severityWord(f affinity.Finding) string {
+	if f.Certainty == affinity.CertaintyNotChecked {
+		return "?"
+	}
+	return [...]string{"ok", "INFO", "LOW", "MED", "HIGH", "CRIT"}[f.Severity]
+}
+
+func severityStyle(f affinity.Finding) style {
+	switch {
+	case f.Certainty == affinity.CertaintyNotChecked, f.Severity <= affinity.SeverityInfo:
+		return plain
+	case f.Severity >= affinity.SeverityHigh:
+		return broken
+	}
+	return warn
+}
+
+func (p *findingsPanel) draw(a area, d *data) {
+	if f, ok := p.finding(); ok && p.full {
+		drawFinding(a.sub(1, 0, a.w-2, a.h), f)
+		return
+	}
+	rows := a.h - 2
+	detail := 0
+	if a.h >= 14 {
+		detail = min(a.h-5, max(a.h/2, a.h-len(p.rows)-3))
+		rows = a.h - detail - 2
+	}
+	p.drawList(a.sub(0, 0, a.w, rows+2), d, rows)
+	f, ok := p.finding()
+	if !ok || detail == 0 {
+		return
+	}
+	below := a.sub(0, a.h-detail, a.w, detail)
+	if d.class >= classM {
+		drawFinding(below.box(f.Rule+"  "+strings.ToUpper(f.Severity.String()), "", false), f)
+		return
+	}
+	below.fill(1, 0, a.w-2, muted, "─")
+	drawFinding(below.sub(1, 1, a.w-2, detail-1), f)
+}
+
+func (p *findingsPanel) columns(c class) []column {
+	all := []column{
+		{name: "sev", title: "SEV", min: 4, ideal: 5},
+		{name: "rule", title: "RULE", min: 4, ideal: 5},
+		{name: "what", title: "WHAT", min: 20, ideal: 44, flex: 1},
+		{name: "object", title: "OBJECT", min: 12, ideal: 22, drop: 2},
+	}
+	if c >= classM {
+		all = append(all, column{name: "since", title: "SINCE", min: 8, ideal: 9, drop: 4}, column{name: "affects", title: "AFFECTS", min: 8, ideal: 10, drop: 3})
+	}
+	return append(all, column{name: "conf", title: "CONF", min: 6, ideal: 6, drop: 1})
+}
+
+func (p *findingsPanel) drawList(a area, d *data, rows int) {
+	slots := place(p.columns(d.class), a.w-cursorGutter-1)
+	body := a.sub(cursorGutter, 0, a.w-cursorGutter, a.h)
+	drawHead(body, slots, -1, "", false)
+	from, to := p.window(rows)
+	for i := from; i < to; i++ {
+		y := 1 + i - from
+		f := p.of[p.rows[i]]
+		for _, c := range slots {
+			st := plain
+			if c.name == "sev" {
+				st = severityStyle(f)
+			}
+			body.sub(c.x, y, c.w, 1).clip(0, 0, c.w, st, p.cell(d, f, c.name))
+		}
+		if i == p.at {
+			drawCursor(a, y, cursorGutter)
+		}
+	}
+	y := 1 + to - from
+	switch {
+	case len(p.rows) == 0 && p.input != "":
+		a.put(2, 1, plain, "No finding matches "+strconv.Quote(p.input)+".  esc clears the filter.")
+	case len(p.rows) == 0 && len(d.snap.Findings) == 0:
+		a.put(2, 1, plain, "Nothing was judged yet, or nothing here is judged.")
+	case len(p.rows) == 0:
+		a.put(2, 1, plain, "Nothing found.")
+	}
+	if hidden := p.counts.ok + p.counts.muted; hidden > 0 && !p.passed && y < a.h {
+		a.put(cursorGutter, max(y, 2), muted, fmt.Sprintf("ok    %d more passed or muted (o shows)", hidden))
+	}
+}
+
+func (p *findingsPanel) cell(d *data, f affinity.Finding, name string) string {
+	switch name {
+	case "sev":
+		if p.muted[idOf(f)] {
+			return "muted"
+		}
+		return severityWord(f)
+	case "rule":
+		return f.Rule
+	case "what":
+		if f.NotChecked != "" {
+			return "not checked: " + f.NotChecked
+		}
+		return f.Title
+	case "object":
+		return orDash(shortObject(f.Object))
+	case "since":
+		if f.At.IsZero() {
+			return "static"
+		}
+		return d.clock.format(f.At, d.now)
+	case "affects":
+		return orDash(string(f.Session))
+	}
+	if f.Certainty == affinity.CertaintyNotChecked {
+		return "—"
+	}
+	return f.Certainty.String()
+}
+
+// shortObject is an object as kubectl users type it.
+func shortObject(o affinity.ObjectRef) string {
+	kind, name, ok := strings.Cut(o.String(), "/")
+	if !ok {
+		return ""
+	}
+	switch kind {
+	case "ingress":
+		kind = "ing"
+	case "service":
+		kind = "svc"
+	case "deployment":
+		kind = "deploy"
+	case "statefulset":
+		kind = "sts"
+	case "horizontalpodautoscaler":
+		kind = "hpa"
+	}
+	return kind + "/" + name
+}
+
+// drawFinding draws one finding in full.
+func drawFinding(a area, f affinity.Finding) {
+	y := 0
+	say := func(label, text string) {
+		for _, l := range wrap(text, a.w-10) {
+			if y >= a.h {
+				return
+			}
+			a.put(0, y, strong, label)
+			a.put(10, y, plain, l)
+			label = ""
+			y++
+		}
+	}
+	a.put(0, 0, strong, f.Rule)
+	x := a.put(5, 0, severityStyle(f), strings.ToUpper(f.Severity.String()))
+	a.clip(max(x+2, 10), 0, a.w-max(x+2, 10), plain, f.Title)
+	y = 1
+	if f.NotChecked != "" {
+		say("MISSING", f.NotChecked)
+	}
+	label := "EVIDENCE"
+	for _, e := range f.Evidence {
+		say(label, evidenceLine(e, f.Object))
+		label = ""
+	}
+	say("IMPACT", f.Impact)
+	say("FIX", f.Fix)
+	for _, l := range strings.Split(f.Patch, "\n") {
+		if l != "" && y < a.h {
+			a.clip(10, y, a.w-10, changed, l)
+			y++
+		}
+	}
+	say("VERIFY", f.Verify)
+	say("MORE", "stickytop explain "+f.Rule)
+}
+
+// evidenceLine is a field and its value, with the object when it is another
+// than the finding's.
+func evidenceLine(e affinity.FindingEvidence, about affinity.ObjectRef) string {
+	var parts []string
+	if o := e.Object; o.Kind != "" && (o.Kind != about.Kind || o.Name != about.Name || o.Namespace != about.Namespace) {
+		parts = append(parts, shortObject(o))
+	}
+	if e.Field != "" && e.Value != "" {
+		parts = append(parts, e.Field+": "+e.Value)
+	} else if e.Field != "" {
+		parts = append(parts, e.Field)
+	}
+	switch {
+	case e.Text != "" && e.Field != "":
+		parts = append(parts, "("+e.Text+")")
+	case e.Text != "":
+		parts = append(parts, e.Text)
+	}
+	return strings.Join(parts, " ")
+}
+
+// findingMark counts the problems of an object for the topology; "" for none.
+func (d *data) findingMark(namespace, object string) string {
+	n := 0
+	for _, f := range d.snap.Findings {
+		if f.Fails() && f.Object.Namespace == namespace && f.Object.String() == object {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return "▲ " + strconv.Itoa(n)
+}
+
+func findingKeys() []binding {
+	return []binding{
+		{name: "finding.copy-fix", keys: []string{"y"}, group: "OUTPUT", help: "copy the fix", hint: "copy fix", in: inFindings, do: (*Model).copyFix, off: (*Model).noFinding},
+		{name: "finding.mute", keys: []string{"M"}, group: "VIEW", help: "mute, or not again", hint: "mute", in: inFindings, do: (*Model).mute, off: (*Model).noFinding},
+		{name: "finding.passed", keys: []string{"o"}, group: "VIEW", help: "show what passed", hint: "show ok", in: inFindings, do: func(m *Model) tea.Cmd { m.findings.passed = !m.findings.passed; return nil }},
+	}
+}
+
+func (m *Model) noFinding() string {
+	if _, ok := m.findings.finding(); !ok {
+		return "no finding is selected"
+	}
+	return ""
+}
+
+// copyFix copies what to paste, or the sentence where there is nothing to.
+func (m *Model) copyFix() tea.Cmd {
+	f, _ := m.findings.finding()
+	if f.Patch != "" {
+		return m.send("the fix of "+f.Rule, f.Patch)
+	}
+	return m.send("the fix of "+f.Rule, f.Fix)
+}
+
+// mute hides a finding until the program ends; for good there is
+// stickytop.dev/ignore on its object.
+func (m *Model) mute() tea.Cmd {
+	id, _ := m.findings.selected()
+	if m.findings.muted[id] {
+		delete(m.findings.muted, id)
+		m.say(plain, id.rule+" is shown again")
+		return nil
+	}
+	if m.findings.muted == nil {
+		m.findings.muted = map[findingID]bool{}
+	}
+	m.findings.muted[id] = true
+	m.say(plain, id.rule+" is muted; annotation stickytop.dev/ignore mutes it for good")
+	return nil
+}

@@ -1,0 +1,104 @@
+package ui
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// judged is the story, with what the rules say of its objects and one finding
+// that a session showed.
+func judged() (*world, Options) {
+	w, o := told()
+	ing := affinity.ObjectRef{Kind: "Ingress", Namespace: "msgapp", Name: "msgapp"}
+	svc := affinity.ObjectRef{Kind: "Service", Namespace: "msgapp", Name: "msgapp"}
+	const prefix = "metadata.annotations[nginx.ingress.kubernetes.io/"
+	w.apply(affinity.Findings{Source: "rules", Findings: []affinity.Finding{
+		{Rule: "B10", Title: "cookie max-age 3h is absolute, not renewed", Severity: affinity.SeverityHigh, Certainty: affinity.CertaintyExact, Object: ing,
+			Evidence: []affinity.FindingEvidence{{Object: ing, Field: prefix + "session-cookie-max-age]", Value: "10800", Source: "object"}},
+			Impact:   "counted from the first answer, of visits on a new cookie: one of 30 min lasts, one of 3h just lasts, one of 6h is moved once",
+			Fix:      "omit max-age and expires, so that the cookie lasts as long as the browser, or set more than your longest session",
+			Patch:    "kubectl annotate ingress msgapp -n msgapp nginx.ingress.kubernetes.io/session-cookie-max-age-", Verify: "stickytop ing/msgapp -n msgapp: the fuse of a session shows no deadline"},
+		{Rule: "D01", Title: "change-on-failure is off: cookies of a failing pod keep failing", Severity: affinity.SeverityHigh, Certainty: affinity.CertaintyExact, Object: ing,
+			Evidence: []affinity.FindingEvidence{{Object: ing, Field: prefix + "session-cookie-change-on-failure]", Source: "object", Text: "false when absent"}},
+			Impact:   "clients of a pod that fails get errors until it leaves the endpoints", Fix: "set session-cookie-change-on-failure: true",
+			Patch: "metadata:\n  annotations:\n    nginx.ingress.kubernetes.io/session-cookie-change-on-failure: \"true\""},
+		{Rule: "F01", Title: "ClientIP 10800 s is bypassed by ingress traffic", Severity: affinity.SeverityInfo, Certainty: affinity.CertaintyExact, Object: svc},
+		{Rule: "L01", Title: "controller ingress-nginx is retired (March 2026)", Severity: affinity.SeverityInfo, Certainty: affinity.CertaintyLikely, Object: ing},
+		{Rule: "I05", Title: "proxy-read 60s > ping 25s", Certainty: affinity.CertaintyExact, Object: ing},
+		{Rule: "F02", Title: "ClientIP is remembered by each node for itself", Severity: affinity.SeverityHigh, NotChecked: "list nodes cluster-wide is forbidden"},
+	}}, affinity.Findings{Source: "sessions", Findings: []affinity.Finding{
+		{Rule: "G02", Title: "the same cookie gets two answers: controller replicas disagree", Severity: affinity.SeverityCritical, Certainty: affinity.CertaintyLikely,
+			Object: affinity.ObjectRef{Kind: "Deployment", Namespace: "ingress-nginx", Name: "controller"}, Session: "s09", At: start.Add(61 * time.Second),
+			Evidence: []affinity.FindingEvidence{{Source: "session", Text: "30 answers of s09 with one unchanged cookie: 15 of A, 15 of B"}},
+			Impact:   "about half of the requests reach a pod without the session", Fix: "restart the replica that is behind"},
+	}})
+	return w, o
+}
+
+func TestFindings(t *testing.T) {
+	w, o := judged()
+	r := &recorder{}
+	o.Controls, o.Clipboard = r, r
+	m := sized(o, 100, 30)
+	press(m, "5")
+	if got := ids(m); got != "G02 B10 D01 F01 L01 F02" {
+		t.Errorf("rows %q: worst first, what passed hidden, not checked last", got)
+	}
+	if !strings.Contains(m.View(), "5 Findings ▲3") {
+		t.Errorf("no count in the tabs:\n%s", m.View())
+	}
+	press(m, "o")
+	if got := ids(m); got != "G02 B10 D01 F01 L01 I05 F02" {
+		t.Errorf("with o: %q", got)
+	}
+	press(m, "o", "j", "M")
+	if got := ids(m); got != "G02 D01 F01 L01 F02" || m.findings.counts.fail != 2 {
+		t.Errorf("B10 muted: %q, %d fail", got, m.findings.counts.fail)
+	}
+	press(m, "/", "type:severity=critical or conf=not-checked", "enter")
+	if got := ids(m); got != "G02 F02" {
+		t.Errorf("filtered: %q", got)
+	}
+	press(m, "esc", "g", "j")
+	if cmd := press(m, "y"); !isMsg[copiedMsg](cmd) || !strings.Contains(r.copied, "change-on-failure: \"true\"") {
+		t.Errorf("y copied %q", r.copied)
+	}
+	press(m, "g")
+	if cmd := press(m, "y"); !isMsg[copiedMsg](cmd) || r.copied != "restart the replica that is behind" {
+		t.Errorf("y copied %q where there is nothing to paste", r.copied)
+	}
+	press(m, "enter")
+	if !m.findings.full || !strings.Contains(m.View(), "15 of A, 15 of B") {
+		t.Error("enter does not open it")
+	}
+	press(m, "esc")
+	if m.findings.full || m.view != viewFindings {
+		t.Error("esc does not close it")
+	}
+	w.apply(affinity.Findings{Source: "rules"}, affinity.Findings{Source: "sessions"})
+	m.tick(w.snap(), w.now.Add(time.Second))
+	if len(m.findings.rows) != 0 || strings.Contains(m.View(), "▲") {
+		t.Errorf("findings that are gone stay: %q", ids(m))
+	}
+}
+
+func ids(m *Model) string {
+	var out []string
+	for _, id := range m.findings.rows {
+		out = append(out, id.rule)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestFindingsAreNews(t *testing.T) {
+	w, _ := told()
+	before := w.snap()
+	w.apply(affinity.Findings{Source: "x", Findings: []affinity.Finding{{Rule: "A01"}}})
+	if !isNews(before, w.snap()) || slices.ContainsFunc(before.Findings, func(affinity.Finding) bool { return true }) {
+		t.Error("a finding is not news")
+	}
+}
