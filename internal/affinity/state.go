@@ -138,9 +138,9 @@ func (st *State) Apply(e Event, now time.Time) {
 // Snapshot returns the state at now.
 func (st *State) Snapshot(now time.Time) *Snapshot {
 	st.init()
+	st.forgetGone(now) // first: what it forgets is not in the views
 	st.refreshViews()
 	st.addresses.view()
-	st.forgetGone(now)
 	return &Snapshot{
 		Seq: st.seq, At: now,
 		Routes: st.views.routes, Services: st.views.services, Pods: st.views.pods, podIndex: st.views.podIndex,

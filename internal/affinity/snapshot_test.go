@@ -1,0 +1,32 @@
+package affinity
+
+import (
+	"testing"
+	"time"
+)
+
+// A pod that is forgotten an hour after its end leaves a snapshot whose pods
+// and index are of one moment.
+func TestSnapshotAfterPodsAreForgotten(t *testing.T) {
+	svc := ServiceRef{Namespace: "ns", Name: "web"}
+	gone, stays := PodRef{Namespace: "ns", Name: "web-a"}, PodRef{Namespace: "ns", Name: "web-b"}
+	now := time.Date(2026, 11, 25, 3, 0, 0, 0, time.UTC)
+	var st State
+	st.Apply(ServiceChanged{Service{Ref: svc}}, now)
+	st.Apply(Routes{Source: "ingresses", Routes: []Route{{ID: "web", Backend: Backend{Service: svc}}}}, now)
+	st.Apply(SessionOpened{SessionSpec{ID: "s01", Route: "web"}}, now)
+	st.Apply(PodChanged{Pod{Ref: gone}}, now)
+	st.Apply(PodChanged{Pod{Ref: stays}}, now)
+	st.Apply(EndpointsChanged{svc, []Endpoint{{Addr: "10.0.0.1:80", Pod: gone}, {Addr: "10.0.0.2:80", Pod: stays}}}, now)
+	st.Apply(PodGone{gone}, now)
+	if _, ok := st.Snapshot(now).Pod(gone); !ok {
+		t.Fatal("a pod with a letter is not kept after its end: the test proves nothing")
+	}
+	s := st.Snapshot(now.Add(goneFor + time.Second))
+	if _, ok := s.Pod(stays); !ok {
+		t.Error("the pod that runs is not known")
+	}
+	if _, ok := s.Pod(gone); ok || len(s.Pods) != 1 {
+		t.Errorf("%d pods after an hour, the one that ended among them: %v", len(s.Pods), ok)
+	}
+}
