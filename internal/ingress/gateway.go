@@ -147,7 +147,9 @@ func (w *World) parents(c *Custom, r *httpRoute) (all []parent, notes []string) 
 				}
 			}
 		}
-		if !slices.ContainsFunc(all, func(q parent) bool { return q.namespace == p.namespace && q.name == p.name && q.controller == p.controller }) {
+		if !slices.ContainsFunc(all, func(q parent) bool {
+			return q.namespace == p.namespace && q.name == p.name && q.controller == p.controller
+		}) {
 			all = append(all, p)
 		}
 	}
