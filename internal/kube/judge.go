@@ -56,29 +56,31 @@ func (j *Judge) Saw(e affinity.Event) {
 // stands; before the first, that nothing was judged is what is found.
 func (j *Judge) Run(ctx context.Context, emit func(affinity.Event)) error {
 	judged := false
-	for {
-		wait := judgeEvery
-		facts, err := Survey(ctx, j.cfg, j.opts)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			judged = true
-			emit(affinity.Findings{Source: SourceRules, Findings: findings.Check(facts, findings.Options{}).Findings})
-		default:
-			wait = judgeRetry
-			if !judged {
-				emit(affinity.Findings{Source: SourceRules, Findings: []affinity.Finding{{Rule: "—", Title: "objects not judged", NotChecked: errText(err)}}})
-			}
-		}
-		if !j.wait(ctx, wait, err == nil) {
-			return nil
-		}
+	for ctx.Err() == nil {
+		wait, ok := j.judge(ctx, emit, judged)
+		judged = judged || ok
+		j.wait(ctx, wait, ok)
 	}
+	return nil
 }
 
-// wait returns when it is time to judge again; false when ctx has ended.
-func (j *Judge) wait(ctx context.Context, most time.Duration, early bool) bool {
+// judge judges once, and returns when to do it again.
+func (j *Judge) judge(ctx context.Context, emit func(affinity.Event), judged bool) (wait time.Duration, ok bool) {
+	facts, err := Survey(ctx, j.cfg, j.opts)
+	switch {
+	case ctx.Err() != nil:
+		return judgeRetry, false
+	case err == nil:
+		emit(affinity.Findings{Source: SourceRules, Findings: findings.Check(facts, findings.Options{}).Findings})
+		return judgeEvery, true
+	case !judged:
+		emit(affinity.Findings{Source: SourceRules, Findings: []affinity.Finding{{Rule: "—", Title: "objects not judged", NotChecked: errText(err)}}})
+	}
+	return judgeRetry, false
+}
+
+// wait returns when it is time to judge again, or ctx has ended.
+func (j *Judge) wait(ctx context.Context, most time.Duration, early bool) {
 	apart := time.NewTimer(judgeApart)
 	defer apart.Stop()
 	timer := time.NewTimer(most)
@@ -91,9 +93,9 @@ func (j *Judge) wait(ctx context.Context, most time.Duration, early bool) bool {
 		}
 		select {
 		case <-ctx.Done():
-			return false
+			return
 		case <-timer.C:
-			return true
+			return
 		case <-apart.C:
 			ready = true
 		case <-wake:

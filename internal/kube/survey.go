@@ -60,7 +60,7 @@ func Survey(ctx context.Context, cfg *rest.Config, opts Options) (findings.Facts
 			namespace = ""
 		}
 		if k.kind == "Namespace" && !opts.AllNamespaces {
-			c.surveyOne(ctx, &f, k.gvr, "", opts.Namespace)
+			_ = c.surveyOne(ctx, &f, k.gvr, "", opts.Namespace) // its labels alone are wanted, where they may be read
 			continue
 		}
 		err := c.surveyList(ctx, &f, k.gvr, namespace)
