@@ -14,6 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/kubestickytop/stickytop/internal/kube"
+	"github.com/kubestickytop/stickytop/internal/ui"
 )
 
 // Exit codes, as in the README.
@@ -21,6 +22,7 @@ const (
 	exitOK          = 0
 	exitUsage       = 2   // the command line or a file it names is wrong
 	exitCannot      = 3   // the cluster or the ingress could not be asked
+	exitBroken      = 70  // a fault of this program: EX_SOFTWARE of sysexits.h
 	exitInterrupted = 130 // 128 + SIGINT
 )
 
@@ -86,6 +88,9 @@ func conclude(w io.Writer, name string, err error, interrupted bool) int {
 	case errors.As(err, &p):
 		say(w, p.What, p.Hint)
 		return exitCannot
+	case errors.Is(err, ui.ErrBroken):
+		say(w, err.Error(), "this is a bug of stickytop: please report it with the lines above")
+		return exitBroken
 	}
 	// What cobra refuses: unknown flags, commands, wrong numbers of arguments.
 	say(w, err.Error(), fmt.Sprintf("see '%s --help'", name))

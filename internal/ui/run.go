@@ -32,6 +32,10 @@ const (
 // ErrStuck tells that the terminal stopped taking output.
 var ErrStuck = errors.New("the terminal takes no more output")
 
+// ErrBroken is what Run's error wraps when the screen ended by a fault of its
+// own, a panic among them.
+var ErrBroken = errors.New("screen")
+
 // Run shows the screen until the user quits (nil), ctx ends (its cause) or the
 // process is told to end by a signal (an error that names it). It returns with
 // the terminal as it was, also after a panic of the screen itself.
@@ -64,13 +68,13 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	switch {
 	case err == nil && m.failed != nil:
-		return fmt.Errorf("screen: %w", m.failed)
+		return fmt.Errorf("%w: %w", ErrBroken, m.failed)
 	case errors.Is(err, ErrStuck):
 		return err
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		return fmt.Errorf("screen: %w", err)
+		return fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	if frame, keep := m.Kept(); keep {
 		_, _ = io.WriteString(opt.Out, frame+"\n")
