@@ -368,7 +368,7 @@ func (w *wire) close() {
 
 // socketEnd words how a WebSocket ended.
 func socketEnd(err error, held affinity.Socket, now time.Time) *affinity.SocketEnd {
-	end := &affinity.SocketEnd{At: now, Lasted: now.Sub(held.Opened), Silent: now.Sub(held.Active), By: affinity.EndedByUnknown}
+	end := &affinity.SocketEnd{At: now, Lasted: max(0, now.Sub(held.Opened)), Silent: max(0, now.Sub(held.Active)), By: affinity.EndedByUnknown}
 	kind := affinity.FailureClosed
 	closed, isClose := errors.AsType[*websocket.CloseError](err)
 	silence := fmt.Sprintf("after %.1fs without a frame", end.Silent.Seconds())
