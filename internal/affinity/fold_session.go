@@ -21,6 +21,7 @@ type session struct {
 	cookies     bool           // a cookie of any name was offered, ever
 	offered     bool           // an affinity cookie was offered, ever
 	offeredLast bool           // by the last answer
+	picked      bool           // the last answer offered one to keep
 	notReturned string         // why the last one is not sent back; "" when it is
 	held        bool           // it held a cookie before the last answer
 	format      string         // of the cookie it held before the last answer: a decoder's name
@@ -28,6 +29,9 @@ type session struct {
 	expired     bool           // the cookie was dropped because its time was up
 	dropped     string         // why the last cookie was dropped; "" once another came
 	answered    time.Time      // of the last answer by Pod
+	pinStatus   int            // of the last answer since the held cookie came, or of the one that brought it
+	toldStatus  int            // error status of the last line about one
+	toldAt      time.Time      // when it was last met
 	refused     map[string]int // Engine.IO code by X-Request-Id, since the handshake
 	recent      [splitN]visit  // newest first
 }
@@ -123,12 +127,15 @@ func (st *State) observe(o Observed, now time.Time) {
 		return
 	}
 	s.Requests++
-	s.LastStatus, s.LastTook, s.LastFailure, s.Redirect = o.Status, o.Took, o.Failure, o.Redirect
+	s.countStatus(o, now)
+	s.LastTook, s.Redirect = o.Took, o.Redirect
 	if o.Remote != "" {
 		s.LastRemote = o.Remote
 	}
 	sent := s.sentCookie(o)
 	fresh := st.takeOffers(s, o, now)
+	o = st.weigh(s, o, now)
+	s.LastFailure = o.Failure
 	x := Exchange{RequestID: o.RequestID, At: now, Took: o.Took, Status: o.Status, Cookie: sent, NewCookie: fresh, Leg: o.Leg}
 	if o.Failure != nil {
 		st.failed(s, o, now)
@@ -139,6 +146,7 @@ func (st *State) observe(o Observed, now time.Time) {
 		}
 	} else {
 		st.answer(s, o, fresh, now)
+		st.statusSaid(s, now)
 		x.Pod, x.Tag, x.Source = s.Pod, s.Tag, s.Via
 		if s.Via == SourceNone {
 			x.Pod, x.Tag = PodRef{}, ""
@@ -182,6 +190,7 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) {
 	if !s.offeredLast && s.Pin != nil {
 		s.quiet++
 	}
+	s.pinStatus = o.Status
 	st.decodePin(s, now)
 	served, via := st.served(s, o, now)
 	pod := served
@@ -228,13 +237,9 @@ func (st *State) backendOf(s *session) *backend {
 
 // served reads the pod out of the response itself.
 func (st *State) served(s *session, o Observed, now time.Time) (PodRef, Source) {
-	k := known{open: true}
-	if b := st.backendOf(s); b != nil {
-		k = b.known
-	}
 	var pod PodRef
 	via := SourceNone
-	for _, c := range identify(o.Answer, k, st.Hints) {
+	for _, c := range st.identified(s, o) {
 		st.named(c.pod)
 		s.witness(Evidence{Source: c.source, Pod: c.pod, At: now, Detail: c.detail})
 		if pod.IsZero() {
@@ -242,6 +247,16 @@ func (st *State) served(s *session, o Observed, now time.Time) (PodRef, Source) 
 		}
 	}
 	return pod, via
+}
+
+// identified is what the response itself says of the pod that made it.
+func (st *State) identified(s *session, o Observed) []claim {
+	k := known{open: true}
+	if b := st.backendOf(s); b != nil {
+		k = b.known
+	}
+	k.strict = BadStatus(o.Status)
+	return identify(o.Answer, k, st.Hints)
 }
 
 // named makes a pod that only a response names known.

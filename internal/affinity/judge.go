@@ -28,6 +28,9 @@ func (st *State) verdict(s *session) (Condition, string) {
 	if s.InARow > 0 {
 		return Failing, s.LastFailure.Text
 	}
+	if s.StatusNote != "" && s.LastStatus >= 500 {
+		return Failing, s.StatusNote
+	}
 	if s.Pin == nil && st.wantsCookie(s) {
 		switch {
 		case s.notReturned != "":

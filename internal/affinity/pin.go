@@ -33,7 +33,7 @@ func (s *session) sentCookie(o Observed) string {
 // takeOffers finds the affinity cookie among the offers, the last of its name,
 // and reports whether the client now holds another value than before.
 func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) {
-	s.offeredLast = false
+	s.offeredLast, s.picked = false, false
 	s.held, s.format = s.Pin != nil, ""
 	if s.held {
 		s.format = s.Pin.Decoder
@@ -43,11 +43,12 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 		decoder, ok := st.isAffinity(s, offer)
 		if !ok {
 			// Any cookie of a controller that is not read may be the one.
-			changed := s.keep(offer, now)
+			changed := s.keep(kept{offer, now, o.Status})
 			fresh = fresh || changed && st.policy(s.Spec.Route).Mechanism == MechanismUnknown
 			continue
 		}
 		s.offered, s.offeredLast, s.notReturned = true, true, offer.NotReturned
+		s.picked = s.picked || !offer.Deletes
 		if offer.Deletes || offer.NotReturned != "" {
 			if s.Pin != nil && s.Pin.Key == offer.Name {
 				s.Pin = nil
@@ -69,8 +70,9 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 
 // kept is a cookie that nothing said was an affinity cookie when it came.
 type kept struct {
-	offer Offer
-	at    time.Time
+	offer  Offer
+	at     time.Time
+	status int // of the answer
 }
 
 // maxKept bounds the cookies that are kept for a second look.
@@ -79,7 +81,8 @@ const maxKept = 8
 // keep remembers the newest unrecognised offer of each name: the controller
 // may act on an edited Ingress before the watch tells of the edit, and offers
 // its cookie only once. It reports whether the client now holds another value.
-func (s *session) keep(offer Offer, now time.Time) (changed bool) {
+func (s *session) keep(it kept) (changed bool) {
+	offer := it.offer
 	changed = !slices.ContainsFunc(s.kept, func(k kept) bool { return k.offer.Name == offer.Name && k.offer.Value == offer.Value })
 	s.kept = slices.DeleteFunc(s.kept, func(k kept) bool { return k.offer.Name == offer.Name })
 	if offer.Deletes || offer.NotReturned != "" {
@@ -88,7 +91,7 @@ func (s *session) keep(offer Offer, now time.Time) (changed bool) {
 	if len(s.kept) == maxKept {
 		s.kept = slices.Delete(s.kept, 0, 1)
 	}
-	s.kept = append(s.kept, kept{offer, now})
+	s.kept = append(s.kept, it)
 	return changed
 }
 
@@ -104,6 +107,7 @@ func (st *State) recall(s *session) {
 			s.Pin = &Pin{Layer: MechanismCookie, Key: k.offer.Name, Value: k.offer.Value, Since: k.at, Expires: k.offer.Expires,
 				Exact: true, Decoder: decoder, Offer: k.offer}
 			s.quiet, s.expired, s.dropped, s.kept, s.read = 0, false, "", nil, reading{}
+			s.pinStatus = k.status
 			return
 		}
 	}

@@ -187,14 +187,20 @@ type Session struct {
 	Pin    *Pin // nil: no cookie held
 	Timers []Timer
 
-	Requests  int
-	Failures  int
-	InARow    int // failures since the last answer
-	MoveCount int
-	Moves     []Move     // the last MaxMoves
-	Exchanges []Exchange // the last MaxExchanges, oldest first
+	Requests int
+	Failures int
+	InARow   int // failures since the last answer
+	// ErrorAnswers are the answers with a status of 400 or more that a pod is
+	// behind; they are not among Failures.
+	ErrorAnswers int
+	MoveCount    int
+	Moves        []Move     // the last MaxMoves
+	Exchanges    []Exchange // the last MaxExchanges, oldest first
 
-	LastStatus  int
+	LastStatus  int       // 0 when no answer came
+	StatusRun   int       // round trips in a row with LastStatus
+	StatusSince time.Time // of the first of them
+	StatusNote  string    // what LastStatus says, when it is an error that a pod is behind; "" otherwise
 	LastTook    time.Duration
 	LastFailure *Failure
 	LastRemote  string
@@ -219,6 +225,17 @@ const MoveHold = time.Minute
 
 // Condition returns the session's condition at now, and what was seen.
 func (s *Session) Condition(now time.Time) (Condition, string) {
+	c, detail := s.condition(now)
+	if s.StatusNote == "" || c == Closed || c == Failing {
+		return c, detail
+	}
+	if detail == "" {
+		return c, s.StatusNote
+	}
+	return c, s.StatusNote + "; " + detail
+}
+
+func (s *Session) condition(now time.Time) (Condition, string) {
 	if s.base == Stuck && s.Pin != nil && !s.Pin.Expires.IsZero() && !now.Before(s.Pin.Expires) {
 		return Expired, "cookie ended " + s.Pin.Expires.UTC().Format("15:04:05Z")
 	}
