@@ -227,6 +227,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 	}
 	for _, x := range snap.Sessions {
+		if x.LastFailure != nil && affinity.BadStatus(x.LastStatus) {
+			return cannot("--path asks for another path, --host for another name", "no session was answered by a pod: %s", x.LastFailure.Text)
+		}
 		if x.LastFailure != nil {
 			return cannot("--resolve HOST:PORT:ADDRESS or --url says where the ingress is, --via-controller goes through the API server", "no session was answered: %s", x.LastFailure.Text)
 		}

@@ -21,7 +21,8 @@ type session struct {
 	cookies     bool           // a cookie of any name was offered, ever
 	offered     bool           // an affinity cookie was offered, ever
 	offeredLast bool           // by the last answer
-	picked      bool           // the last answer offered one to keep
+	picked      bool           // the last answer offered one to keep, and it is surely one
+	pinSure     bool           // the held cookie is one by its name or its digest, not by its shape alone
 	notReturned string         // why the last one is not sent back; "" when it is
 	held        bool           // it held a cookie before the last answer
 	format      string         // of the cookie it held before the last answer: a decoder's name

@@ -40,7 +40,7 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 	}
 	for _, offer := range o.Offers {
 		s.cookies = true
-		decoder, ok := st.isAffinity(s, offer)
+		decoder, sure, ok := st.isAffinity(s, offer)
 		if !ok {
 			// Any cookie of a controller that is not read may be the one.
 			changed := s.keep(kept{offer, now, o.Status})
@@ -48,7 +48,7 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 			continue
 		}
 		s.offered, s.offeredLast, s.notReturned = true, true, offer.NotReturned
-		s.picked = s.picked || !offer.Deletes
+		s.picked = s.picked || sure && !offer.Deletes
 		if offer.Deletes || offer.NotReturned != "" {
 			if s.Pin != nil && s.Pin.Key == offer.Name {
 				s.Pin = nil
@@ -63,6 +63,7 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 		}
 		s.Pin = &Pin{Layer: MechanismCookie, Key: offer.Name, Value: offer.Value, Since: now, Expires: offer.Expires,
 			Exact: true, Decoder: decoder, Offer: offer}
+		s.pinSure = sure
 		s.quiet, s.read = 0, reading{} // the same value again is a new pin, not yet decoded
 	}
 	return fresh
@@ -102,12 +103,12 @@ func (st *State) recall(s *session) {
 		return
 	}
 	for _, k := range s.kept {
-		if decoder, ok := st.isAffinity(s, k.offer); ok {
+		if decoder, sure, ok := st.isAffinity(s, k.offer); ok {
 			s.offered, s.offeredLast, s.notReturned = true, true, ""
 			s.Pin = &Pin{Layer: MechanismCookie, Key: k.offer.Name, Value: k.offer.Value, Since: k.at, Expires: k.offer.Expires,
 				Exact: true, Decoder: decoder, Offer: k.offer}
 			s.quiet, s.expired, s.dropped, s.kept, s.read = 0, false, "", nil, reading{}
-			s.pinStatus = k.status
+			s.pinStatus, s.pinSure = k.status, sure
 			return
 		}
 	}
@@ -115,28 +116,29 @@ func (st *State) recall(s *session) {
 
 // isAffinity reports whether an offer is a controller's cookie: it has the
 // configured name, or its value is one that a decoder proves or, where no
-// cookie is configured by name, proposes.
-func (st *State) isAffinity(s *session, offer Offer) (decoder string, ok bool) {
+// cookie is configured by name, proposes; the last alone is not sure, as an
+// application's own cookie can have the shape.
+func (st *State) isAffinity(s *session, offer Offer) (decoder string, sure, ok bool) {
 	r := st.routes[s.Spec.Route]
 	if r == nil {
-		return "", false
+		return "", false, false
 	}
 	for i, c := range st.candidates(r) {
 		if c.Mechanism != MechanismCookie {
 			continue
 		}
 		if c.Cookie.Name == offer.Name {
-			return "", true
+			return "", true, true
 		}
 		if c.Decoder == nil {
 			continue
 		}
 		d := st.table(r, i, c.Decoder).Lookup(offer.Value.Reveal())
-		if d.Hit() && d.Exact || c.Cookie.Name == "" && d.Shaped {
-			return c.Decoder.Name(), true
+		if proved := d.Hit() && d.Exact; proved || c.Cookie.Name == "" && d.Shaped {
+			return c.Decoder.Name(), proved, true
 		}
 	}
-	return "", false
+	return "", false, false
 }
 
 func (st *State) candidates(r *Route) []Policy {

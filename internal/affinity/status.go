@@ -62,7 +62,7 @@ func (st *State) weigh(s *session, o Observed, now time.Time) Observed {
 		o.Failure = nil
 		s.StatusNote = st.statusNote(s, o, fmt.Sprintf(" from %s (%s)", st.podLabel(named[0].pod), named[0].source), "the application")
 	case o.Failure != nil: // 502, 503, 504: of a proxy, until somebody says otherwise
-	case s.picked || s.Pin != nil && s.pinStatus == o.Status:
+	case s.picked || s.Pin != nil && s.pinSure && s.pinStatus == o.Status:
 		// A proxy offers its cookie when it has picked a backend.
 		by := ", with the affinity cookie"
 		if pod, _ := st.decodedPod(s); !pod.IsZero() {
@@ -112,7 +112,7 @@ func (st *State) nowhere(s *session, path string) string {
 	}
 	p := st.policy(s.Spec.Route)
 	switch {
-	case s.Pin != nil:
+	case s.Pin != nil && s.pinSure && !s.answered.IsZero():
 		return ": was answered before; the route or the path is gone"
 	case p.Mechanism == MechanismCookie && p.Cookie.Name != "" && !s.offered:
 		return " without the cookie " + p.Cookie.Name + ": probably the ingress has no route for " + where

@@ -50,6 +50,10 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 	if r, ok := s.Route(x.Spec.Route); ok {
 		out.Route = routeRef(r)
 	}
+	if x.LastStatus != 0 {
+		out.StatusCount, out.StatusSince = x.StatusRun, instant(x.StatusSince)
+	}
+	out.StatusNote, out.ErrorAnswers = x.StatusNote, x.ErrorAnswers
 	if x.LastFailure != nil {
 		out.LastFailure = x.LastFailure.Text
 	}

@@ -69,11 +69,18 @@ type Session struct {
 	Requests     int        `json:"requests"`
 	Failures     int        `json:"failures"`
 	LastStatus   int        `json:"lastStatus,omitempty"`
-	LastFailure  string     `json:"lastFailure,omitempty"`
-	TookMillis   float64    `json:"tookMilliseconds,omitempty"`
-	MoveCount    int        `json:"moveCount"`
-	Moves        []Move     `json:"moves"`
-	Exchanges    []Exchange `json:"exchanges,omitempty"` // with --requests
+	// StatusCount is how often LastStatus came in a row, since StatusSince.
+	// StatusNote is what it amounts to when it is an error that a pod is behind;
+	// ErrorAnswers counts those, which are not among Failures.
+	StatusCount  int               `json:"statusCount,omitempty"`
+	StatusSince  *metav1.MicroTime `json:"statusSince,omitempty"`
+	StatusNote   string            `json:"statusNote,omitempty"`
+	ErrorAnswers int               `json:"errorAnswers"`
+	LastFailure  string            `json:"lastFailure,omitempty"`
+	TookMillis   float64           `json:"tookMilliseconds,omitempty"`
+	MoveCount    int               `json:"moveCount"`
+	Moves        []Move            `json:"moves"`
+	Exchanges    []Exchange        `json:"exchanges,omitempty"` // with --requests
 }
 
 // RouteRef names the route a session takes.

@@ -84,6 +84,12 @@ var screens = []struct {
 	{name: "no-probe", make: noProbe, keys: []string{"2"}},
 	{name: "browser-session", make: browserSession, keys: []string{"2"}},
 	{name: "url", make: urlOnly},
+	{name: "error-page", make: errorPage},
+	{name: "error-page-sessions", make: errorPage, keys: []string{"2"}},
+	{name: "error-page-detail", make: errorPage, keys: []string{"2", "enter"}},
+	{name: "error-of-pods", make: errorOfPods},
+	{name: "error-of-pods-sessions", make: errorOfPods, keys: []string{"2"}},
+	{name: "error-of-pods-detail", make: errorOfPods, keys: []string{"2", "enter"}},
 }
 
 func told() (*world, Options) {
