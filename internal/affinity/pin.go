@@ -190,7 +190,7 @@ func (st *State) decodePin(s *session, at time.Time) {
 			if now.value != s.read.value {
 				s.print = now.value.Fingerprint()
 			}
-			pin.Decoded, pin.Decoder = st.decode(r, pin.Value)
+			pin.Decoded, pin.Decoder = st.decode(r, pin.Value, pin.Since)
 			s.read = now
 		}
 		s.Pin = &pin
@@ -215,8 +215,9 @@ func (st *State) cookieEvidence(s *session, r *Route, at time.Time) Evidence {
 }
 
 // decode tries the route's candidate formats: a proof (a digest that matches
-// an endpoint) beats a shape, and settles which controller this is.
-func (st *State) decode(r *Route, value Secret) (best Decoded, decoder string) {
+// an endpoint) beats a shape, and settles which controller this is, or was when
+// the cookie came.
+func (st *State) decode(r *Route, value Secret, came time.Time) (best Decoded, decoder string) {
 	var by Policy
 	rank := -1
 	for i, c := range st.candidates(r) {
@@ -232,7 +233,7 @@ func (st *State) decode(r *Route, value Secret) (best Decoded, decoder string) {
 		return Decoded{}, ""
 	}
 	if best.Exact && len(best.Endpoints) > 0 || rank >= 2 && len(st.candidates(r)) > 1 {
-		st.settle(r, by)
+		st.settle(r, by, came)
 	}
 	return best, by.Decoder.Name()
 }
@@ -251,11 +252,20 @@ func decodedRank(d Decoded) int {
 	return 0
 }
 
-func (st *State) settle(r *Route, by Policy) {
-	if s, ok := st.settled[r.ID]; ok && s.controller == by.Controller && s.mode == by.Mode {
+// settle notes that by issued a cookie that came at that time. The newest cookie
+// is the word of the controller that answers now: those of the one before it
+// are held, and decoded, long after a migration.
+func (st *State) settle(r *Route, by Policy, came time.Time) {
+	s, ok := st.settled[r.ID]
+	if ok && came.Before(s.at) {
 		return
 	}
-	st.settled[r.ID] = settlement{controller: by.Controller, mode: by.Mode, proof: "its cookie decodes as " + by.Decoder.Name()}
+	if ok && s.controller == by.Controller && s.mode == by.Mode {
+		s.at = came
+		st.settled[r.ID] = s
+		return
+	}
+	st.settled[r.ID] = settlement{at: came, controller: by.Controller, mode: by.Mode, proof: "its cookie decodes as " + by.Decoder.Name()}
 	st.views.routes = nil
 	delete(st.policies, r.ID)
 }

@@ -43,6 +43,7 @@ type State struct {
 
 // settlement is which candidate policy the cookies proved.
 type settlement struct {
+	at         time.Time // when the newest of the cookies came
 	controller string
 	mode       string
 	proof      string
