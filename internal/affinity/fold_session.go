@@ -30,6 +30,9 @@ type session struct {
 	expired     bool           // the cookie was dropped because its time was up
 	dropped     string         // why the last cookie was dropped; "" once another came
 	answered    time.Time      // of the last answer by Pod
+	spoke, mute int            // requests since PodSince whose answer named Pod; which failed or named nobody
+	stay        stay           // that stayText is about
+	stayText    string
 	pinStatus   int            // of the last answer since the held cookie came, or of the one that brought it
 	toldStatus  int            // error status of the last line about one
 	toldAt      time.Time      // when it was last met
@@ -153,6 +156,11 @@ func (st *State) observe(o Observed, now time.Time) {
 			x.Pod, x.Tag = PodRef{}, ""
 		}
 	}
+	if x.Failure == "" && x.Source != SourceNone && x.Source != SourceCookie {
+		s.spoke++
+	} else {
+		s.mute++
+	}
 	if len(s.Exchanges) >= 2*MaxExchanges {
 		s.Exchanges = slices.Clone(s.Exchanges[len(s.Exchanges)-MaxExchanges:])
 	}
@@ -216,6 +224,9 @@ func (st *State) land(s *session, pod PodRef, via Source, fresh bool, failures i
 	} else if failures > 0 && s.Pod == pod {
 		st.happen(Happening{At: now, Source: "probe", Kind: "answered", Session: s.Spec.ID, Pod: pod, Route: s.Spec.Route,
 			Text: fmt.Sprintf("%s answered again by %s after %d failed", s.Spec.ID, st.podLabel(pod), failures)})
+	}
+	if s.Pod != pod {
+		s.PodSince, s.spoke, s.mute = now, 0, 0
 	}
 	s.Pod, s.Tag, s.answered = pod, st.tag(pod), now
 	copy(s.recent[1:], s.recent[:splitN-1])

@@ -24,7 +24,7 @@ type Condition uint8
 
 const (
 	Waiting     Condition = iota // no answer yet
-	Stuck                        // same pod every time
+	Stuck                        // one pod has it, for a minute or since the first answer
 	RePinned                     // another pod, with a new cookie, in the last minute
 	MovedSilent                  // another pod, cookie unchanged, in the last minute
 	Split                        // one cookie, several pods, back and forth
@@ -55,7 +55,7 @@ func Conditions() []Condition {
 func (c Condition) Explain() string {
 	return [...]string{
 		"no answer yet",
-		"the same pod answered every request",
+		"one pod has it, and it has not moved in the last minute",
 		"another pod, with a new cookie, within the last minute",
 		"another pod, though the cookie stayed the same, within the last minute",
 		"one cookie, several pods, back and forth",
@@ -176,6 +176,7 @@ type Session struct {
 
 	Pod      PodRef // that holds the session, as far as is known
 	Tag      string
+	PodSince time.Time  // when Pod was first seen to have it, after another or after none
 	Via      Source     // how Pod is known
 	Split    []PodRef   // the pods of a SPLIT, most recent first
 	Evidence []Evidence // latest of each source
