@@ -17,21 +17,24 @@ type session struct {
 	print  string // fingerprint of the held cookie
 	read   reading
 
-	kept        []kept         // cookies that may yet turn out to be one
-	cookies     bool           // a cookie of any name was offered, ever
-	offered     bool           // an affinity cookie was offered, ever
-	offeredLast bool           // by the last answer
-	picked      bool           // the last answer offered one to keep, and it is surely one
-	pinSure     bool           // the held cookie is one by its name or its digest, not by its shape alone
-	notReturned string         // why the last one is not sent back; "" when it is
-	held        bool           // it held a cookie before the last answer
-	format      string         // of the cookie it held before the last answer: a decoder's name
-	quiet       int            // answers without a new offer since the pin began
-	expired     bool           // the cookie was dropped because its time was up
-	dropped     string         // why the last cookie was dropped; "" once another came
-	answered    time.Time      // of the last answer by Pod
-	spoke, mute int            // requests since PodSince whose answer named Pod; which failed or named nobody
-	stay        stay           // that stayText is about
+	kept        []kept    // cookies that may yet turn out to be one
+	cookies     bool      // a cookie of any name was offered, ever
+	offered     bool      // an affinity cookie was offered, ever
+	offeredLast bool      // by the last answer
+	picked      bool      // the last answer offered one to keep, and it is surely one
+	pinSure     bool      // the held cookie is one by its name or its digest, not by its shape alone
+	notReturned string    // why the last one is not sent back; "" when it is
+	held        bool      // it held a cookie before the last answer
+	format      string    // of the cookie it held before the last answer: a decoder's name
+	quiet       int       // answers without a new offer since the pin began
+	expired     bool      // the cookie was dropped because its time was up
+	dropped     string    // why the last cookie was dropped; "" once another came
+	answered    time.Time // of the last answer by Pod
+	unheld      int       // answers since it lost its pin, or since it opened
+	hadPin      bool      // before them
+	loose       bool      // the last answer changed the pod, and nothing held it to the one before
+	spoke, mute int       // requests since PodSince whose answer named Pod; which failed or named nobody
+	stay        stay      // that stayText is about
 	stayText    string
 	pinStatus   int            // of the last answer since the held cookie came, or of the one that brought it
 	toldStatus  int            // error status of the last line about one
@@ -136,6 +139,7 @@ func (st *State) observe(o Observed, now time.Time) {
 	if o.Remote != "" {
 		s.LastRemote = o.Remote
 	}
+	s.loose = false
 	sent := s.sentCookie(o)
 	fresh := st.takeOffers(s, o, now)
 	o = st.weigh(s, o, now)
@@ -151,6 +155,8 @@ func (st *State) observe(o Observed, now time.Time) {
 	} else {
 		st.answer(s, o, fresh, now)
 		st.statusSaid(s, now)
+		st.countUnheld(s, fresh, now)
+		x.Loose = s.loose
 		x.Pod, x.Tag, x.Source = s.Pod, s.Tag, s.Via
 		if s.Via == SourceNone {
 			x.Pod, x.Tag = PodRef{}, ""
@@ -174,6 +180,19 @@ func (st *State) observe(o Observed, now time.Time) {
 	if s.base == Split && before != Split {
 		st.happen(Happening{At: now, Source: "probe", Kind: "split", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route, Level: LevelBroken,
 			Text: fmt.Sprintf("%s SPLIT: %s", s.Spec.ID, s.detail)})
+	}
+}
+
+// countUnheld counts the answers that nothing held s for.
+func (st *State) countUnheld(s *session, fresh bool, now time.Time) {
+	switch {
+	case s.Pin == nil && st.wantsCookie(s):
+		s.unheld++
+	case s.Pin != nil:
+		if fresh && s.unheld > 0 {
+			st.pinned(s, now)
+		}
+		s.unheld, s.hadPin = 0, true
 	}
 }
 

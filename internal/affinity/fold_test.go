@@ -359,6 +359,16 @@ func property(snap *Snapshot, x *Session, key string, now time.Time) string {
 		return last.Cause
 	case "disagree":
 		return x.Disagree
+	case "first":
+		return fmt.Sprint(last.FirstPin)
+	case "loose":
+		n := 0
+		for _, x := range x.Exchanges {
+			if x.Loose {
+				n++
+			}
+		}
+		return fmt.Sprint(n)
 	case "changed":
 		return fmt.Sprint(last.CookieChanged)
 	case "pin":

@@ -130,6 +130,7 @@ type Move struct {
 	FromTag       string
 	ToTag         string
 	CookieChanged bool
+	FirstPin      bool   // no pin held it to From: the new cookie pins it first, or again
 	Source        Source // how To is known
 	Cause         string // why, as far as was seen; "" while nothing explains it
 	CauseSeq      uint64 // Seq of the Happening that explains it; 0 when none
@@ -150,6 +151,7 @@ type Exchange struct {
 	Source    Source
 	Cookie    string // fingerprint of the affinity cookie that was sent; "" for none
 	NewCookie bool   // the answer brought another one
+	Loose     bool   // another pod than the answer before, and no pin held it to that one
 	Failure   string // "" when answered
 	Leg       string // of a transport that has several; "" for HTTP
 }

@@ -28,6 +28,7 @@ type State struct {
 	tags          map[PodRef]string
 	sources       map[string]SourceStatus
 	edits         map[RouteID]edit
+	loose         map[RouteID]bool // the timeline has told that nothing holds its sessions
 	timeline      []Happening
 	findings      map[string][]Finding // by source
 
@@ -85,6 +86,7 @@ func (st *State) init() {
 	st.tags = map[PodRef]string{}
 	st.sources = map[string]SourceStatus{}
 	st.edits = map[RouteID]edit{}
+	st.loose = map[RouteID]bool{}
 	st.findings = map[string][]Finding{}
 	st.sessions = map[SessionID]*session{}
 	st.found = map[foundKey]Finding{}

@@ -46,19 +46,25 @@ func (st *State) happenTogether(h Happening, verb, name, what string) {
 	st.happen(h)
 }
 
-// move records a change of pod and puts it on the timeline, unless the session
-// is one that moves with every request: of those only the first is news.
+// move records a change of pod and puts it on the timeline, unless nothing held
+// the session: one that changes pods with every request would fill it.
 func (st *State) move(s *session, m Move) {
 	m.FromTag, m.ToTag = st.tag(m.From), st.tag(m.To)
 	held := s.Pin != nil || !st.wantsCookie(s)
+	m.FirstPin = s.Pin != nil && s.unheld > 0
+	s.loose = !held || m.FirstPin
 	m.Cause, m.CauseSeq = st.cause(s, m)
 	s.MoveCount++
 	if len(s.Moves) >= 2*MaxMoves {
 		s.Moves = slices.Clone(s.Moves[len(s.Moves)-MaxMoves:])
 	}
 	s.Moves = append(s.Moves, m)
-	if !held {
-		return // nothing tied it to the pod it left
+	switch {
+	case !held:
+		st.changes(s, m)
+		return
+	case m.FirstPin:
+		return // pinned tells of it
 	}
 	s.moved, s.silent = m.At, !m.CookieChanged
 	if s.base == Split {
@@ -68,6 +74,35 @@ func (st *State) move(s *session, m Move) {
 		Text: moveText(s.Spec.ID, m), Cause: m.CauseSeq, CauseText: m.Cause, Level: LevelChange}
 	if m.Cause == "" {
 		h.Level = LevelWarning
+	}
+	st.happen(h)
+}
+
+// changes tells once for a route that sessions change pods because nothing holds
+// them; how often they do is counted (Exchange.Loose), not listed.
+func (st *State) changes(s *session, m Move) {
+	if st.loose[s.Spec.Route] {
+		return
+	}
+	st.loose[s.Spec.Route] = true
+	st.happen(Happening{At: m.At, Source: "probe", Kind: "loose", Session: s.Spec.ID, Pod: m.To, Route: s.Spec.Route, CauseText: m.Cause,
+		Level: LevelWarning, Text: fmt.Sprintf("%s %s→%s, not held; more like it are counted, not listed", s.Spec.ID, m.FromTag, m.ToTag)})
+}
+
+// pinned tells that a session got a pin after answers without one.
+func (st *State) pinned(s *session, now time.Time) {
+	delete(st.loose, s.Spec.Route)
+	h := Happening{At: now, Source: "probe", Kind: "pinned", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route, Level: LevelChange}
+	on := "; nothing names the pod"
+	if !s.Pod.IsZero() {
+		on = " to " + st.podLabel(s.Pod)
+	}
+	h.Text = fmt.Sprintf("%s PINNED first%s, cookie %s", s.Spec.ID, on, s.Pin.Key)
+	if s.hadPin {
+		h.Text = fmt.Sprintf("%s PINNED again%s, cookie %s", s.Spec.ID, on, s.Pin.Key)
+	}
+	if e, ok := st.edits[s.Spec.Route]; ok && e.at.After(now.Add(-causeAfter)) {
+		h.Cause, h.CauseText = e.seq, e.text
 	}
 	st.happen(h)
 }
@@ -155,7 +190,7 @@ func (st *State) explainAgain(s *session, now time.Time) {
 	s.Moves = slices.Clone(s.Moves)
 	s.Moves[len(s.Moves)-1] = m
 	for i := len(st.timeline) - 1; i >= 0; i-- {
-		if h := st.timeline[i]; h.Kind == "move" && h.Session == s.Spec.ID {
+		if h := st.timeline[i]; h.Kind == "move" && h.Session == s.Spec.ID && h.At.Equal(m.At) {
 			h.Cause, h.CauseText, h.Level = seq, text, LevelChange
 			st.timeline = slices.Clone(st.timeline)
 			st.timeline[i] = h

@@ -126,8 +126,11 @@ func outcomeOf(log []demo.Entry) outcome {
 		}
 		offers := len(e.SetCookie) > 0
 		moved := !s.pod.IsZero() && s.pod != e.Pod
+		first := offers && !s.offered // a pin where there was none
 		s.pod, s.offered, s.sent = e.Pod, s.offered || offers, strings.Contains(e.Cookie, "msgapp-sticky=")
 		switch {
+		case moved && first:
+			o.moves, s.last = o.moves+1, affinity.Stuck
 		case moved && offers:
 			o.moves, o.repins, s.last = o.moves+1, o.repins+1, affinity.RePinned
 		case moved:

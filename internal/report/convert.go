@@ -70,7 +70,7 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 	}
 	for _, m := range x.Moves {
 		out.Moves = append(out.Moves, Move{At: metav1.NewMicroTime(m.At), From: m.From.Name, To: m.To.Name,
-			CookieChanged: m.CookieChanged, Source: m.Source.String(), Cause: m.Cause})
+			CookieChanged: m.CookieChanged, FirstPin: m.FirstPin, Source: m.Source.String(), Cause: m.Cause})
 	}
 	if o.Exchanges {
 		for _, e := range x.Exchanges {
@@ -82,7 +82,7 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 
 func exchange(e affinity.Exchange) Exchange {
 	out := Exchange{RequestID: e.RequestID, At: metav1.NewMicroTime(e.At), TookMillis: millis(e.Took), Status: e.Status, Pod: e.Pod.Name,
-		Cookie: e.Cookie, NewCookie: e.NewCookie, Failure: e.Failure}
+		Cookie: e.Cookie, NewCookie: e.NewCookie, Loose: e.Loose, Failure: e.Failure}
 	if e.Source != affinity.SourceNone {
 		out.Source = e.Source.String()
 	}

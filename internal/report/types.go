@@ -141,6 +141,7 @@ type Move struct {
 	From          string           `json:"from"`
 	To            string           `json:"to"`
 	CookieChanged bool             `json:"cookieChanged"`
+	FirstPin      bool             `json:"firstPin,omitempty"` // nothing pinned it to From
 	Source        string           `json:"source"`
 	Cause         string           `json:"cause,omitempty"`
 }
@@ -155,6 +156,7 @@ type Exchange struct {
 	Source     string           `json:"source,omitempty"`
 	Cookie     string           `json:"cookie,omitempty"` // fingerprint, never the value
 	NewCookie  bool             `json:"newCookie,omitempty"`
+	Loose      bool             `json:"loose,omitempty"` // another pod than before, and nothing held it
 	Failure    string           `json:"failure,omitempty"`
 }
 

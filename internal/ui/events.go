@@ -69,7 +69,7 @@ func (p *eventsPanel) refresh(d *data) {
 	var kept []affinity.Happening
 	explains := map[uint64]int{}
 	for _, h := range d.snap.Timeline {
-		if h.Kind == "move" && h.Cause != 0 {
+		if (h.Kind == "move" || h.Kind == "pinned") && h.Cause != 0 {
 			explains[h.Cause]++
 		}
 	}

@@ -152,7 +152,11 @@ func (m *Model) numbers(roomy bool) []run {
 		}
 	}
 	if roomy {
-		out = append(out, run{plain, fmt.Sprintf("moves/10m %d (%d unexplained)", s.moves, s.unexplained)})
+		text := fmt.Sprintf("moves/10m %d (%d unexplained", s.moves, s.unexplained)
+		if loose := m.d.hist.looseText(); loose != "" {
+			text += ", " + loose
+		}
+		out = append(out, run{plain, text + ")"})
 	}
 	if d := s.dist; d.MaxOverMean > 0 {
 		text := fmt.Sprintf("skew %.2f", d.MaxOverMean)

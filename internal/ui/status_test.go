@@ -87,3 +87,28 @@ func TestErrorStatusIsSaid(t *testing.T) {
 		_ = w
 	}
 }
+
+// TestUnheldChangesAreCounted is an ingress without affinity, whose sessions
+// change pods with every answer.
+func TestUnheldChangesAreCounted(t *testing.T) {
+	w := base()
+	w.open("s01", affinity.ClientBrowser)
+	for sec := range 31 {
+		w.now = start.Add(time.Duration(sec) * time.Second)
+		w.answer("s01", []string{podA, podB, podC}[sec%3], false, time.Millisecond)
+	}
+	for _, size := range []struct {
+		w    int
+		want []string
+	}{{80, []string{"10m: 0, 30 unheld ▲", "s01 A→B, not held"}}, {140, []string{"0 +30 unheld", "moves/10m 0 (0 unexplained, 30 unheld)", "s01 A→B, not held"}}} {
+		frame := stripColours(sized(w.options(), size.w, 40).View())
+		for _, want := range size.want {
+			if !strings.Contains(frame, want) {
+				t.Errorf("%d wide: no %q in\n%s", size.w, want, frame)
+			}
+		}
+		if strings.Contains(frame, "no events yet") {
+			t.Errorf("%d wide: it says no events yet", size.w)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -76,7 +77,7 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 	if x.LastFailure != nil && x.InARow > 0 && x.LastFailure.Kind == affinity.FailureLimited {
 		s.limited++
 	}
-	if x.Requests == x.Failures {
+	if x.Requests == x.Failures && x.LastStatus == 0 {
 		s.noAnswer++
 	}
 }
@@ -88,6 +89,7 @@ type history struct {
 	requests [historyLen]int
 	failures [historyLen]int
 	moves    [historyLen]int
+	loose    [historyLen]int           // changes of pod that nothing held
 	took     [historyLen]time.Duration // the slowest answer
 	partial  bool                      // not all sessions were read
 }
@@ -143,11 +145,40 @@ func (h *history) bucket(at time.Time, first int64) int {
 
 func (h *history) add(i int, x affinity.Exchange) {
 	h.requests[i]++
+	if x.Loose {
+		h.loose[i]++
+	}
 	if x.Failure != "" {
 		h.failures[i]++
 		return
 	}
 	h.took[i] = max(h.took[i], x.Took)
+}
+
+// changes are the moves and, with them, the changes of pod that nothing held.
+func (h *history) changes() []int {
+	all := h.moves
+	for i, n := range h.loose {
+		all[i] += n
+	}
+	return all[:]
+}
+
+// looseText says how often sessions changed pods that nothing held; "" when
+// they did not.
+func (h *history) looseText() string {
+	n := 0
+	for _, v := range h.loose {
+		n += v
+	}
+	if n == 0 {
+		return ""
+	}
+	more := ""
+	if h.partial {
+		more = "+"
+	}
+	return strconv.Itoa(n) + more + " unheld"
 }
 
 var sparks = [...]string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}

@@ -210,8 +210,12 @@ func drawMoves(a area, d *data) {
 		text += fmt.Sprintf(" (%d unexplained ▲)", d.sum.unexplained)
 		st = warn
 	}
+	if loose := d.hist.looseText(); loose != "" {
+		text += ", " + loose + " ▲"
+		st = warn
+	}
 	x := a.w - cells(text) - 1
-	spark(a, 12, 0, max(0, x-14), changed, d.hist.moves[:])
+	spark(a, 12, 0, max(0, x-14), changed, d.hist.changes())
 	a.put(x, 0, st, text)
 }
 

@@ -89,7 +89,11 @@ func drawHistory(a area, d *data) {
 	for i, v := range d.hist.took {
 		took[i] = int(v.Microseconds())
 	}
-	w := max(0, in.w-20)
+	w, moves := max(0, in.w-20), strconv.Itoa(d.sum.moves)
+	if loose := d.hist.looseText(); loose != "" {
+		moves += " +" + loose
+		w = max(0, in.w-11-cells(moves))
+	}
 	total := func(values []int) string {
 		n := 0
 		for _, v := range values {
@@ -103,7 +107,7 @@ func drawHistory(a area, d *data) {
 		st     style
 		sum    string
 	}{
-		{"moves", d.hist.moves[:], changed, strconv.Itoa(d.sum.moves)},
+		{"moves", d.hist.changes(), changed, moves},
 		{"errors", d.hist.failures[:], broken, total(d.hist.failures[:])},
 		{"slowest", took, plain, "p95 " + millis(d.sum.p95) + "ms"},
 		{"requests", d.hist.requests[:], plain, total(d.hist.requests[:])},
