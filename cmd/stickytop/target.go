@@ -63,15 +63,16 @@ func urlRoute(text, cookie string) (affinity.Route, error) {
 	return affinity.Route{
 		ID: affinity.RouteKey(affinity.RouteURL, "", u.Scheme, u.Host, path), Kind: affinity.RouteURL, Name: u.Hostname(), Host: u.Hostname(), Path: path,
 		URL: text, TLS: u.Scheme == "https", ProbePath: path, ProbeWhy: "the URL",
-		Layers: []affinity.Layer{{Where: affinity.LayerIngress, Object: "unknown", Candidates: anyCookie(cookie)}},
+		Layers: []affinity.Layer{{Where: affinity.LayerIngress, Object: "URL", Candidates: anyCookie(cookie), Guessed: true}},
 	}, nil
 }
 
-// anyCookie are the policies that a cookie may turn out to follow.
+// anyCookie is what is known without a cookie, then the policies that one may
+// turn out to follow.
 func anyCookie(name string) []affinity.Policy {
-	var all []affinity.Policy
+	all := []affinity.Policy{{Mechanism: affinity.MechanismUnknown, Why: "a URL alone: only a cookie can tell"}}
 	if name != "" {
-		all = append(all, affinity.Policy{Mechanism: affinity.MechanismCookie, Cookie: affinity.CookieSpec{Name: name}, Why: "--cookie"})
+		all[0] = affinity.Policy{Mechanism: affinity.MechanismCookie, Cookie: affinity.CookieSpec{Name: name}, Why: "--cookie"}
 	}
 	// A backend's name is part of what ingress-nginx hashes; the shape of its
 	// cookies is seen without it.

@@ -252,14 +252,18 @@ func testRoute(mode string) Route {
 	case "url":
 		r.Kind, r.Backend = RouteURL, Backend{}
 		p := cookie("", "")
-		p.Cookie.Name, p.Renewal = "", RenewalUnknown
-		candidates = []Policy{p}
+		p.Cookie.Name, p.Renewal, p.Controller = "", RenewalUnknown, "traefik"
+		q := p
+		q.Controller, q.Decoder = "haproxy", namedDecoder{name: "haproxy", prefix: "x"}
+		r := q
+		r.Controller, r.Decoder = "openshift", namedDecoder{name: "openshift", prefix: "x"}
+		candidates = []Policy{{Mechanism: MechanismUnknown}, p, q, r}
 	case "unread":
 		candidates = []Policy{{Mechanism: MechanismUnknown, Controller: "haproxytech"}}
 	case "none", "clientip":
 		candidates = []Policy{{}}
 	}
-	r.Layers = []Layer{{Where: LayerIngress, Object: "ingress/web", Candidates: candidates}}
+	r.Layers = []Layer{{Where: LayerIngress, Object: "ingress/web", Candidates: candidates, Guessed: mode == "url"}}
 	client := Policy{Mechanism: MechanismClientIP, Controller: "kube-proxy", Timeout: 3 * time.Hour, Renewal: RenewalSliding}
 	bypassed := "the controller sends to pods directly"
 	if mode == "clientip" {
@@ -401,6 +405,15 @@ func property(snap *Snapshot, x *Session, key string, now time.Time) string {
 	case "controller":
 		r, _ := snap.Route("r")
 		return r.Policy().Controller
+	case "mechanism":
+		r, _ := snap.Route("r")
+		return r.Layers[0].Policy().Mechanism.String()
+	case "cookie":
+		r, _ := snap.Route("r")
+		return r.Layers[0].Policy().Cookie.Name
+	case "hint":
+		r, _ := snap.Route("r")
+		return r.Layers[0].Hint
 	case "settled":
 		r, _ := snap.Route("r")
 		return fmt.Sprint(r.Layers[0].Settled())

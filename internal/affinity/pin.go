@@ -190,7 +190,7 @@ func (st *State) decodePin(s *session, at time.Time) {
 			if now.value != s.read.value {
 				s.print = now.value.Fingerprint()
 			}
-			pin.Decoded, pin.Decoder = st.decode(r, pin.Value, pin.Since)
+			pin.Decoded, pin.Decoder = st.decode(r, pin)
 			s.read = now
 		}
 		s.Pin = &pin
@@ -217,23 +217,26 @@ func (st *State) cookieEvidence(s *session, r *Route, at time.Time) Evidence {
 // decode tries the route's candidate formats: a proof (a digest that matches
 // an endpoint) beats a shape, and settles which controller this is, or was when
 // the cookie came.
-func (st *State) decode(r *Route, value Secret, came time.Time) (best Decoded, decoder string) {
+func (st *State) decode(r *Route, pin Pin) (best Decoded, decoder string) {
 	var by Policy
 	rank := -1
 	for i, c := range st.candidates(r) {
 		if c.Decoder == nil {
 			continue
 		}
-		d := st.table(r, i, c.Decoder).Lookup(value.Reveal())
+		d := st.table(r, i, c.Decoder).Lookup(pin.Value.Reveal())
 		if n := decodedRank(d); n > rank {
 			best, by, rank = d, c, n
 		}
+	}
+	if l, ok := r.Layer(LayerIngress); ok && l.Guessed {
+		st.suspect(r, pin)
 	}
 	if rank < 1 {
 		return Decoded{}, ""
 	}
 	if best.Exact && len(best.Endpoints) > 0 || rank >= 2 && len(st.candidates(r)) > 1 {
-		st.settle(r, by, came)
+		st.settle(r, by, pin)
 	}
 	return best, by.Decoder.Name()
 }
@@ -255,17 +258,17 @@ func decodedRank(d Decoded) int {
 // settle notes that by issued a cookie that came at that time. The newest cookie
 // is the word of the controller that answers now: those of the one before it
 // are held, and decoded, long after a migration.
-func (st *State) settle(r *Route, by Policy, came time.Time) {
+func (st *State) settle(r *Route, by Policy, pin Pin) {
 	s, ok := st.settled[r.ID]
-	if ok && came.Before(s.at) {
+	if ok && pin.Since.Before(s.at) && s.hint == "" {
 		return
 	}
-	if ok && s.controller == by.Controller && s.mode == by.Mode {
-		s.at = came
+	if ok && s.controller == by.Controller && s.mode == by.Mode && s.hint == "" {
+		s.at = pin.Since
 		st.settled[r.ID] = s
 		return
 	}
-	st.settled[r.ID] = settlement{at: came, controller: by.Controller, mode: by.Mode, proof: "its cookie decodes as " + by.Decoder.Name()}
+	st.settled[r.ID] = settlement{at: pin.Since, controller: by.Controller, mode: by.Mode, offer: pin.Offer, proof: "its cookie decodes as " + by.Decoder.Name()}
 	st.views.routes = nil
 	delete(st.policies, r.ID)
 }
@@ -278,6 +281,7 @@ func (st *State) policy(id RouteID) *Policy {
 	p := &Policy{}
 	if st.routes[id] != nil {
 		*p = st.routeView(id).Policy()
+		st.unguess(id, p)
 	}
 	st.policies[id] = p
 	return p

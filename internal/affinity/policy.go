@@ -116,6 +116,12 @@ type Layer struct {
 	Candidates []Policy
 	Chosen     int
 	Proof      string // what was seen that settled the choice; "" while presumed
+	// Guessed says that no object stands behind the layer (a URL alone): the
+	// first of the Candidates is what is known without any cookie, the others
+	// are what a cookie may turn out to be. Hint is what the shape of one said,
+	// which proves nothing.
+	Guessed bool
+	Hint    string
 
 	Bypassed string // why this route's traffic never meets the layer; "" when it does
 }

@@ -48,6 +48,8 @@ type settlement struct {
 	controller string
 	mode       string
 	proof      string
+	hint       string // in place of proof, where only the shape of the cookie speaks
+	offer      Offer  // the cookie
 }
 
 // edit is the last change of a route's configuration.
@@ -223,6 +225,10 @@ func (st *State) routeView(id RouteID) Route {
 	}
 	r.Layers = slices.Clone(r.Layers)
 	for i, l := range r.Layers {
+		if l.Guessed {
+			r.Layers[i] = l.guess(proved)
+			continue
+		}
 		for n, c := range l.Candidates {
 			if l.Where == LayerIngress && c.Controller == proved.controller && (proved.mode == "" || c.Mode == proved.mode) {
 				r.Layers[i].Chosen, r.Layers[i].Proof = n, proved.proof

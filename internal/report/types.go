@@ -199,6 +199,7 @@ type Layer struct {
 	Mode           string   `json:"mode,omitempty"`
 	Settled        bool     `json:"settled"`
 	Proof          string   `json:"proof,omitempty"`
+	Hint           string   `json:"hint,omitempty"` // what the shape of a cookie said, which proves nothing
 	Cookie         *Cookie  `json:"cookie,omitempty"`
 	TimeoutSeconds float64  `json:"timeoutSeconds,omitempty"`
 	Renewal        string   `json:"renewal"`

@@ -313,7 +313,12 @@ func topoNotes(d *data) []run {
 		if l.Bypassed != "" {
 			out = append(out, run{plain, l.Object + " bypassed: " + l.Bypassed})
 		}
-		if !l.Settled() {
+		switch {
+		case l.Hint != "":
+			out = append(out, run{plain, l.Hint})
+		case l.Guessed && l.Proof == "":
+			out = append(out, run{plain, "no cookie that is known was seen: what holds a client here is not known"})
+		case !l.Settled():
 			out = append(out, run{plain, "controller presumed " + l.Policy().Controller + ": " + strconv.Itoa(len(l.Candidates)) + " fit, no cookie has told them apart"})
 		}
 		for _, n := range l.Policy().Notes {
