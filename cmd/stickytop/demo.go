@@ -85,7 +85,7 @@ func demoSetup(cmd *cobra.Command, o demo.Options, probes probeFlags) (*setup, f
 	if !cmd.Flags().Changed("client") {
 		budget.Client = world.Client()
 	}
-	s := &setup{target: world.Target(), context: "demo", namespace: world.Namespace(), cluster: true, caption: world.Caption}
+	s := &setup{round: po.Round, maxRPS: probes.maxRPS, target: world.Target(), context: "demo", namespace: world.Namespace(), cluster: true, caption: world.Caption}
 	for _, a := range world.Actions() {
 		s.actions = append(s.actions, ui.Action{Key: a.Key, Name: a.Name, Title: a.Title})
 	}

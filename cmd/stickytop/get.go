@@ -212,6 +212,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	if what == "pins" {
 		return pinsVerdict(snap)
 	}
+	if what != "routes" && what != "findings" {
+		s.unasked(snap, streams.ErrOut)
+	}
 	routes := engine.Chosen(snap.Routes, s.target)
 	switch {
 	case len(snap.Routes) == 0 && s.cluster:
@@ -235,6 +238,24 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 	}
 	return cannot("a longer --for may help", "no session was answered in time")
+}
+
+// unasked says why sessions have not had their first turn.
+func (s *setup) unasked(snap *affinity.Snapshot, w io.Writer) {
+	waiting := 0
+	for _, x := range snap.Sessions {
+		if x.Requests == 0 && x.ClosedAt.IsZero() {
+			waiting++
+		}
+	}
+	if waiting == 0 || s.round == nil {
+		return
+	}
+	text := fmt.Sprintf("%d of %d sessions have no answer yet", waiting, len(snap.Sessions))
+	if round := s.round(len(snap.Sessions)).Round(time.Second); round > time.Second {
+		text += fmt.Sprintf(": at %g requests/s a first round takes %s; a longer --for waits for it, --max-rps makes it shorter", s.maxRPS, round)
+	}
+	fmt.Fprintln(w, "warning: "+text)
 }
 
 func (s *setup) where() string {

@@ -34,7 +34,9 @@ type setup struct {
 	// exec plugin of the kubeconfig).
 	prompts bool
 
-	log     *os.File // of --log-file; nil for none
+	log     *os.File                         // of --log-file; nil for none
+	round   func(sessions int) time.Duration // until each was asked once; nil when nothing is probed
+	maxRPS  float64
 	actions []ui.Action
 	caption func() string
 }
@@ -84,7 +86,7 @@ func urlSetup(c config) (*setup, error) {
 	}
 	target := affinity.Target{Kind: "url", Name: route.URL}
 	return &setup{engine: engine.New(engine.Options{Target: target, Budget: c.probe.budget(), Hints: c.probe.hints()}, runner, source),
-		target: target, context: "no cluster", namespace: route.Host}, nil
+		round: c.probe.options(c.version).Round, maxRPS: c.probe.maxRPS, target: target, context: "no cluster", namespace: route.Host}, nil
 }
 
 func clusterSetup(ctx context.Context, c config) (*setup, error) {
@@ -134,6 +136,7 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 		if prober, err = newRunner(c, dialer); err != nil {
 			return nil, err
 		}
+		s.round, s.maxRPS = c.probe.options(c.version).Round, c.probe.maxRPS
 	}
 	if c.probe.path != "" {
 		sources[0] = asking{sources[0], c.probe.path}

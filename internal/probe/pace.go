@@ -31,6 +31,16 @@ func (p *pace) interval() time.Duration {
 	return max(p.base, time.Duration(share*float64(time.Second)))
 }
 
+// Round is how long it takes until each of n sessions has asked once, with o's
+// interval and budget.
+func (o Options) Round(n int) time.Duration {
+	set := settings{Options: o}
+	set.fill()
+	p := pace{base: set.Interval, maxRPS: set.MaxRPS}
+	p.sessions.Store(int64(n))
+	return p.interval()
+}
+
 // next returns when to ask again after a request that ran from began to ended
 // and was answered. Whoever answers slowly is left alone for half an interval.
 func (p *pace) next(began, ended time.Time) time.Time {

@@ -46,6 +46,11 @@ type Options struct {
 	Theme    string // "" for the best that the terminal can do
 	NoSync   bool   // do not use synchronized output
 
+	// Round is how long it takes until each of so many sessions was asked once,
+	// at MaxRPS requests per second in all; nil for at once.
+	Round  func(sessions int) time.Duration
+	MaxRPS float64
+
 	Actions []Action
 	Caption func() string // a line of narration; nil or "" for none
 

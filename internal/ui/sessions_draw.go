@@ -119,6 +119,10 @@ func (p *sessionsPanel) drawLegend(a area, d *data, from, to int) {
 	if a.w >= mediumWidth {
 		legend = "C cookie  I ClientIP  D drain    ! absolute, burns  ~ sliding, traffic refills  ≈ modelled    × error  · silence"
 	}
+	if text := firstRound(d); text != "" {
+		a.put(3, y, plain, text)
+		return
+	}
 	a.put(x+2, y, muted, legend)
 }
 

@@ -2,8 +2,10 @@ package ui
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -72,6 +74,20 @@ func (s *summary) statusRuns() []run {
 		out = append(out, run{n.style(), "HTTP " + strconv.Itoa(n.status) + " " + strconv.Itoa(n.sessions) + "/" + strconv.Itoa(s.total)})
 	}
 	return out
+}
+
+// firstRound explains sessions that wait for their first turn; "" when none
+// does for long.
+func firstRound(d *data) string {
+	n := d.sum.by[affinity.Waiting]
+	if n == 0 || d.opt.Round == nil {
+		return ""
+	}
+	round := d.opt.Round(d.sum.total).Round(time.Second)
+	if round <= time.Second {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d sessions wait for their first turn: a round takes %s at %g requests/s (--max-rps)", n, d.sum.total, round, d.opt.MaxRPS)
 }
 
 func (n statusCount) style() style {

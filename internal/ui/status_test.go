@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,27 @@ func TestErrorStatusIsSaid(t *testing.T) {
 		_ = w
 	}
 }
+
+// TestFirstRoundIsExplained opens more sessions than the budget asks at once.
+func TestFirstRoundIsExplained(t *testing.T) {
+	w := base()
+	for i := range 500 {
+		w.open(fmt.Sprintf("s%03d", i), affinity.ClientBrowser)
+	}
+	w.answer("s000", podA, true, time.Millisecond)
+	o := w.options()
+	o.Round, o.MaxRPS = probeRound, 50
+	m := sized(o, 80, 24)
+	topo := stripColours(m.View())
+	press(m, "2")
+	for _, frame := range []string{topo, stripColours(m.View())} {
+		if !strings.Contains(frame, "499 of 500 sessions wait for their first turn: a round takes 11s") {
+			t.Errorf("nothing says why sessions wait:\n%s", frame)
+		}
+	}
+}
+
+func probeRound(sessions int) time.Duration { return time.Duration(sessions) * time.Second / 45 }
 
 // TestUnheldChangesAreCounted is an ingress without affinity, whose sessions
 // change pods with every answer.

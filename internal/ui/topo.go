@@ -306,6 +306,9 @@ func topoNotes(d *data) []run {
 	if r.Kind != affinity.RouteURL && ready == 0 && len(d.sources(affinity.SourceForbidden)) == 0 && r.Backend.Service.Name != "" {
 		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + r.Backend.Service.Name + " has " + plural(len(endpoints), "endpoint", "endpoints") + ", none of them ready"})
 	}
+	if text := firstRound(d); text != "" {
+		out = append(out, run{plain, text})
+	}
 	if d.sum.limited > 0 {
 		out = append(out, run{warn, "▲ RATE LIMITED (429): " + plural(d.sum.limited, "session backs", "sessions back") + " off"})
 	}
