@@ -55,10 +55,12 @@ func isPlain(s string) bool {
 
 // printable reports whether a terminal shows r as itself. Format characters
 // (category Cf: bidirectional overrides, zero-width joiners, tags) are not:
-// they can reorder or hide what stands around them.
+// they can reorder or hide what stands around them. Nor are code points that
+// Unicode has terminals ignore, Hangul fillers and variation selectors among
+// them: they make names look alike, and columns as wide as nobody counted.
 func printable(r rune, size int) bool {
 	if r == utf8.RuneError && size <= 1 {
 		return false
 	}
-	return unicode.IsPrint(r) && !unicode.Is(unicode.Cf, r)
+	return unicode.IsPrint(r) && !unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }

@@ -18,6 +18,14 @@ func TestClean(t *testing.T) {
 		{"newline", "a\r\nb", "a··b"},
 		{"bidi override", "a\u202eb", "a·b"},
 		{"zero width", "a\u200db", "a·b"},
+		{"bidi embeddings", "\u202aa\u202b\u202c\u202d", "·a···"},
+		{"bidi isolates", "a\u2066b\u2067c\u2068d\u2069e", "a·b·c·d·e"},
+		{"bidi marks", "a\u200eb\u200fc\u061cd", "a·b·c·d"},
+		{"line separators", "a\u2028b\u2029c\u0085d", "a·b·c·d"},
+		{"invisible letters", "a\u3164b\u115fc\uffa0d", "a·b·c·d"},
+		{"invisible marks", "a\u034fb\ufe0fc\U000e0100d", "a·b·c·d"},
+		{"tags", "a\U000e0041\u00adb\ufeff", "a··b·"},
+		{"right-to-left letters", "אבג", "אבג"},
 		{"invalid UTF-8", "a\xffb", "a·b"},
 		{"other script", "服务", "服务"},
 		{"cut by runes", "ééééééééééééé", "ééééééééééé…"},
@@ -26,6 +34,25 @@ func TestClean(t *testing.T) {
 	for _, tt := range tests {
 		if got := Clean(tt.in, 12); got != tt.want {
 			t.Errorf("%s: Clean(%q, 12) = %q, want %q", tt.name, tt.in, got, tt.want)
+		}
+	}
+}
+
+// TestShortLabelIsSafe: what tells pods apart on screen is cut out of a name
+// that was cleaned, so what a terminal must not see is not in it either.
+func TestShortLabelIsSafe(t *testing.T) {
+	for _, tail := range []string{"\u202egnp", "a\u2066b\u2069", "\u200e", "\x1b[31m", "x\u3164"} {
+		for _, a := range []Answer{
+			{Header: []Field{{"X-Pod-Name", "web-" + tail}}},
+			{Body: []byte(`{"pod":"web-` + strings.ReplaceAll(tail, "\x1b", "\\u001b") + `"}`)},
+		} {
+			for _, h := range []Hints{{}, {Header: "x-pod-name", JSON: []string{"pod"}}} {
+				for _, c := range identify(a, known{open: true}, h) {
+					if got := c.pod.Short(); Clean(got, 200) != got || got == "" {
+						t.Errorf("%q: the short label is %q", tail, got)
+					}
+				}
+			}
 		}
 	}
 }
