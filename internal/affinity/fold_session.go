@@ -34,6 +34,7 @@ type session struct {
 	hadPin      bool      // before them
 	loose       bool      // the last answer changed the pod, and nothing held it to the one before
 	spoke, mute int       // requests since PodSince whose answer named Pod; which failed or named nobody
+	points      PodRef    // that the held cookie named at the last answer
 	stay        stay      // that stayText is about
 	stayText    string
 	pinStatus   int            // of the last answer since the held cookie came, or of the one that brought it
@@ -153,14 +154,11 @@ func (st *State) observe(o Observed, now time.Time) {
 			x.Tag = st.tag(x.Pod)
 		}
 	} else {
-		st.answer(s, o, fresh, now)
+		x.Pod, x.Source = st.answer(s, o, fresh, now)
+		x.Tag = st.tag(x.Pod)
 		st.statusSaid(s, now)
 		st.countUnheld(s, fresh, now)
 		x.Loose = s.loose
-		x.Pod, x.Tag, x.Source = s.Pod, s.Tag, s.Via
-		if s.Via == SourceNone {
-			x.Pod, x.Tag = PodRef{}, ""
-		}
 	}
 	if x.Failure == "" && x.Source != SourceNone && x.Source != SourceCookie {
 		s.spoke++
@@ -208,8 +206,8 @@ func (st *State) failed(s *session, o Observed, now time.Time) {
 }
 
 // answer folds a response: who says they sent it, and who the cookie says has
-// the session.
-func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) {
+// the session. It returns who sent it, as far as is known, and how.
+func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodRef, Source) {
 	failures := s.InARow
 	s.InARow = 0
 	if s.Pin != nil {
@@ -222,17 +220,41 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) {
 	st.decodePin(s, now)
 	served, via := st.served(s, o, now)
 	pod := served
+	points, by := st.decodedPod(s)
 	if pod.IsZero() {
-		pod, via = st.decodedPod(s)
+		pod, via = points, by
 	}
+	defer func() { s.points = points }()
 	if s.Pin != nil && s.Pin.Since.Equal(now) {
 		s.Pin.ServedBy = served
 	}
+	if st.contradicted(s, served, points, fresh) {
+		if served.IsZero() {
+			return PodRef{}, SourceNone // who answered is not known; who answered last is
+		}
+		st.happen(Happening{At: now, Source: "probe", Kind: "contradiction", Session: s.Spec.ID, Pod: served, Route: s.Spec.Route, Level: LevelWarning,
+			Text: fmt.Sprintf("%s answered by %s, though its cookie names %s", s.Spec.ID, st.podLabel(served), st.podLabel(points))})
+		s.Pod = PodRef{} // it was only pointed to: landing elsewhere is no move from there
+	}
 	s.Via = via
 	if pod.IsZero() {
-		return
+		return PodRef{}, SourceNone
 	}
 	st.land(s, pod, via, fresh, failures, now)
+	return pod, via
+}
+
+// contradicted reports whether an answer sets the word of responses against
+// that of a cookie that has not changed since the other spoke: a contradiction,
+// in which nobody moved.
+func (st *State) contradicted(s *session, served, points PodRef, fresh bool) bool {
+	if fresh || points.IsZero() || points != s.points || s.Pod.IsZero() {
+		return false
+	}
+	if served.IsZero() { // the cookie says what it said when a response named another pod
+		return s.spoke > 0 && s.Pod != points
+	}
+	return s.spoke == 0 && s.Pod == points && served != points
 }
 
 // land records that pod has the session now.

@@ -159,11 +159,11 @@ func (st *State) orphaned(s *session) string {
 }
 
 // disagreement says how the latest words of the sources contradict each other.
-// Only sources that spoke at the last answer are compared.
+// Only sources that spoke since the last answer that counts are compared.
 func (st *State) disagreement(s *session) string {
 	var said []Evidence
 	for _, e := range s.Evidence {
-		if !e.Pod.IsZero() && e.At.Equal(s.answered) {
+		if !e.Pod.IsZero() && !e.At.Before(s.answered) {
 			said = append(said, e)
 		}
 	}
