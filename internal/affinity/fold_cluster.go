@@ -218,9 +218,9 @@ func readyPods(ref ServiceRef, all []Endpoint) map[PodRef]bool {
 func (st *State) whyLeft(pod PodRef, b *backend) string {
 	p, ok := st.pods[pod]
 	switch {
-	case !ok || !p.Gone.IsZero():
+	case ok && !p.Gone.IsZero(), !ok && st.sources["pods"].State == SourceLive:
 		return "deleted"
-	case p.Terminating():
+	case ok && p.Terminating():
 		return "terminating"
 	}
 	for _, e := range b.all {

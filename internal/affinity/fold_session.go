@@ -34,6 +34,7 @@ type session struct {
 	hadPin      bool      // before them
 	loose       bool      // the last answer changed the pod, and nothing held it to the one before
 	spoke, mute int       // requests since PodSince whose answer named Pod; which failed or named nobody
+	failure     *Failure  // the last one
 	points      PodRef    // that the held cookie named at the last answer
 	stay        stay      // that stayText is about
 	stayText    string
@@ -122,6 +123,9 @@ func (st *State) dropCookie(e CookieDropped, now time.Time) {
 	if !ok || s.Pin == nil || s.Pin.Key != e.Name {
 		return
 	}
+	if e.Expired && (s.Pin.Expires.IsZero() || s.Pin.Expires.Sub(now) > time.Second) {
+		return // another of that name, on another path or domain
+	}
 	s.Pin, s.expired, s.dropped, s.notReturned, s.offeredLast = nil, e.Expired, e.Reason, "", false
 	st.happen(Happening{At: now, Source: "probe", Kind: "cookie", Session: s.Spec.ID, Route: s.Spec.Route, Level: LevelChange,
 		Text: fmt.Sprintf("%s dropped its cookie %s: %s", s.Spec.ID, e.Name, e.Reason)})
@@ -198,6 +202,7 @@ func (st *State) countUnheld(s *session, fresh bool, now time.Time) {
 func (st *State) failed(s *session, o Observed, now time.Time) {
 	s.Failures++
 	s.InARow++
+	s.failure = o.Failure
 	st.decodePin(s, now)
 	if s.InARow == 1 {
 		st.happen(Happening{At: now, Source: "probe", Kind: "failing", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route, Level: LevelBroken,
@@ -210,9 +215,7 @@ func (st *State) failed(s *session, o Observed, now time.Time) {
 func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodRef, Source) {
 	failures := s.InARow
 	s.InARow = 0
-	if s.Pin != nil {
-		defer func() { s.expired, s.dropped = false, "" }()
-	}
+	defer func() { s.expired, s.dropped = false, "" }() // what the next cookie did not follow at once it did not follow
 	if !s.offeredLast && s.Pin != nil {
 		s.quiet++
 	}

@@ -177,6 +177,9 @@ func (s *script) observed(verb string, args []string) Observed {
 	if verb == "fail" {
 		o.Status, o.Failure = 502, &Failure{Op: "status", Kind: FailureStatus, Text: "HTTP " + args[1]}
 	}
+	if verb == "fail" && args[1] == "dial" {
+		o.Status, o.Failure = 0, &Failure{Op: "dial", Kind: FailureRefused, Text: "connection refused"}
+	}
 	if status, ok := option(args, "status"); ok {
 		fmt.Sscan(status, &o.Status)
 	}

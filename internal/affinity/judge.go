@@ -47,6 +47,9 @@ func (st *State) verdict(s *session) (Condition, string) {
 		return Split, "same cookie, " + st.tagList(pods) + " in turn, endpoints unchanged"
 	}
 	if s.Pod.IsZero() || s.Via == SourceNone {
+		if !s.Pod.IsZero() {
+			return Unknown, "the last answer names no pod; " + st.podLabel(s.Pod) + " was named last at " + s.answered.UTC().Format("15:04:05Z")
+		}
 		return Unknown, "no header, body or decodable cookie names the pod"
 	}
 	return Stuck, st.held(s)

@@ -57,7 +57,7 @@ func (c Condition) Explain() string {
 		"no answer yet",
 		"one pod has it, and it has not moved in the last minute",
 		"another pod, with a new cookie, within the last minute",
-		"another pod, though the cookie stayed the same, within the last minute",
+		"another pod without a new cookie, within the last minute",
 		"one cookie, several pods, back and forth",
 		"held by a pod that is gone",
 		"no affinity cookie was offered",
@@ -239,7 +239,7 @@ func (s *Session) Condition(now time.Time) (Condition, string) {
 }
 
 func (s *Session) condition(now time.Time) (Condition, string) {
-	if s.base == Stuck && s.Pin != nil && !s.Pin.Expires.IsZero() && !now.Before(s.Pin.Expires) {
+	if (s.base == Stuck || s.base == Unknown || s.base == Split) && s.Pin != nil && !s.Pin.Expires.IsZero() && !now.Before(s.Pin.Expires) {
 		return Expired, "cookie ended " + s.Pin.Expires.UTC().Format("15:04:05Z")
 	}
 	if s.base == Stuck && !s.moved.IsZero() && now.Sub(s.moved) < MoveHold {

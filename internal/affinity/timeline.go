@@ -3,6 +3,7 @@ package affinity
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -71,7 +72,7 @@ func (st *State) move(s *session, m Move) {
 		return
 	}
 	h := Happening{At: m.At, Source: "probe", Kind: "move", Session: s.Spec.ID, Pod: m.To, Route: s.Spec.Route,
-		Text: moveText(s.Spec.ID, m), Cause: m.CauseSeq, CauseText: m.Cause, Level: LevelChange}
+		Text: moveText(s, m), Cause: m.CauseSeq, CauseText: m.Cause, Level: LevelChange}
 	if m.Cause == "" {
 		h.Level = LevelWarning
 	}
@@ -107,12 +108,17 @@ func (st *State) pinned(s *session, now time.Time) {
 	st.happen(h)
 }
 
-func moveText(id SessionID, m Move) string {
-	text := fmt.Sprintf("%s %s→%s", id, m.FromTag, m.ToTag)
-	if m.CookieChanged {
+func moveText(s *session, m Move) string {
+	text := fmt.Sprintf("%s %s→%s", s.Spec.ID, m.FromTag, m.ToTag)
+	switch {
+	case m.CookieChanged:
 		text += " RE-PINNED, new cookie"
-	} else {
+	case s.Pin != nil:
 		text += " MOVED-SILENT, cookie unchanged"
+	case s.cookies:
+		text += " MOVED-SILENT, no new cookie"
+	default:
+		text += " MOVED-SILENT, no cookie is involved"
 	}
 	if m.Failures > 0 {
 		text += fmt.Sprintf(", %d failed", m.Failures)
@@ -144,10 +150,22 @@ func (st *State) cause(s *session, m Move) (text string, seq uint64) {
 		return "another controller answers: the cookie was " + s.format + ", now it is " + s.Pin.Decoder, 0
 	case m.CookieChanged && !s.held:
 		return "it held no cookie before", 0
+	case m.Failures > 0 && m.CookieChanged && !s.failure.ofBackend():
+		why := "after " + strconv.Itoa(m.Failures) + " failed"
+		if s.failure != nil {
+			why += ": " + s.failure.Text
+		}
+		return why, 0
 	case m.Failures > 0 && m.CookieChanged:
 		return fmt.Sprintf("%s did not answer (%d failed)", m.FromTag, m.Failures), 0
 	}
 	return "", 0
+}
+
+// ofBackend reports whether f is what a proxy says, or does, when the pod that
+// it picked does not answer.
+func (f *Failure) ofBackend() bool {
+	return f != nil && (f.Kind == FailureStatus || f.Kind == FailureTimeout && f.Op != "dial" && f.Op != "tls")
 }
 
 // endpointCause finds the change of endpoints behind a move.
