@@ -34,6 +34,8 @@ type session struct {
 	hadPin      bool      // before them
 	loose       bool      // the last answer changed the pod, and nothing held it to the one before
 	spoke, mute int       // requests since PodSince whose answer named Pod; which failed or named nobody
+	doubled     bool      // the last request carried two different cookies of the pin's name
+	created     time.Time // of Pod, as of the last answer
 	failure     *Failure  // the last one
 	points      PodRef    // that the held cookie named at the last answer
 	stay        stay      // that stayText is about
@@ -144,7 +146,7 @@ func (st *State) observe(o Observed, now time.Time) {
 	if o.Remote != "" {
 		s.LastRemote = o.Remote
 	}
-	s.loose = false
+	s.loose, s.doubled = false, s.sentTwice(o)
 	sent := s.sentCookie(o)
 	fresh := st.takeOffers(s, o, now)
 	o = st.weigh(s, o, now)
@@ -270,11 +272,27 @@ func (st *State) land(s *session, pod PodRef, via Source, fresh bool, failures i
 			Text: fmt.Sprintf("%s answered again by %s after %d failed", s.Spec.ID, st.podLabel(pod), failures)})
 	}
 	if s.Pod != pod {
-		s.PodSince, s.spoke, s.mute = now, 0, 0
+		s.PodSince, s.spoke, s.mute, s.created = now, 0, 0, time.Time{}
 	}
+	st.recognise(s, pod, now)
 	s.Pod, s.Tag, s.answered = pod, st.tag(pod), now
 	copy(s.recent[1:], s.recent[:splitN-1])
 	s.recent[0] = visit{pod: pod, cookie: s.print, version: st.version(s)}
+}
+
+// recognise tells a pod from another of its name: a StatefulSet's is replaced by
+// one that knows nothing of what the first had in memory.
+func (st *State) recognise(s *session, pod PodRef, now time.Time) {
+	p, ok := st.pods[pod]
+	if !ok || p.Created.IsZero() || !p.Gone.IsZero() {
+		return
+	}
+	if !s.created.IsZero() && !s.created.Equal(p.Created) {
+		s.PodSince, s.spoke, s.mute = now, 0, 0
+		st.happen(Happening{At: now, Source: "probe", Kind: "reborn", Session: s.Spec.ID, Pod: pod, Route: s.Spec.Route, Level: LevelChange,
+			Text: fmt.Sprintf("%s answered by %s, another pod of that name, created %s", s.Spec.ID, st.podLabel(pod), p.Created.UTC().Format("15:04:05Z"))})
+	}
+	s.created = p.Created
 }
 
 func (st *State) version(s *session) uint64 {

@@ -20,6 +20,7 @@ var tNow = time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
 //	                                opaque, unread, clientip, url, nginx-or-traefik
 //	0 endpoints a b c/notready d/terminating
 //	0 pods a b                      pods exist and are ready
+//	0 born a 14:00:00               the pod exists and was created then
 //	0 gone a                        the pod object is gone
 //	0 terminating a 30              deletionTimestamp in 30 s
 //	0 open s01 [no-jar]
@@ -146,6 +147,12 @@ func (s *script) events(verb string, args []string) []Event {
 			events = append(events, PodChanged{Pod{Ref: testPod(a), Ready: true, Phase: "Running"}})
 		}
 		return events
+	case "born":
+		created, err := time.Parse("15:04:05", args[1])
+		if err != nil {
+			s.t.Fatalf("%s: %v", s.where, err)
+		}
+		return []Event{PodChanged{Pod{Ref: testPod(args[0]), Ready: true, Phase: "Running", Created: created}}}
 	case "gone":
 		return []Event{PodGone{testPod(args[0])}}
 	case "terminating":
@@ -190,8 +197,10 @@ func (s *script) observed(verb string, args []string) Observed {
 			o.Answer.Header = []Field{{"Server", "x"}, {"X-Pod-Name", "web-" + pod}}
 		}
 	}
-	if v, ok := option(args, "sent"); ok {
-		o.Sent = []Sent{{"theme", "dark"}, {"sticky", Secret(v)}}
+	for _, a := range args {
+		if v, ok := strings.CutPrefix(a, "sent="); ok {
+			o.Sent = append(o.Sent, Sent{"theme", "dark"}, Sent{"sticky", Secret(v)})
+		}
 	}
 	name := "sticky"
 	if n, ok := option(args, "name"); ok {

@@ -155,6 +155,14 @@ func (st *State) orphaned(s *session) string {
 		}
 	}
 	why := st.podLabel(s.Pod) + " is gone from the endpoints: " + st.whyLeft(s.Pod, b)
+	for i := len(b.changes) - 1; i >= 0; i-- {
+		if _, ok := b.changes[i].left[s.Pod]; ok {
+			if s.Via != SourceCookie && s.answered.After(b.changes[i].at) {
+				why += "; yet it has answered since"
+			}
+			break
+		}
+	}
 	if pod, _ := st.decodedPod(s); !pod.IsZero() && pod != s.Pod {
 		why += "; the cookie now decodes to " + st.podLabel(pod)
 	}
@@ -174,6 +182,9 @@ func (st *State) disagreement(s *session) string {
 		if said[i].Pod != said[0].Pod {
 			return fmt.Sprintf("%s says %s, %s says %s", said[0].Source, st.podLabel(said[0].Pod), said[i].Source, st.podLabel(said[i].Pod))
 		}
+	}
+	if s.doubled && s.Via == SourceCookie && s.Pin != nil {
+		return "two cookies " + s.Pin.Key + " of different values are sent; which one the proxy reads is not known"
 	}
 	return ""
 }

@@ -30,6 +30,25 @@ func (s *session) sentCookie(o Observed) string {
 	return ""
 }
 
+// sentTwice reports whether two cookies of the pin's name went out, of two
+// paths or domains, with different values.
+func (s *session) sentTwice(o Observed) bool {
+	if s.Pin == nil {
+		return false
+	}
+	first := -1
+	for i := range o.Sent {
+		switch {
+		case o.Sent[i].Name != s.Pin.Key:
+		case first < 0:
+			first = i
+		case o.Sent[i].Value != o.Sent[first].Value:
+			return true
+		}
+	}
+	return false
+}
+
 // takeOffers finds the affinity cookie among the offers, the last of its name,
 // and reports whether the client now holds another value than before.
 func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) {

@@ -248,7 +248,19 @@ func (s *Session) condition(now time.Time) (Condition, string) {
 		}
 		return RePinned, s.moveDetail()
 	}
+	if quiet := s.quietFor(now); s.base == Stuck && quiet >= MoveHold {
+		return s.base, "nothing was asked for " + quiet.Round(time.Second).String() + "; " + s.detail
+	}
 	return s.base, s.detail
+}
+
+// quietFor is how long ago the last round trip of a session without a held
+// connection ended: longer than any pace when the machine slept.
+func (s *Session) quietFor(now time.Time) time.Duration {
+	if s.Socket != nil || len(s.Exchanges) == 0 {
+		return 0
+	}
+	return now.Sub(s.Exchanges[len(s.Exchanges)-1].At)
 }
 
 func (s *Session) moveDetail() string {
