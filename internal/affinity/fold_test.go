@@ -218,6 +218,7 @@ func (s *script) observed(verb string, args []string) Observed {
 			offer.Expires = s.now.Add(time.Duration(age) * time.Second)
 		}
 		offer.NotReturned, _ = option(args, "notreturned")
+		_, offer.Deletes = option(args, "deletes")
 		o.Offers = append(o.Offers, offer)
 	}
 	return o

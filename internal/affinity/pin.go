@@ -72,7 +72,7 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 			if s.Pin != nil && s.Pin.Key == offer.Name {
 				s.Pin = nil
 			}
-			if offer.Deletes {
+			if offer.Deletes && offer.NotReturned == "" {
 				s.notReturned = "the response deletes it at once"
 			}
 			continue

@@ -62,7 +62,7 @@ func Distribute(s *Snapshot, routes []RouteID) Distribution {
 			continue
 		}
 		switch c, _ := x.Condition(s.At); {
-		case x.Pod.IsZero(), c == Waiting, c == Orphan, c == Cookieless, c == NotReturned, c == Expired:
+		case x.Pod.IsZero(), c == Waiting, c == Orphan, c == Cookieless, c == NotReturned, c == Expired, c == Unknown:
 			d.None++ // answered by a pod, perhaps, but held by none
 			continue
 		}

@@ -40,3 +40,19 @@ func TestDistributionVerdict(t *testing.T) {
 		}
 	}
 }
+
+// TestUnknownHoldsNobody: a pod that was named before the last answer is not
+// known to have the session now.
+func TestUnknownHoldsNobody(t *testing.T) {
+	var st State
+	st.Apply(Routes{Source: "test", Routes: []Route{testRoute("clientip")}}, tNow)
+	st.Apply(EndpointsChanged{Service: testService, Endpoints: testEndpoints([]string{"a", "b"})}, tNow)
+	st.Apply(SessionOpened{SessionSpec{ID: "s01", Route: "r"}}, tNow)
+	for i, answer := range []Answer{{Header: []Field{{"X-Pod-Name", "web-a"}}}, {}} {
+		st.Apply(Observed{Session: "s01", Status: 200, Answer: answer}, tNow)
+		d := Distribute(st.Snapshot(tNow), nil)
+		if d.Total != 1-i || d.None != i {
+			t.Errorf("after answer %d: %d held, %d not", i+1, d.Total, d.None)
+		}
+	}
+}

@@ -70,6 +70,7 @@ func (s *httpSession) answer(trip *Trip, t Target, resp *http.Response, cancel c
 	o := &trip.Observed
 	o.Status = resp.StatusCode
 	o.Offers = s.client.Receive(t.URL, resp.Header["Set-Cookie"], now)
+	blameClock(o.Offers, resp.Header.Get("Date"), now)
 	body, broken := readBody(resp, cancel)
 	o.Answer = affinity.Answer{Header: fields(resp.Header, s.client.set.KeepHeaders), Body: body}
 	o.Failure = statusFailure(resp.StatusCode)

@@ -100,6 +100,7 @@ func (c *Client) take(r reply, t Target) Trip {
 	if r.resp != nil {
 		o.Status = r.resp.StatusCode
 		o.Offers = c.Receive(r.url, r.resp.Header["Set-Cookie"], now)
+		blameClock(o.Offers, r.resp.Header.Get("Date"), now)
 		o.Answer.Header = fields(r.resp.Header, c.set.KeepHeaders)
 		if o.Failure == nil {
 			o.Failure = statusFailure(o.Status)

@@ -21,6 +21,7 @@ type summary struct {
 	errors      int // answers with an error status that a pod gave
 	statuses    []statusCount
 	limited     int // whose last answer was 429
+	oldest      time.Time // when the first of them opened
 	noAnswer    int // without any answer so far
 	p95         time.Duration
 	moves       int // in the last ten minutes
@@ -41,6 +42,9 @@ func summarize(d *data) summary {
 			continue
 		}
 		s.total++
+		if s.oldest.IsZero() || x.Opened.Before(s.oldest) {
+			s.oldest = x.Opened
+		}
 		s.count(x, c, d.now)
 		s.countStatus(x, c)
 		if x.LastTook > 0 && x.InARow == 0 {

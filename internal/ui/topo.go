@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -167,7 +168,7 @@ func label(a area, text string, focused bool) {
 func drawHeld(a area, d *data) {
 	label(a, "HELD", false)
 	s := d.sum
-	text := fmt.Sprintf("%d/%d sessions kept their pod in 10m", s.held, s.total)
+	text := fmt.Sprintf("%d/%d sessions kept their pod in %s", s.held, s.total, briefly(min(recent, max(time.Second, d.now.Sub(s.oldest).Truncate(time.Second)))))
 	x := a.put(12, 0, plain, text) + 2
 	if room := min(22, a.w-x-9); s.total > 0 && room > 4 {
 		a.right(a.w-room-2, 0, plain, percent(s.held, s.total))
