@@ -90,12 +90,9 @@ func urlSetup(c config) (*setup, error) {
 func clusterSetup(ctx context.Context, c config) (*setup, error) {
 	flags := c.cluster.config
 	loader := flags.ToRawKubeConfigLoader()
-	cfg, namespace, err := kube.Config(loader, *flags.Context)
+	cfg, namespace, err := c.cluster.restConfig()
 	if err != nil {
 		return nil, err
-	}
-	if unnamed(cfg, flags) {
-		return nil, &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
 	}
 	source, err := kube.New(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, LabelSelector: c.cluster.selector, Version: c.version})
 	if err != nil {
@@ -147,6 +144,16 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 		}
 	}}, prober, sources...)
 	return s, nil
+}
+
+// restConfig is what the flags and the kubeconfig say of the cluster, and the
+// namespace in force.
+func (f *clusterFlags) restConfig() (*rest.Config, string, error) {
+	cfg, namespace, err := kube.Config(f.config.ToRawKubeConfigLoader(), *f.config.Context)
+	if err == nil && unnamed(cfg, f.config) {
+		err = &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
+	}
+	return cfg, namespace, err
 }
 
 // unnamed reports whether nothing names a cluster: the host is client-go's last
