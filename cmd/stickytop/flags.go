@@ -70,27 +70,6 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.podJSON, "pod-json", "", "path in a JSON body that names the pod (pod.name); nothing else is believed then")
 }
 
-func (f *probeFlags) check() error {
-	switch affinity.ClientModel(f.client) {
-	case affinity.ClientBrowser, affinity.ClientNoJar:
-	default:
-		return usageError("--client %q: use browser or no-jar", f.client)
-	}
-	switch {
-	case f.sessions < 0:
-		return usageError("--sessions %d: must not be negative", f.sessions)
-	case f.sessions > probe.MaxSessions:
-		return usageError("--sessions %d: at most %d in all", f.sessions, probe.MaxSessions)
-	case f.max < 1 || f.max > probe.MaxSessions:
-		return usageError("--max-sessions %d: must be 1 to %d", f.max, probe.MaxSessions)
-	case f.proxy != "" && f.proxy != "env":
-		return usageError("--probe-proxy %q: only env is known", f.proxy)
-	case f.path != "" && f.path[0] != '/':
-		return usageError("--path %q: must begin with /", f.path)
-	}
-	return nil
-}
-
 func (f *probeFlags) options(version string) probe.Options {
 	o := probe.Options{Version: version, Interval: f.interval, MaxRPS: f.maxRPS, KeepAlive: f.keepAlive, Timeout: f.timeout,
 		URL: f.url, Host: f.host, Resolve: f.resolve, CAFile: f.ca, Insecure: f.insecure, Socket: f.socket}
@@ -167,8 +146,8 @@ func (f *outputFlags) add(cmd *cobra.Command) {
 	fs.BoolVar(&f.exchanges, "requests", false, "list every request of each session (-o json or yaml)")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		f.windowSaid = cmd.Flags().Changed("for")
-		if f.window <= 0 {
-			return usageError("--for %s: must be above 0", f.window)
+		if f.window <= 0 || f.window > maxWindow {
+			return usageError("--for %s: must be above 0, at most %s", f.window, short(maxWindow))
 		}
 		return nil
 	}

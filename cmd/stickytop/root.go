@@ -51,12 +51,18 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 			if log != nil {
 				defer log.Close()
 			}
+			printed := out.format != "" || out.watch || !isTerminal(streams)
+			if printed {
+				if err := probes.checkSome(); err != nil {
+					return err
+				}
+			}
 			s, err := newSetup(cmd.Context(), config{probe: probes, cluster: cluster, target: target, version: version})
 			if err != nil {
 				return err
 			}
 			s.log = log
-			if out.format != "" || out.watch || !isTerminal(streams) {
+			if printed {
 				return get(cmd.Context(), s, "sessions", out, streams)
 			}
 			return live(cmd.Context(), s, name, screen, streams)

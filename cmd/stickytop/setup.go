@@ -55,6 +55,8 @@ func newSetup(ctx context.Context, c config) (*setup, error) {
 	switch {
 	case c.probe.noProbe && (c.target.Kind == "url" || c.target.IsZero() && c.probe.url != ""):
 		return nil, usageError("--no-probe only watches a cluster, and a URL alone is no cluster: there would be nothing to see")
+	case c.target.Kind == "url" && c.probe.url != "":
+		return nil, usageError("a URL and --url: with a URL as the target there is nothing else to ask")
 	case c.probe.cookie != "" && c.target.Kind != "url" && c.probe.url == "":
 		return nil, usageError("--cookie names the cookie of a URL; a cluster's Ingresses say it themselves")
 	case c.target.Kind == "url":
@@ -149,6 +151,9 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 // restConfig is what the flags and the kubeconfig say of the cluster, and the
 // namespace in force.
 func (f *clusterFlags) restConfig() (*rest.Config, string, error) {
+	if err := f.check(); err != nil {
+		return nil, "", err
+	}
 	cfg, namespace, err := kube.Config(f.config.ToRawKubeConfigLoader(), *f.config.Context)
 	if err == nil && unnamed(cfg, f.config) {
 		err = &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
