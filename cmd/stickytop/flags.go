@@ -70,6 +70,25 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.podJSON, "pod-json", "", "path in a JSON body that names the pod (pod.name); nothing else is believed then")
 }
 
+func (f *probeFlags) check() error {
+	if err := f.checkRanges(); err != nil {
+		return err
+	}
+	switch {
+	case f.sessions < 0:
+		return usageError("--sessions %d: must not be negative", f.sessions)
+	case f.sessions > probe.MaxSessions:
+		return usageError("--sessions %d: at most %d in all", f.sessions, probe.MaxSessions)
+	case f.max < 1 || f.max > probe.MaxSessions:
+		return usageError("--max-sessions %d: must be 1 to %d", f.max, probe.MaxSessions)
+	case f.proxy != "" && f.proxy != "env":
+		return usageError("--probe-proxy %q: only env is known", f.proxy)
+	case f.path != "" && f.path[0] != '/':
+		return usageError("--path %q: must begin with /", f.path)
+	}
+	return nil
+}
+
 func (f *probeFlags) options(version string) probe.Options {
 	o := probe.Options{Version: version, Interval: f.interval, MaxRPS: f.maxRPS, KeepAlive: f.keepAlive, Timeout: f.timeout,
 		URL: f.url, Host: f.host, Resolve: f.resolve, CAFile: f.ca, Insecure: f.insecure, Socket: f.socket}

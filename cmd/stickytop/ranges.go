@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -53,37 +54,20 @@ func noProbes() probeFlags {
 	return f
 }
 
-func (f *probeFlags) check() error {
-	switch affinity.ClientModel(f.client) {
-	case affinity.ClientBrowser, affinity.ClientNoJar:
-	default:
+// checkRanges refuses what no run could mean.
+func (f *probeFlags) checkRanges() error {
+	switch {
+	case math.IsNaN(f.maxRPS) || f.maxRPS <= 0 || f.maxRPS > maxRPS:
+		return usageError("--max-rps %g: must be above 0, at most %g", f.maxRPS, maxRPS)
+	case !slices.Contains([]string{string(affinity.ClientBrowser), string(affinity.ClientNoJar)}, f.client):
 		return usageError("--client %q: use browser or no-jar", affinity.Clean(f.client, 40))
 	}
-	for _, err := range []error{
+	return cmp.Or(
 		between("interval", f.interval, minInterval, maxInterval),
 		between("probe-timeout", f.timeout, minTimeout, maxTimeout),
 		f.checkTransport(),
 		f.checkNames(),
-	} {
-		if err != nil {
-			return err
-		}
-	}
-	switch {
-	case f.sessions < 0:
-		return usageError("--sessions %d: must not be negative", f.sessions)
-	case f.sessions > probe.MaxSessions:
-		return usageError("--sessions %d: at most %d in all", f.sessions, probe.MaxSessions)
-	case f.max < 1 || f.max > probe.MaxSessions:
-		return usageError("--max-sessions %d: must be 1 to %d", f.max, probe.MaxSessions)
-	case math.IsNaN(f.maxRPS) || f.maxRPS <= 0 || f.maxRPS > maxRPS:
-		return usageError("--max-rps %g: must be above 0, at most %g", f.maxRPS, maxRPS)
-	case f.proxy != "" && f.proxy != "env":
-		return usageError("--probe-proxy %q: only env is known", affinity.Clean(f.proxy, 40))
-	case f.path != "" && f.path[0] != '/':
-		return usageError("--path %q: must begin with /", affinity.Clean(f.path, 120))
-	}
-	return nil
+	)
 }
 
 // checkSome refuses to print sessions where there would be none; on a screen
@@ -101,7 +85,7 @@ func (f *probeFlags) checkTransport() error {
 		return usageError("--transport %q: use %s", affinity.Clean(f.transport, 40), strings.Join(probe.Transports(), ", "))
 	}
 	if f.socket.Idle && f.transport != "ws" {
-		return usageError("--idle holds a quiet WebSocket: add --transport ws")
+		return usageError("--idle is for --transport ws")
 	}
 	defaults := noProbes().socket
 	for name, said := range map[string]bool{
@@ -109,7 +93,7 @@ func (f *probeFlags) checkTransport() error {
 		"transports": f.socket.IOTransports != defaults.IOTransports, "ask": f.socket.IOAsk != "", "event": f.socket.IOEvent != "",
 	} {
 		if said && f.transport != "socketio" {
-			return usageError("--socketio-%s is for Socket.IO: add --transport socketio", name)
+			return usageError("--socketio-%s is for --transport socketio", name)
 		}
 	}
 	return nil

@@ -35,9 +35,9 @@ func TestValuesAreRefused(t *testing.T) {
 		"--for -1s":                         "--for -1s: must be",
 		"--for 99999h":                      "--for 99999h0m0s: must be",
 		"--transport xx":                    `--transport "xx": use http, `,
-		"--idle":                            "--idle holds a quiet WebSocket: add --transport ws",
-		"--socketio-ask x":                  "--socketio-ask is for Socket.IO: add --transport socketio",
-		"--socketio-path /x --transport ws": "--socketio-path is for Socket.IO",
+		"--idle":                            "--idle is for --transport ws",
+		"--socketio-ask x":                  "--socketio-ask is for --transport socketio",
+		"--socketio-path /x --transport ws": "--socketio-path is for --transport socketio",
 		"--pod-json ...":                    `--pod-json "...": write a path as pod.name`,
 		"--pod-header a:b":                  `--pod-header "a:b": not a header's name`,
 		"--cookie a;b":                      `--cookie "a;b": not a cookie's name`,
@@ -67,6 +67,54 @@ func refused(t *testing.T, line, says string) {
 	code := run(ctx, append([]string{"stickytop"}, strings.Fields(line)...), genericiooptions.IOStreams{In: strings.NewReader(""), Out: &out, ErrOut: &errs})
 	if code != exitUsage || !strings.HasPrefix(errs.String(), "error: "+says) && !strings.Contains(errs.String(), says) || out.Len() > 0 {
 		t.Errorf("%s: exit code %d, %q and %q\nwant %d, %q", line, code, out.String(), errs.String(), exitUsage, says)
+	}
+}
+
+// A command takes the flags that count for it, and refuses the others.
+func TestFlagsAreOfferedWhereTheyCount(t *testing.T) {
+	t.Setenv("KUBECONFIG", os.DevNull)
+	const own = "hint: the demo is a world of its own, without a cluster"
+	for line, says := range map[string]string{
+		"demo -n x":                     own,
+		"-n x demo":                     own,
+		"demo --context x":              own,
+		"demo --kubeconfig /dev/null":   own,
+		"demo -A":                       own,
+		"demo -l a=b":                   own,
+		"demo --kernel local":           own,
+		"demo --url http://127.0.0.1:9": own,
+		"demo --host x --resolve x:1:y": own,
+		"demo --via-controller":         own,
+		"demo --no-probe":               own,
+		"demo --transport ws":           own,
+		"demo --no-such":                "hint: see 'stickytop --help'",
+		"demo --sessions 0 -o json":     "--sessions 0: there would be none to print",
+		"version -n x":                  "unknown shorthand flag: 'n' in -n",
+		"version --sessions 3":          "unknown flag: --sessions",
+		"explain D01 --kubeconfig x":    "unknown flag: --kubeconfig",
+		"lint --sessions 3 -f -":        "unknown flag: --sessions",
+		"lint -l a=b":                   "unknown shorthand flag: 'l' in -l",
+		"rbac --url http://127.0.0.1:9": "unknown flag: --url",
+		"decode lb=1 --interval 1s":     "unknown flag: --interval",
+		"-n a/b get sessions ing/x -s http://127.0.0.1:9": `--namespace "a/b"`, // before the command, as kubectl takes it
+		"--interval 0s get pods ing/x":                    "--interval 0s",
+		"get -n a/b routes -s http://127.0.0.1:9":         `--namespace "a/b"`,
+	} {
+		refused(t, line, says)
+	}
+}
+
+func TestVersionFlag(t *testing.T) {
+	var texts []string
+	for _, arg := range []string{"version", "--version"} {
+		var out strings.Builder
+		if code := run(t.Context(), []string{"stickytop", arg}, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &out, ErrOut: &out}); code != exitOK {
+			t.Errorf("%s: exit code %d", arg, code)
+		}
+		texts = append(texts, out.String())
+	}
+	if texts[0] != texts[1] || !strings.HasPrefix(texts[0], "stickytop ") {
+		t.Errorf("version prints %q, --version %q", texts[0], texts[1])
 	}
 }
 
