@@ -71,10 +71,8 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 }
 
 func (f *probeFlags) check() error {
-	switch affinity.ClientModel(f.client) {
-	case affinity.ClientBrowser, affinity.ClientNoJar:
-	default:
-		return usageError("--client %q: use browser or no-jar", f.client)
+	if err := f.checkRanges(); err != nil {
+		return err
 	}
 	switch {
 	case f.sessions < 0:
@@ -167,8 +165,8 @@ func (f *outputFlags) add(cmd *cobra.Command) {
 	fs.BoolVar(&f.exchanges, "requests", false, "list every request of each session (-o json or yaml)")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		f.windowSaid = cmd.Flags().Changed("for")
-		if f.window <= 0 {
-			return usageError("--for %s: must be above 0", f.window)
+		if f.window <= 0 || f.window > maxWindow {
+			return usageError("--for %s: must be above 0, at most %s", f.window, short(maxWindow))
 		}
 		return nil
 	}

@@ -62,6 +62,11 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 					return err
 				}
 			}
+			if what == "sessions" {
+				if err := probes.checkSome(); err != nil {
+					return err
+				}
+			}
 			s, err := newSetup(cmd.Context(), c)
 			if err != nil {
 				return err
