@@ -146,16 +146,16 @@ type addresses struct {
 	ended uint64
 
 	viewPins  []*AddressPin
-	viewLists []AddressList
-	fresh     bool
+	viewLists []AddressList           // nil when they have changed
+	touched   map[AddressKey]struct{} // pins that changed since viewPins was made
 }
 
 func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 	a := &st.addresses
 	if a.pins == nil {
-		a.pins, a.lists = map[AddressKey]*AddressPin{}, map[string][]AddressList{}
+		a.pins, a.lists, a.touched = map[AddressKey]*AddressPin{}, map[string][]AddressList{}, map[AddressKey]struct{}{}
 	}
-	a.fresh = false
+	a.viewLists = nil
 	a.lists[e.Node] = e.Lists
 	evicted := map[string]int{} // by endpoint
 	for _, end := range e.Gone {
@@ -163,6 +163,7 @@ func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 			continue
 		}
 		delete(a.pins, end.AddressKey)
+		a.touched[end.AddressKey] = struct{}{}
 		a.ended++
 		end.Seq = a.ended
 		a.ends = append(a.ends, end)
@@ -176,6 +177,7 @@ func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 	for i := range e.Put {
 		p := e.Put[i]
 		a.pins[p.AddressKey] = &p
+		a.touched[p.AddressKey] = struct{}{}
 	}
 	for _, name := range sortedKeys(evicted) {
 		service, pod, _ := strings.Cut(name, " ")
@@ -196,25 +198,46 @@ func sortedKeys(m map[string]int) []string {
 	return keys
 }
 
-// view sorts what is held, when it has changed.
+// view brings what is handed out up to date. Most readings change few of many
+// pins: their places are looked up, and what lies between is copied.
 func (a *addresses) view() {
-	if a.fresh {
-		return
+	if len(a.touched) > 0 {
+		a.viewPins = a.mergePins()
+		clear(a.touched)
 	}
-	a.fresh = true
-	a.viewPins = make([]*AddressPin, 0, len(a.pins))
-	for _, p := range a.pins {
-		a.viewPins = append(a.viewPins, p)
+	if a.viewLists == nil {
+		a.viewLists = []AddressList{}
+		for _, l := range a.lists {
+			a.viewLists = append(a.viewLists, l...)
+		}
+		slices.SortFunc(a.viewLists, func(x, y AddressList) int {
+			return cmp.Or(compareService(x.Service, y.Service), strings.Compare(x.PortName, y.PortName), strings.Compare(x.Endpoint, y.Endpoint),
+				strings.Compare(x.Node, y.Node), strings.Compare(x.Name, y.Name))
+		})
 	}
-	slices.SortFunc(a.viewPins, func(x, y *AddressPin) int { return compareAddress(x.AddressKey, y.AddressKey) })
-	a.viewLists = nil
-	for _, l := range a.lists {
-		a.viewLists = append(a.viewLists, l...)
+}
+
+// mergePins returns viewPins with what was touched since; the old slice stays
+// as it is, as snapshots have it.
+func (a *addresses) mergePins() []*AddressPin {
+	changed := make([]AddressKey, 0, len(a.touched))
+	for key := range a.touched {
+		changed = append(changed, key)
 	}
-	slices.SortFunc(a.viewLists, func(x, y AddressList) int {
-		return cmp.Or(compareService(x.Service, y.Service), strings.Compare(x.PortName, y.PortName), strings.Compare(x.Endpoint, y.Endpoint),
-			strings.Compare(x.Node, y.Node), strings.Compare(x.Name, y.Name))
-	})
+	slices.SortFunc(changed, compareAddress)
+	old, pins := a.viewPins, make([]*AddressPin, 0, len(a.pins))
+	for _, key := range changed {
+		at, there := slices.BinarySearchFunc(old, key, func(p *AddressPin, k AddressKey) int { return compareAddress(p.AddressKey, k) })
+		pins = append(pins, old[:at]...)
+		if there {
+			at++
+		}
+		old = old[at:]
+		if p := a.pins[key]; p != nil {
+			pins = append(pins, p)
+		}
+	}
+	return append(pins, old...)
 }
 
 func compareService(x, y ServiceRef) int {
@@ -227,22 +250,12 @@ func compareAddress(x, y AddressKey) int {
 }
 
 // KnownAddresses says whose an address is, where the objects tell: a pod's
-// name, or "node NAME" where several pods share the address (host network).
+// name, "node NAME" for a node's, "ingress pod NAME" for a controller's.
 func (s *Snapshot) KnownAddresses() map[netip.Addr]string {
-	known := make(map[netip.Addr]string, len(s.Pods))
-	shared := map[netip.Addr]bool{}
-	for _, p := range s.Pods {
-		ip, err := netip.ParseAddr(p.IP)
-		if err != nil || !p.Gone.IsZero() {
-			continue
-		}
-		if known[ip] != "" && !shared[ip] {
-			shared[ip] = true
-			known[ip] = "node " + p.Node
-		}
-		if !shared[ip] {
-			known[ip] = p.Ref.String()
-		}
+	owners := s.Owners()
+	known := make(map[netip.Addr]string, len(owners))
+	for ip, o := range owners {
+		known[ip] = o.String()
 	}
 	return known
 }

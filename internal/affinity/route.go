@@ -111,6 +111,7 @@ type Pod struct {
 	Ref       PodRef
 	Tag       string // letter on screen, unique and never reused in a run; "" until one is needed
 	IP        string
+	HostIP    string // the node's address
 	Node      string
 	Phase     string
 	Reason    string // CrashLoopBackOff, Evicted…; "" when all is well
