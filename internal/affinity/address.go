@@ -174,6 +174,7 @@ func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 	if len(a.ends) >= 2*maxAddressEnds {
 		a.ends = slices.Clone(a.ends[len(a.ends)-maxAddressEnds:])
 	}
+	st.tagLists(e.Lists)
 	for i := range e.Put {
 		p := e.Put[i]
 		a.pins[p.AddressKey] = &p
@@ -182,7 +183,20 @@ func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 	for _, name := range sortedKeys(evicted) {
 		service, pod, _ := strings.Cut(name, " ")
 		st.happen(Happening{At: now, Source: "kernel", Kind: "pin", Level: LevelWarning,
-			Text: fmt.Sprintf("%d addresses of %s lost their pin to %s on %s before its time: the node's list is full", evicted[name], service, pod, e.Node)})
+			Text: fmt.Sprintf("%d of %s's addresses lost the pin to %s on %s before its time: the node's list is full", evicted[name], service, pod, e.Node)})
+	}
+}
+
+// tagLists gives the pods that clients are pinned to their letters.
+func (st *State) tagLists(lists []AddressList) {
+	for _, l := range lists {
+		if l.Live == 0 || l.Pod.IsZero() || st.tags[l.Pod] != "" {
+			continue
+		}
+		if b := st.backends[l.Service]; b != nil {
+			st.tagEndpoints(b)
+		}
+		st.tag(l.Pod)
 	}
 }
 

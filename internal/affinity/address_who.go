@@ -2,6 +2,7 @@ package affinity
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -77,6 +78,15 @@ func (p Pod) routes() bool {
 		}
 	}
 	return false
+}
+
+// AddressPin returns the pin of that key, nil when there is none.
+func (s *Snapshot) AddressPin(key AddressKey) *AddressPin {
+	at, ok := slices.BinarySearchFunc(s.AddressPins, key, func(p *AddressPin, k AddressKey) int { return compareAddress(p.AddressKey, k) })
+	if !ok {
+		return nil
+	}
+	return s.AddressPins[at]
 }
 
 // Meant says which Services t means: one, those behind an Ingress, or all.

@@ -1,6 +1,9 @@
 package affinity
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Event is something a source saw. The set is closed; Apply handles each.
 type Event interface{ event() }
@@ -171,6 +174,12 @@ type SourceStatus struct {
 	Detail  string    // error, or what is lost without it
 	Retry   time.Time // next attempt; zero when none is planned
 }
+
+// kernelSource begins the names of the sources that read nodes' tables.
+const kernelSource = "kernel"
+
+// OfNode reports whether the source reads a node's tables, not the API.
+func (s SourceStatus) OfNode() bool { return strings.HasPrefix(s.Name, kernelSource) }
 
 // SourceState is how far a source can be believed.
 type SourceState uint8
