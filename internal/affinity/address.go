@@ -145,6 +145,11 @@ type addresses struct {
 	ends  []AddressEnd
 	ended uint64
 
+	nodes   map[netip.Addr]string // by the address that their pods give as their host's
+	modes   map[string]string     // of kube-proxy, by node
+	derived map[AddressKey]bool   // pins that our own connections made, and no kernel told of
+	own     map[netip.Addr]bool   // addresses of sessions
+
 	viewPins  []*AddressPin
 	viewLists []AddressList           // nil when they have changed
 	touched   map[AddressKey]struct{} // pins that changed since viewPins was made
@@ -152,21 +157,18 @@ type addresses struct {
 
 func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 	a := &st.addresses
-	if a.pins == nil {
-		a.pins, a.lists, a.touched = map[AddressKey]*AddressPin{}, map[string][]AddressList{}, map[AddressKey]struct{}{}
-	}
+	a.init()
 	a.viewLists = nil
 	a.lists[e.Node] = e.Lists
+	if len(e.Lists) > 0 {
+		st.modeOf(e.Node, e.Lists[0].Mode)
+	}
 	evicted := map[string]int{} // by endpoint
 	for _, end := range e.Gone {
 		if a.pins[end.AddressKey] == nil {
 			continue
 		}
-		delete(a.pins, end.AddressKey)
-		a.touched[end.AddressKey] = struct{}{}
-		a.ended++
-		end.Seq = a.ended
-		a.ends = append(a.ends, end)
+		a.end(end)
 		if end.Reason == AddressEndEvicted {
 			evicted[end.Service.String()+" "+cmp.Or(end.Pod.Name, end.Endpoint)]++
 		}
@@ -177,9 +179,9 @@ func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 	st.tagLists(e.Lists)
 	for i := range e.Put {
 		p := e.Put[i]
-		a.pins[p.AddressKey] = &p
-		a.touched[p.AddressKey] = struct{}{}
+		a.put(&p)
 	}
+	st.tieAgain(e, now)
 	for _, name := range sortedKeys(evicted) {
 		service, pod, _ := strings.Cut(name, " ")
 		st.happen(Happening{At: now, Source: "kernel", Kind: "pin", Level: LevelWarning,
@@ -198,6 +200,30 @@ func (st *State) tagLists(lists []AddressList) {
 		}
 		st.tag(l.Pod)
 	}
+}
+
+func (a *addresses) init() {
+	if a.pins == nil {
+		a.pins, a.lists, a.touched = map[AddressKey]*AddressPin{}, map[string][]AddressList{}, map[AddressKey]struct{}{}
+		a.modes, a.derived = map[string]string{}, map[AddressKey]bool{}
+	}
+}
+
+// put holds a pin that is new or has changed.
+func (a *addresses) put(p *AddressPin) {
+	a.pins[p.AddressKey] = p
+	a.touched[p.AddressKey] = struct{}{}
+	delete(a.derived, p.AddressKey)
+}
+
+// end forgets a pin.
+func (a *addresses) end(e AddressEnd) {
+	delete(a.pins, e.AddressKey)
+	delete(a.derived, e.AddressKey)
+	a.touched[e.AddressKey] = struct{}{}
+	a.ended++
+	e.Seq = a.ended
+	a.ends = append(a.ends, e)
 }
 
 // lastOf returns the last n, without room to append over what follows.

@@ -103,6 +103,9 @@ func drawLayerBox(a area, d *data, r affinity.Route, where string, dotted bool) 
 
 func layerLines(d *data, r affinity.Route, l affinity.Layer, known bool, where string) []run {
 	var out []run
+	if where == affinity.LayerIngress && r.Kind == affinity.RouteService {
+		return []run{{strong, "none"}, {plain, "straight to"}, {plain, "the Service"}}
+	}
 	if where == affinity.LayerIngress {
 		name := r.Name
 		if r.Kind == affinity.RouteURL {
