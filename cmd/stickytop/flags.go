@@ -119,6 +119,7 @@ type clusterFlags struct {
 	all      bool
 	selector string
 	kernel   kernelFlags
+	from     fromFlags
 }
 
 func (f *clusterFlags) add(fs *pflag.FlagSet) {
@@ -127,6 +128,7 @@ func (f *clusterFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.all, "all-namespaces", "A", false, "watch all namespaces")
 	fs.StringVarP(&f.selector, "selector", "l", "", "label selector of the Ingresses to show")
 	f.kernel.add(fs)
+	f.from.add(fs)
 }
 
 // screenFlags say how to draw.

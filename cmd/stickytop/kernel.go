@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"time"
@@ -23,12 +24,12 @@ func (f *kernelFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.node, "kernel-node", "", "what this machine is called as a node; by default $NODE_NAME or the host name")
 }
 
-func (f *kernelFlags) check() error {
+func (f *kernelFlags) check(from *fromFlags) error {
 	switch {
+	case f.where == "" && f.node != "" && !from.on():
+		return usageError("--kernel-node names this machine for --kernel local and --from local")
 	case f.where != "" && f.where != "local":
 		return usageError("--kernel %q: only local is known", affinity.Clean(f.where, 60))
-	case f.where == "" && f.node != "":
-		return usageError("--kernel-node names the machine that --kernel local reads")
 	}
 	return nil
 }
@@ -39,14 +40,16 @@ func (f *kernelFlags) source(snapshot func() *affinity.Snapshot) engine.Source {
 	if f.where == "" {
 		return nil
 	}
-	node := f.node
-	if node == "" {
-		node = os.Getenv("NODE_NAME")
-	}
+	return kernel.New(kernel.Options{Node: f.name(), Objects: snapshot})
+}
+
+// name is what this machine is called as a node.
+func (f *kernelFlags) name() string {
+	node := cmp.Or(f.node, os.Getenv("NODE_NAME"))
 	if node == "" {
 		node, _ = os.Hostname()
 	}
-	return kernel.New(kernel.Options{Node: affinity.Clean(node, 253), Objects: snapshot})
+	return affinity.Clean(node, 253)
 }
 
 // pinsLayer checks what `get pins` was asked for.
@@ -54,12 +57,14 @@ func (c *config) pinsLayer(layer string) error {
 	switch {
 	case layer != "clientip":
 		return usageError("--layer %q: get pins lists those of clientip; get sessions shows cookies", affinity.Clean(layer, 60))
-	case c.cluster.kernel.where == "":
-		return usageError("get pins reads them from a node: run it there with --kernel local")
+	case c.cluster.kernel.where == "" && !c.cluster.from.on() && len(c.cluster.from.ips) == 0:
+		return usageError("get pins reads them from a node: run it there with --kernel local, or make some with --from local")
 	case c.target.Kind == "url":
 		return usageError("get pins needs a cluster: a URL alone does not say which Services there are")
 	}
-	c.probe.noProbe = true // a connection of ours would be a pin, and renew others
+	if !c.cluster.from.on() && len(c.cluster.from.ips) == 0 {
+		c.probe.noProbe = true // a connection of ours would be a pin, and renew others
+	}
 	return nil
 }
 
@@ -78,7 +83,7 @@ func (s *setup) collectPins(ctx context.Context, out outputFlags, deadline <-cha
 				if err := write(snap); err != nil {
 					return err
 				}
-			} else if !out.windowSaid && synced(snap) {
+			} else if !out.windowSaid && !s.own && synced(snap) {
 				return nil
 			}
 		}

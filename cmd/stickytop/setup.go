@@ -34,6 +34,7 @@ type setup struct {
 	// exec plugin of the kubeconfig).
 	prompts bool
 
+	own     bool     // clients with addresses of their own, which take a while to pin
 	log     *os.File // of --log-file; nil for none
 	actions []ui.Action
 	caption func() string
@@ -49,10 +50,12 @@ type config struct {
 
 // newSetup wires a run against a cluster, or against a URL alone.
 func newSetup(ctx context.Context, c config) (*setup, error) {
-	if err := errors.Join(c.probe.check(), c.cluster.kernel.check()); err != nil {
+	if err := errors.Join(c.probe.check(), c.cluster.from.check(&c), c.cluster.kernel.check(&c.cluster.from)); err != nil {
 		return nil, err
 	}
 	switch {
+	case c.target.Kind == "url" && c.cluster.kernel.where != "":
+		return nil, usageError("--kernel reads the pins of Services: it needs a cluster, a URL alone does not say which there are")
 	case c.probe.noProbe && (c.target.Kind == "url" || c.target.IsZero() && c.probe.url != ""):
 		return nil, usageError("--no-probe only watches a cluster, and a URL alone is no cluster: there would be nothing to see")
 	case c.target.Kind == "url" && c.probe.url != "":
@@ -91,6 +94,11 @@ func urlSetup(c config) (*setup, error) {
 
 func clusterSetup(ctx context.Context, c config) (*setup, error) {
 	flags := c.cluster.config
+	from, door := c.cluster.from, ""
+	if from.on() {
+		c.target.Direct = true
+		door, c.probe.url = c.probe.url, "" // the route's own, for no other
+	}
 	loader := flags.ToRawKubeConfigLoader()
 	cfg, namespace, err := c.cluster.restConfig()
 	if err != nil {
@@ -116,6 +124,7 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 		}
 	}
 	s.lookup = func(ctx context.Context) error { return source.Lookup(ctx, s.target) }
+	s.own = from.on()
 	var prober engine.Prober
 	judge := kube.NewJudge(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version})
 	sources := []engine.Source{kube.WithRules{Source: source, Judge: judge}}
@@ -134,13 +143,17 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 			return nil, err
 		}
 	}
+	if from.on() {
+		sources[0] = direct{sources[0], s.target, door}
+		sources = append(sources, proxyMode{c.cluster.kernel.name()})
+	}
 	if c.probe.path != "" {
 		sources[0] = asking{sources[0], c.probe.path}
 	}
 	if k := c.cluster.kernel.source(func() *affinity.Snapshot { return s.engine.Snapshot() }); k != nil {
 		sources = append(sources, k)
 	}
-	s.engine = engine.New(engine.Options{Target: s.target, Budget: c.probe.budget(), Hints: c.probe.hints(), Perform: func(cmd affinity.Command) {
+	s.engine = engine.New(engine.Options{Target: s.target, Budget: from.budget(c.probe.budget(), c.cluster.kernel.name()), Hints: c.probe.hints(), Perform: func(cmd affinity.Command) {
 		if cmd.Kind == affinity.CommandReconnect {
 			go source.Reconnect()
 		}

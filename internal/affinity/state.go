@@ -127,6 +127,8 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.observe(e, now)
 	case AddressPinsChanged:
 		st.applyAddressPins(e, now)
+	case DataplaneKnown:
+		st.applyDataplane(e)
 	case Findings:
 		st.applyFindings(e)
 	case SocketChanged:
@@ -140,6 +142,7 @@ func (st *State) Apply(e Event, now time.Time) {
 func (st *State) Snapshot(now time.Time) *Snapshot {
 	st.init()
 	st.forgetGone(now) // first: what it forgets is not in the views
+	st.endDerived(now)
 	st.refreshViews()
 	st.addresses.view()
 	return &Snapshot{
