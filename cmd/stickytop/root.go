@@ -75,6 +75,7 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 		newRBAC(name, streams, &cluster),
 		newLint(name, streams, &cluster),
 		newExplain(streams),
+		newAgent(streams),
 		newVersion(streams),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
