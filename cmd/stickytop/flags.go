@@ -121,6 +121,7 @@ type clusterFlags struct {
 	all      bool
 	selector string
 	kernel   kernelFlags
+	agents   agentFlags
 }
 
 func (f *clusterFlags) add(fs *pflag.FlagSet) {
@@ -129,6 +130,7 @@ func (f *clusterFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.all, "all-namespaces", "A", false, "watch all namespaces")
 	fs.StringVarP(&f.selector, "selector", "l", "", "label selector of the Ingresses to show")
 	f.kernel.add(fs)
+	f.agents.add(fs)
 }
 
 // screenFlags say how to draw.

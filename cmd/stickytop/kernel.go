@@ -12,6 +12,30 @@ import (
 	"github.com/kubestickytop/stickytop/internal/kernel"
 )
 
+// Where --kernel reads.
+const (
+	kernelLocal  = "local"
+	kernelAgents = "agents"
+)
+
+// joinKernel lets a value of --kernel be the next word, as that of any flag,
+// though the flag can go without one.
+func joinKernel(args []string) []string {
+	var out []string
+	for i := 0; i < len(args); i++ {
+		if args[i] == "--" {
+			return append(out, args[i:]...)
+		}
+		if args[i] == "--kernel" && i+1 < len(args) && (args[i+1] == kernelLocal || args[i+1] == kernelAgents) {
+			out = append(out, "--kernel="+args[i+1])
+			i++
+			continue
+		}
+		out = append(out, args[i])
+	}
+	return out
+}
+
 // kernelFlags say whose tables are read for pins by address.
 type kernelFlags struct {
 	where string
@@ -19,15 +43,16 @@ type kernelFlags struct {
 }
 
 func (f *kernelFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&f.where, "kernel", "", "local: read the pins by client address out of kube-proxy's tables on this machine, a node")
+	fs.StringVar(&f.where, "kernel", "", "read the pins by client address out of kube-proxy's tables: local, on this machine, a node; agents (without a value), by pods on the nodes, which it makes and removes")
+	fs.Lookup("kernel").NoOptDefVal = kernelAgents
 	fs.StringVar(&f.node, "kernel-node", "", "what this machine is called as a node; by default $NODE_NAME or the host name")
 }
 
 func (f *kernelFlags) check() error {
 	switch {
-	case f.where != "" && f.where != "local":
-		return usageError("--kernel %q: only local is known", affinity.Clean(f.where, 60))
-	case f.where == "" && f.node != "":
+	case f.where != "" && f.where != kernelLocal && f.where != kernelAgents:
+		return usageError("--kernel %q: use local or agents", affinity.Clean(f.where, 60))
+	case f.where != kernelLocal && f.node != "":
 		return usageError("--kernel-node names the machine that --kernel local reads")
 	}
 	return nil
@@ -36,7 +61,7 @@ func (f *kernelFlags) check() error {
 // source reads this machine's tables, or is nil when nobody asked for it.
 // snapshot may be called once the source runs.
 func (f *kernelFlags) source(snapshot func() *affinity.Snapshot) engine.Source {
-	if f.where == "" {
+	if f.where != kernelLocal {
 		return nil
 	}
 	node := f.node
@@ -55,7 +80,7 @@ func (c *config) pinsLayer(layer string) error {
 	case layer != "clientip":
 		return usageError("--layer %q: get pins lists those of clientip; get sessions shows cookies", affinity.Clean(layer, 60))
 	case c.cluster.kernel.where == "":
-		return usageError("get pins reads them from a node: run it there with --kernel local")
+		return usageError("get pins reads them from nodes: --kernel by agents, which it makes there and removes, --kernel local on a node")
 	case c.target.Kind == "url":
 		return usageError("get pins needs a cluster: a URL alone does not say which Services there are")
 	}

@@ -76,6 +76,7 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 		newLint(name, streams, &cluster),
 		newExplain(streams),
 		newAgent(streams),
+		newAgents(name, streams, &cluster),
 		newVersion(streams),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
