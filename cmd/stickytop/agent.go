@@ -14,6 +14,8 @@ import (
 	"github.com/kubestickytop/stickytop/internal/agent"
 )
 
+const agentCommand = "agent"
+
 // newAgent is the process of the pods that `agents up` makes.
 func newAgent(streams genericiooptions.IOStreams) *cobra.Command {
 	var (
@@ -21,7 +23,7 @@ func newAgent(streams genericiooptions.IOStreams) *cobra.Command {
 		port int
 	)
 	cmd := &cobra.Command{
-		Use:    "agent",
+		Use:    agentCommand,
 		Short:  "Be an agent: what the pods of 'agents up' run",
 		Hidden: true,
 		Args:   cobra.NoArgs,

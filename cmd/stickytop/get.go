@@ -53,7 +53,7 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 			if closer != nil {
 				defer closer.Close()
 			}
-			c := config{probe: *probes, cluster: *cluster, target: target, version: version}
+			c := config{probe: *probes, cluster: *cluster, target: target, version: version, streams: &streams}
 			if what == "routes" {
 				c.probe.noProbe = true
 			}
@@ -66,6 +66,7 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 			if err != nil {
 				return err
 			}
+			defer s.end()
 			return get(cmd.Context(), s, what, out, streams)
 		},
 	}

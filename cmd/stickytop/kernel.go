@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -113,7 +114,7 @@ func (s *setup) collectPins(ctx context.Context, out outputFlags, deadline <-cha
 // pinsVerdict is the failure that an unread table is.
 func pinsVerdict(snap *affinity.Snapshot) error {
 	for _, src := range snap.Sources {
-		if src.Name == kernel.SourceName && src.State != affinity.SourceLive {
+		if (src.Name == kernel.SourceName || strings.HasPrefix(src.Name, kernel.SourceName+"/")) && src.State != affinity.SourceLive {
 			return cannot("", "pins by address: %s", src.Detail)
 		}
 	}

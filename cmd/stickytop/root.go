@@ -51,10 +51,11 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 			if log != nil {
 				defer log.Close()
 			}
-			s, err := newSetup(cmd.Context(), config{probe: probes, cluster: cluster, target: target, version: version})
+			s, err := newSetup(cmd.Context(), config{probe: probes, cluster: cluster, target: target, version: version, streams: &streams})
 			if err != nil {
 				return err
 			}
+			defer s.end()
 			s.log = log
 			if out.format != "" || out.watch || !isTerminal(streams) {
 				return get(cmd.Context(), s, "sessions", out, streams)

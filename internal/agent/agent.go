@@ -112,5 +112,5 @@ const (
 	askTimeout     = 10 * time.Second
 )
 
-// errToken is what a wrong token gets.
-var errToken = fmt.Errorf("the agent does not know this token: it belongs to another run")
+// ErrToken is what a wrong token gets.
+var ErrToken = fmt.Errorf("the agent does not know this token: it belongs to another run")

@@ -112,7 +112,7 @@ func TestStrangers(t *testing.T) {
 	}
 	other := NewClient(direct, s.port, NewToken())
 	defer other.Close()
-	if _, err := other.DialContext(t.Context(), "tcp", "192.0.2.1:80"); !errors.Is(err, errToken) {
+	if _, err := other.DialContext(t.Context(), "tcp", "192.0.2.1:80"); !errors.Is(err, ErrToken) {
 		t.Errorf("a tunnel with another token: %v", err)
 	}
 	// Their talk does not keep it alive either.

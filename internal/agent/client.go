@@ -156,7 +156,7 @@ func (c *Client) ask(ctx context.Context, method, path string, body []byte, into
 	case http.StatusNoContent:
 		return nil
 	case http.StatusUnauthorized:
-		return errToken
+		return ErrToken
 	case http.StatusPreconditionFailed:
 		return errNames
 	default:
@@ -205,7 +205,7 @@ func (c *Client) connect(conn net.Conn, address string) (net.Conn, error) {
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized:
-		return nil, errToken
+		return nil, ErrToken
 	default:
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
 		return nil, errorOf(resp.Header.Get(headerReason), string(text), address)
