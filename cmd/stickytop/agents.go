@@ -11,6 +11,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/cli-runtime/pkg/printers"
 
+	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/kube"
 )
 
@@ -271,6 +272,7 @@ func kernelSpec(ctx context.Context, a *kube.Agents, f *agentFlags, spec *kube.A
 			return err
 		}
 	}
-	spec.NetAdmin = true // unless the nodes are known to use iptables
+	spec.Plane = a.Dataplane(ctx)
+	spec.NetAdmin = spec.Plane.Mode != affinity.ModeIPTables // whose lists are open to all
 	return nil
 }

@@ -99,7 +99,7 @@ func describe(s kube.AgentSpec, server string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "In namespace %s of %s this makes:\n", s.Namespace, server)
 	if s.Clients > 0 {
-		fmt.Fprintf(&b, "  %d Jobs stickytop-%s-c1 …, each with one pod: not root, no capability, Pod Security restricted.\n", s.Clients, s.Run)
+		fmt.Fprintf(&b, "  %s, each with one pod: not root, no capability, Pod Security restricted.\n", jobsOf(s.Clients, s.Run, "c"))
 		fmt.Fprintf(&b, "    Each opens connections for the sessions of this program, from its own address.\n")
 	}
 	if n := len(s.Nodes); n > 0 {
@@ -107,7 +107,14 @@ func describe(s kube.AgentSpec, server string) string {
 		if s.NetAdmin {
 			user = "root with NET_ADMIN and nothing else (nftables shows its sets to nobody else)"
 		}
-		fmt.Fprintf(&b, "  %d Jobs stickytop-%s-k1 …, each with one pod on the network of its node (%s):\n    %s.\n", n, s.Run, strings.Join(first(s.Nodes, 6), ", "), user)
+		fmt.Fprintf(&b, "  %s, each with one pod on the network of its node (%s):\n    %s.\n", jobsOf(n, s.Run, "k"), strings.Join(first(s.Nodes, 6), ", "), user)
+		if d := s.Plane; d.Mode == "" {
+			fmt.Fprintf(&b, "    What keeps pins by address there is not known (%s).\n", d.Why)
+		} else if !d.KubeProxy() {
+			fmt.Fprintf(&b, "    %s keeps pins by address there (%s): its own tables are not read, only kube-proxy's.\n", d.Mode, d.Why)
+		} else {
+			fmt.Fprintf(&b, "    kube-proxy keeps pins by address there, in mode %s (%s).\n", d.Mode, d.Why)
+		}
 		fmt.Fprintf(&b, "    Each reads kube-proxy's tables once a second while it is asked, and changes nothing.\n")
 	}
 	fmt.Fprintf(&b, "  image %s; read-only files, no service account token, at most 128Mi and 200m CPU, one port on the pod's loopback\n", s.Image)
@@ -115,6 +122,14 @@ func describe(s kube.AgentSpec, server string) string {
 	fmt.Fprintf(&b, "They end by themselves %s after the last word of this program, and at the latest after %s; the cluster removes them then.\n", s.Silence, s.Life)
 	fmt.Fprintf(&b, "To end them sooner: stickytop agents down --run %s, or kubectl -n %s delete jobs -l stickytop.dev/run=%s\n", s.Run, s.Namespace, s.Run)
 	return b.String()
+}
+
+// jobsOf names n Jobs of a run.
+func jobsOf(n int, run, letter string) string {
+	if n == 1 {
+		return fmt.Sprintf("Job stickytop-%s-%s1", run, letter)
+	}
+	return fmt.Sprintf("%d Jobs stickytop-%s-%s1 to %s%d", n, run, letter, letter, n)
 }
 
 // first returns at most n of all, and says how many more there are.

@@ -211,6 +211,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 	}
 	if what == "pins" {
+		if d := snap.Dataplane; d.Mode != "" {
+			fmt.Fprintf(streams.ErrOut, "note: %s keeps these pins (%s): %s\n", d.Mode, d.Why, d.Semantics())
+		}
 		return pinsVerdict(snap)
 	}
 	routes := engine.Chosen(snap.Routes, s.target)

@@ -144,6 +144,11 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 	if c.probe.path != "" {
 		sources[0] = asking{sources[0], c.probe.path}
 	}
+	plane, err := kube.NewDataplane(cfg, c.version, func() *affinity.Snapshot { return s.engine.Snapshot() })
+	if err != nil {
+		return nil, err
+	}
+	sources = append(sources, plane)
 	if c.streams != nil {
 		if err := s.lookup(ctx); mistake(err) != nil && (c.cluster.agents.clients > 0 || c.cluster.kernel.where == kernelAgents) {
 			return nil, err // before anything is made

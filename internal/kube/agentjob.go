@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 // Labels and annotations of what stickytop makes in a cluster.
@@ -59,9 +61,10 @@ type AgentSpec struct {
 	Silence time.Duration // an agent ends after that long without a word
 	Life    time.Duration // and after that long, whatever is said
 
-	Clients  int      // agents of role client
-	Nodes    []string // one agent of role kernel on each
-	NetAdmin bool     // those of role kernel may read nf_tables
+	Clients  int                // agents of role client
+	Nodes    []string           // one agent of role kernel on each
+	NetAdmin bool               // those of role kernel may read nf_tables
+	Plane    affinity.Dataplane // that they will meet, as far as is known
 }
 
 // Jobs are the objects of the specification, as of a time.

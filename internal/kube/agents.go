@@ -432,6 +432,13 @@ func (a *Agents) Nodes(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
+// Dataplane looks what keeps pins by address on the nodes; the zero value when
+// nothing tells.
+func (a *Agents) Dataplane(ctx context.Context) affinity.Dataplane {
+	plane, _ := (&Dataplane{clients: a.clients}).Detect(ctx)
+	return plane
+}
+
 // Dialer returns port-forwards to an agent's loopback, on one connection of its
 // own, which ends with ctx.
 func (a *Agents) Dialer(ctx context.Context, p AgentPod) (*ControllerDialer, error) {
