@@ -120,6 +120,7 @@ type clusterFlags struct {
 	selector string
 	kernel   kernelFlags
 	from     fromFlags
+	agents   agentFlags
 }
 
 func (f *clusterFlags) add(fs *pflag.FlagSet) {
@@ -129,6 +130,7 @@ func (f *clusterFlags) add(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.selector, "selector", "l", "", "label selector of the Ingresses to show")
 	f.kernel.add(fs)
 	f.from.add(fs)
+	f.agents.add(fs)
 }
 
 // screenFlags say how to draw.

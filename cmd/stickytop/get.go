@@ -53,7 +53,7 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 			if closer != nil {
 				defer closer.Close()
 			}
-			c := config{probe: *probes, cluster: *cluster, target: target, version: version}
+			c := config{probe: *probes, cluster: *cluster, target: target, version: version, streams: &streams}
 			if what == "routes" {
 				c.probe.noProbe = true
 			}
@@ -71,6 +71,7 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 			if err != nil {
 				return err
 			}
+			defer s.end()
 			return get(cmd.Context(), s, what, out, streams)
 		},
 	}
@@ -215,6 +216,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 	}
 	if what == "pins" {
+		if d := snap.Dataplane; d.Mode != "" {
+			fmt.Fprintf(streams.ErrOut, "note: %s keeps these pins (%s): %s\n", d.Mode, d.Why, d.Semantics())
+		}
 		return pinsVerdict(snap)
 	}
 	routes := engine.Chosen(snap.Routes, s.target)

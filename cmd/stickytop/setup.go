@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -38,7 +39,11 @@ type setup struct {
 	log     *os.File // of --log-file; nil for none
 	actions []ui.Action
 	caption func() string
+	crew    *crew // agents; nil for none
 }
+
+// end gives back what newSetup took: the agents that it made.
+func (s *setup) end() { s.crew.end() }
 
 // config is everything a live run was told.
 type config struct {
@@ -46,11 +51,12 @@ type config struct {
 	cluster clusterFlags
 	target  affinity.Target
 	version string
+	streams *genericiooptions.IOStreams // to ask whether agents may be made; nil where none are
 }
 
 // newSetup wires a run against a cluster, or against a URL alone.
 func newSetup(ctx context.Context, c config) (*setup, error) {
-	if err := errors.Join(c.probe.check(), c.cluster.from.check(&c), c.cluster.kernel.check(&c.cluster.from)); err != nil {
+	if err := errors.Join(c.probe.check(), c.cluster.from.check(&c), c.cluster.kernel.check(&c.cluster.from), c.cluster.agents.check()); err != nil {
 		return nil, err
 	}
 	switch {
@@ -149,6 +155,20 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 	}
 	if c.probe.path != "" {
 		sources[0] = asking{sources[0], c.probe.path}
+	}
+	plane, err := kube.NewDataplane(cfg, c.version, func() *affinity.Snapshot { return s.engine.Snapshot() })
+	if err != nil {
+		return nil, err
+	}
+	sources = append(sources, plane)
+	if c.streams != nil {
+		if err := s.lookup(ctx); mistake(err) != nil && (c.cluster.agents.clients > 0 || c.cluster.kernel.where == kernelAgents) {
+			return nil, err // before anything is made
+		}
+		if s.crew, err = muster(ctx, c, cfg, namespace); err != nil {
+			return nil, err
+		}
+		sources = append(sources, s.crew.sources(func() *affinity.Snapshot { return s.engine.Snapshot() })...)
 	}
 	if k := c.cluster.kernel.source(func() *affinity.Snapshot { return s.engine.Snapshot() }); k != nil {
 		sources = append(sources, k)

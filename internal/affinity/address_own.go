@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -159,15 +160,21 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	made := now.Add(-o.Took)
 	p := &AddressPin{AddressKey: key, Port: port.Port, Pod: s.Pod, Timeout: policy.Timeout, Since: made, Renewed: made, Expires: made.Add(policy.Timeout),
 		Renewal: RenewalSliding, Source: DeadlineDerived}
-	switch mode := a.modes[key.Node]; mode {
-	case "iptables", "nftables":
-	case "ipvs":
+	plane := Dataplane{Mode: cmp.Or(a.modes[key.Node], st.dataplane.Mode)}
+	p.Renewal = plane.Renews()
+	switch doubt := plane.Doubt(); {
+	case plane.Mode == ModeIPVS:
 		p.Note = "ipvs holds it beyond its time while connections are open"
-	default:
+	case plane.Mode == "":
 		p.Source, p.Note = DeadlineAssumed, "how "+nodeOr(key.Node)+" keeps pins is not known; this is kube-proxy's way with iptables and nftables"
+	case doubt != "":
+		p.Source, p.Note = DeadlineAssumed, doubt
 	}
 	if old := a.pins[key]; old != nil && a.derived[key] && !old.Over(now) {
 		p.Since = old.Since
+		if p.Renewal == RenewalAbsolute {
+			p.Renewed, p.Expires = old.Renewed, old.Expires
+		}
 	}
 	a.put(p)
 	a.derived[key] = true

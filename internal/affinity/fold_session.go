@@ -17,21 +17,21 @@ type session struct {
 	print  string // fingerprint of the held cookie
 	read   reading
 
-	kept        []kept         // cookies that may yet turn out to be one
-	cookies     bool           // a cookie of any name was offered, ever
-	offered     bool           // an affinity cookie was offered, ever
-	offeredLast bool           // by the last answer
-	picked      bool           // the last answer offered one to keep, and it is surely one
-	pinSure     bool           // the held cookie is one by its name or its digest, not by its shape alone
-	notReturned string         // why the last one is not sent back; "" when it is
-	held        bool           // it held a cookie before the last answer
-	format      string         // of the cookie it held before the last answer: a decoder's name
-	quiet       int            // answers without a new offer since the pin began
-	expired     bool           // the cookie was dropped because its time was up
-	dropped     string         // why the last cookie was dropped; "" once another came
-	answered    time.Time      // of the last answer by Pod
-	spoke, mute int            // requests since PodSince whose answer named Pod; which failed or named nobody
-	stay        stay           // that stayText is about
+	kept        []kept    // cookies that may yet turn out to be one
+	cookies     bool      // a cookie of any name was offered, ever
+	offered     bool      // an affinity cookie was offered, ever
+	offeredLast bool      // by the last answer
+	picked      bool      // the last answer offered one to keep, and it is surely one
+	pinSure     bool      // the held cookie is one by its name or its digest, not by its shape alone
+	notReturned string    // why the last one is not sent back; "" when it is
+	held        bool      // it held a cookie before the last answer
+	format      string    // of the cookie it held before the last answer: a decoder's name
+	quiet       int       // answers without a new offer since the pin began
+	expired     bool      // the cookie was dropped because its time was up
+	dropped     string    // why the last cookie was dropped; "" once another came
+	answered    time.Time // of the last answer by Pod
+	spoke, mute int       // requests since PodSince whose answer named Pod; which failed or named nobody
+	stay        stay      // that stayText is about
 	stayText    string
 	pinStatus   int            // of the last answer since the held cookie came, or of the one that brought it
 	toldStatus  int            // error status of the last line about one

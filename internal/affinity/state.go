@@ -39,6 +39,7 @@ type State struct {
 
 	views     views
 	addresses addresses
+	dataplane Dataplane
 }
 
 // settlement is which candidate policy the cookies proved.
@@ -129,6 +130,8 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.applyAddressPins(e, now)
 	case DataplaneKnown:
 		st.applyDataplane(e)
+	case DataplaneDetected:
+		st.dataplane = e.Dataplane
 	case Findings:
 		st.applyFindings(e)
 	case SocketChanged:
@@ -152,6 +155,7 @@ func (st *State) Snapshot(now time.Time) *Snapshot {
 		Timeline:  st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
 		Findings:  st.views.findings,
 		endpoints: st.views.endpoints,
+		Dataplane: st.dataplane,
 
 		AddressPins: st.addresses.viewPins, AddressLists: st.addresses.viewLists, AddressEnds: lastOf(st.addresses.ends, maxAddressEnds),
 	}

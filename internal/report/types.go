@@ -24,6 +24,9 @@ type List[T any] struct {
 type ListMeta struct {
 	At      metav1.MicroTime `json:"at"`
 	Sources []SourceStatus   `json:"sources,omitempty"`
+	// Dataplane is what keeps pins by address, of a PinList; absent where the
+	// cluster was not asked.
+	Dataplane *Dataplane `json:"dataplane,omitempty"`
 }
 
 // SourceStatus is one watch.
@@ -31,6 +34,13 @@ type SourceStatus struct {
 	Name   string `json:"name"`
 	State  string `json:"state"`
 	Detail string `json:"detail,omitempty"`
+}
+
+// Dataplane is what keeps pins by address on the nodes.
+type Dataplane struct {
+	Mode      string `json:"mode,omitempty"` // absent when not known
+	Why       string `json:"why,omitempty"`
+	Semantics string `json:"semantics"`
 }
 
 // SessionList, PodList and RouteList are what `get` prints.
