@@ -102,6 +102,10 @@ type Leg struct {
 
 	restarts int       // of the pod then
 	created  time.Time // of the pod
+	// Where nothing names the pod, the only one that it can have been.
+	alone         PodRef
+	aloneRestarts int
+	aloneCreated  time.Time
 }
 
 // Leg returns the latest leg of that name.
@@ -156,6 +160,8 @@ func (st *State) endCause(s *session, now time.Time) (seq uint64, text string) {
 	}
 	if p, ok := st.pods[s.Pod]; ok && (p.Terminating() || !p.Gone.IsZero()) {
 		return 0, st.podLabel(s.Pod) + " " + st.whyLeft(s.Pod, b)
+	} else if ok && s.restarted(p) {
+		return 0, st.podLabel(s.Pod) + " restarted"
 	}
 	for i := len(b.changes) - 1; i >= 0; i-- {
 		if why, ok := b.changes[i].left[s.Pod]; ok && now.Sub(b.changes[i].at) < time.Minute {
@@ -163,6 +169,16 @@ func (st *State) endCause(s *session, now time.Time) (seq uint64, text string) {
 		}
 	}
 	return 0, ""
+}
+
+// restarted reports whether p has restarted since it answered a leg of s.
+func (s *session) restarted(p Pod) bool {
+	for _, l := range s.Legs {
+		if l.Pod == p.Ref && p.Restarts > l.restarts {
+			return true
+		}
+	}
+	return false
 }
 
 // shortDuration prints tenths of a second up to two minutes.
@@ -179,6 +195,8 @@ func (st *State) leg(s *session, o Observed, x Exchange) {
 		Cookie: x.Cookie != "", Failure: x.Failure, Count: 1}
 	if p, ok := st.pods[x.Pod]; ok {
 		l.restarts, l.created = p.Restarts, p.Created
+	} else if p, ok := st.onlyPod(s); ok && x.Pod.IsZero() {
+		l.alone, l.aloneRestarts, l.aloneCreated = p.Ref, p.Restarts, p.Created
 	}
 	if o.Leg == LegHandshake {
 		s.Legs = []Leg{l}
@@ -194,6 +212,27 @@ func (st *State) leg(s *session, o Observed, x Exchange) {
 		}
 	}
 	s.Legs = append(legs, l)
+}
+
+// onlyPod is the pod of a route's only usable endpoint.
+func (st *State) onlyPod(s *session) (Pod, bool) {
+	b := st.backendOf(s)
+	if b == nil {
+		return Pod{}, false
+	}
+	r, p := st.routes[s.Spec.Route], st.policy(s.Spec.Route)
+	var only PodRef
+	for _, e := range ofPort(b.all, r.Backend.PortName) {
+		if !e.Usable(*p) {
+			continue
+		}
+		if !only.IsZero() {
+			return Pod{}, false
+		}
+		only = endpointPod(r.Backend.Service, e)
+	}
+	pod, ok := st.pods[only]
+	return pod, ok
 }
 
 // attribute folds late word of who answered a request.
@@ -234,7 +273,7 @@ func (st *State) attribute(e Attributed, now time.Time) {
 		x.Pod, x.Tag, x.Source = pod, st.tag(pod), source
 		s.Exchanges = slices.Clone(s.Exchanges)
 		s.Exchanges[at] = x
-		st.reattributeLeg(s, e.RequestID, x)
+		st.reattributeLeg(s, e.RequestID, x, now)
 	}
 	st.judge(s)
 }
@@ -250,7 +289,7 @@ func (s *session) nobodySince(i int) bool {
 	return true
 }
 
-func (st *State) reattributeLeg(s *session, requestID string, x Exchange) {
+func (st *State) reattributeLeg(s *session, requestID string, x Exchange, now time.Time) {
 	for i, l := range s.Legs {
 		if l.RequestID != requestID {
 			continue
@@ -261,7 +300,7 @@ func (st *State) reattributeLeg(s *session, requestID string, x Exchange) {
 		}
 		s.Legs = slices.Clone(s.Legs)
 		s.Legs[i] = l
-		st.judgeLegs(s)
+		st.judgeLegs(s, now)
 	}
 }
 
