@@ -342,14 +342,23 @@ func (st *State) socketTimers(s *session) []Timer {
 		timers = append(timers, Timer{Letter: 'H', Name: "heartbeat", Renewal: RenewalSliding, Deadline: held.Beat.Add(whole), Total: whole, Seen: true,
 			Detail: fmt.Sprintf("pingInterval %s + pingTimeout %s of the handshake", held.PingInterval, held.PingTimeout)})
 	}
-	p := st.policy(s.Spec.Route)
-	if p.ReadTimeout > 0 {
-		t := Timer{Letter: 'R', Name: "proxy read " + seconds(p.ReadTimeout), Renewal: RenewalSliding, Deadline: held.Active.Add(p.ReadTimeout),
-			Total: p.ReadTimeout, Detail: p.ReadTimeoutWhy}
-		if held.Carrier == CarrierPolling {
-			t.Detail += "; for one poll"
-		}
-		timers = append(timers, t)
+	if wait, why := st.waits(s.Spec.Route, held.Carrier); wait > 0 {
+		timers = append(timers, Timer{Letter: 'R', Name: "proxy read " + seconds(wait), Renewal: RenewalSliding, Deadline: held.Active.Add(wait), Total: wait, Detail: why})
 	}
 	return timers
+}
+
+// waits is how long the proxy before a route's pods waits on a connection that
+// says nothing, and which field or default says so; zero where that is not
+// known, or never. It holds whatever the affinity.
+func (st *State) waits(id RouteID, carrier string) (time.Duration, string) {
+	if st.routes[id] == nil {
+		return 0, ""
+	}
+	l, _ := st.routeView(id).Layer(LayerIngress)
+	p := l.Policy()
+	if carrier == CarrierPolling {
+		return p.AnswerTimeout, p.AnswerTimeoutWhy
+	}
+	return p.ReadTimeout, p.ReadTimeoutWhy
 }

@@ -34,15 +34,14 @@ const (
 // judgeSocket looks at the connection itself.
 func (st *State) judgeSocket(s *session, now time.Time) {
 	held := s.Socket
-	p := st.policy(s.Spec.Route)
 	if held.Ended == nil {
 		st.hides(s, now)
-		if p.ReadTimeout > 0 && held.PingInterval >= p.ReadTimeout {
+		if wait, why := st.waits(s.Spec.Route, held.Carrier); wait > 0 && held.PingInterval >= wait {
 			st.find(Finding{Rule: "I05", Severity: SeverityHigh, Certainty: CertaintyLikely, Route: s.Spec.Route, Session: s.Spec.ID,
-				Title:  fmt.Sprintf("the proxy cuts after %s without a frame, the server pings every %s", p.ReadTimeout, held.PingInterval),
+				Title:  fmt.Sprintf("the proxy cuts after %s without a frame, the server pings every %s", wait, held.PingInterval),
 				Impact: "every quiet connection is cut before its next heartbeat, and its user connects again",
 				Evidence: []FindingEvidence{{Source: "session", Field: "pingInterval", Value: held.PingInterval.String(), Text: "of the handshake"},
-					{Source: "object", Field: "read timeout", Value: p.ReadTimeout.String(), Text: p.ReadTimeoutWhy}},
+					{Source: "object", Field: "read timeout", Value: wait.String(), Text: why}},
 				Fix:    "set the server's pingInterval below the smallest idle timeout on the way, or raise that one",
 				Verify: "--transport ws --idle holds a quiet WebSocket and says when it is cut"}, proof{about: aboutPing}, now)
 		}
@@ -67,8 +66,8 @@ func (st *State) idleCut(s *session, now time.Time) {
 	if end.Silent < minSilence || held.Carrier != CarrierWebSocket || held.PingInterval > 0 && end.Silent > held.PingInterval+held.PingTimeout {
 		return
 	}
-	p := st.policy(s.Spec.Route)
-	configured := p.ReadTimeout > 0 && near(end.Silent, p.ReadTimeout)
+	wait, why := st.waits(s.Spec.Route, held.Carrier)
+	configured := wait > 0 && near(end.Silent, wait)
 	again := slices.ContainsFunc(st.cuts, func(c cut) bool {
 		return c.route == s.Spec.Route && now.Sub(c.at) > together && near(end.Silent, c.silent)
 	})
@@ -89,7 +88,7 @@ func (st *State) idleCut(s *session, now time.Time) {
 		f.Certainty = CertaintyExact
 	}
 	if configured {
-		f.Evidence = append(f.Evidence, FindingEvidence{Source: "object", Field: "read timeout", Value: p.ReadTimeout.String(), Text: p.ReadTimeoutWhy})
+		f.Evidence = append(f.Evidence, FindingEvidence{Source: "object", Field: "read timeout", Value: wait.String(), Text: why})
 	} else if known != "" {
 		f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: known})
 	}

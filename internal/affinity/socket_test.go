@@ -65,6 +65,8 @@ func (s *script) socketEvents(verb string, args []string) []Event {
 		r := testRoute(args[0])
 		r.Layers[0].Candidates[0].ReadTimeout, _ = time.ParseDuration(args[1])
 		r.Layers[0].Candidates[0].ReadTimeoutWhy = "by the script"
+		p := &r.Layers[0].Candidates[0]
+		p.AnswerTimeout, p.AnswerTimeoutWhy = p.ReadTimeout, p.ReadTimeoutWhy
 		return []Event{Routes{Source: "test", Routes: []Route{r}}}
 	case "restarted":
 		n := 0
