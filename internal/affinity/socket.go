@@ -362,3 +362,15 @@ func (st *State) waits(id RouteID, carrier string) (time.Duration, string) {
 	}
 	return p.ReadTimeout, p.ReadTimeoutWhy
 }
+
+// HeldLeg returns the leg that a held WebSocket, or the last one, came by.
+func (s *Session) HeldLeg() (Leg, bool) {
+	if s.Socket == nil || s.Socket.Carrier != CarrierWebSocket {
+		return Leg{}, false
+	}
+	if l, ok := s.Leg(LegUpgrade); ok && l.Failure == "" {
+		return l, true
+	}
+	l, ok := s.Leg(LegHandshake)
+	return l, ok && l.Failure == ""
+}

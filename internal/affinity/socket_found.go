@@ -59,9 +59,9 @@ func (st *State) find(f Finding, p proof, now time.Time) {
 	case f.Severity <= SeverityInfo:
 		level = LevelInfo
 	}
-	text := f.Title + " [" + f.Rule + "]"
+	text := f.Rule + " " + f.Title
 	if had && old.Title == f.Title {
-		text = "now certain: " + text
+		text = f.Rule + " now certain: " + f.Title
 	}
 	seq := st.happen(Happening{At: now, Source: "probe", Kind: "finding", Session: f.Session, Route: f.Route, Level: level, Text: text})
 	st.found[key] = verdict{Finding: f, proof: p, seen: now, seq: seq}

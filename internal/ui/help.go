@@ -166,7 +166,8 @@ func (p *helpPanel) reading(w int) [][]run {
 	}
 	add("STATE", strings.Join(states, " · "))
 	add("STRIP", "one letter per second, the pod that answered last; × a request failed, · nothing was asked. A steady strip is one letter. Letters are never reused in a run.")
-	add("FUSE", "the timer that ends the session first: C cookie, I ClientIP, D drain. ! absolute, burns whatever the traffic; ~ sliding, traffic refills; ? not known which; ≈ modelled from configuration, not seen; ╌╌ bypassed.")
+	add("FUSE", "the timer that ends the session first: C cookie, I ClientIP, D drain, H heartbeat, R proxy read timeout. ! absolute, burns whatever the traffic; ~ sliding, traffic refills; ? not known which; ≈ modelled from configuration, not seen; ╌╌ bypassed.")
+	add("LEGS", "where each request of a held connection went: h handshake, c connect, p poll, u upgrade. All the same letter is what affinity is for; × a leg was refused.")
 	add("VIA", "how the pod is known: hdr a response header, body the response body, ck the decoded cookie.")
 	add("PODS", "● ready  ◐ draining  ○ starting  ✗ failed or gone  ? not known")
 	add("SKEW", "is compared with what chance alone gives; not a problem is a real answer.")

@@ -84,6 +84,12 @@ var screens = []struct {
 	{name: "no-probe", make: noProbe, keys: []string{"2"}},
 	{name: "browser-session", make: browserSession, keys: []string{"2"}},
 	{name: "url", make: urlOnly},
+	{name: "sockets", make: sockets, keys: []string{"2"}},
+	{name: "sockets-detail", make: sockets, keys: []string{"2", "enter"}},
+	{name: "sockets-refused", make: sockets, keys: []string{"2", "j", "j", "enter"}},
+	{name: "sockets-cut", make: sockets, keys: []string{"2", "G", "enter"}},
+	{name: "sockets-events", make: sockets, keys: []string{"4"}},
+	{name: "sockets-findings", make: sockets, keys: []string{"5"}},
 }
 
 func told() (*world, Options) {
