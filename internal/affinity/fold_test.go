@@ -67,6 +67,8 @@ type script struct {
 	checks int
 	frozen []*Snapshot
 	texts  []string
+	leg    int // requests so far, for their ids
+	held   map[SessionID]Socket
 }
 
 func splitWords(line string) []string {
@@ -99,6 +101,8 @@ func (s *script) line(w []string) {
 		s.is(args)
 	case "timeline":
 		s.timeline(args)
+	case "finds", "silent":
+		s.finding(verb, args)
 	default:
 		for _, e := range s.events(verb, args) {
 			s.st.Apply(e, s.now)
@@ -121,7 +125,7 @@ func dump(snap *Snapshot) string {
 		c, why := x.Condition(snap.At)
 		fmt.Fprintf(&b, "%s %s %s %v %v %v %v|", x.Spec.ID, c, why, x.Pod, x.Moves, x.Evidence, x.Exchanges)
 	}
-	fmt.Fprintf(&b, "%v %v %v", snap.Pods, snap.Timeline, snap.Sources)
+	fmt.Fprintf(&b, "%v %v %v %v", snap.Pods, snap.Timeline, snap.Sources, snap.Findings)
 	return b.String()
 }
 
@@ -155,7 +159,11 @@ func (s *script) events(verb string, args []string) []Event {
 		if len(args) > 1 {
 			client = ClientModel(args[1])
 		}
-		return []Event{SessionOpened{SessionSpec{ID: SessionID(args[0]), Route: "r", Transport: "http", Client: client}}}
+		transport := "http"
+		if len(args) > 2 {
+			transport = args[2]
+		}
+		return []Event{SessionOpened{SessionSpec{ID: SessionID(args[0]), Route: "r", Transport: transport, Client: client}}}
 	case "close":
 		return []Event{SessionClosed{ID: SessionID(args[0]), Reason: "by you"}}
 	case "answer", "fail":
@@ -167,6 +175,9 @@ func (s *script) events(verb string, args []string) []Event {
 	case "source":
 		state := map[string]SourceState{"stale": SourceStale, "live": SourceLive, "forbidden": SourceForbidden}[args[1]]
 		return []Event{SourceChanged{SourceStatus{Name: args[0], State: state}}}
+	}
+	if events := s.socketEvents(verb, args); events != nil {
+		return events
 	}
 	s.t.Fatalf("%s: unknown verb %q", s.where, verb)
 	return nil

@@ -171,6 +171,11 @@ type Timer struct {
 	Detail   string
 }
 
+// Running reports whether t can end the session after now.
+func (t Timer) Running(now time.Time) bool {
+	return t.Bypassed == "" && !t.Deadline.IsZero() && !t.Deadline.Before(now)
+}
+
 // Session is one synthetic client and all that is known of it. A Session in a
 // Snapshot is never written again.
 type Session struct {
@@ -279,7 +284,7 @@ func (s *Session) LastMove() (Move, bool) {
 func (s *Session) Fuse(now time.Time) (Timer, bool) {
 	var next Timer
 	for _, t := range s.Timers {
-		if t.Bypassed != "" || t.Deadline.IsZero() || t.Deadline.Before(now) {
+		if !t.Running(now) {
 			continue
 		}
 		if next.Deadline.IsZero() || t.Deadline.Before(next.Deadline) {

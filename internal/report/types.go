@@ -92,6 +92,8 @@ type Session struct {
 	MoveCount    int               `json:"moveCount"`
 	Moves        []Move            `json:"moves"`
 	Exchanges    []Exchange        `json:"exchanges,omitempty"` // with --requests
+
+	Held `json:",inline"`
 }
 
 // RouteRef names the route a session takes.
@@ -144,6 +146,7 @@ type Timer struct {
 	TotalSeconds     float64           `json:"totalSeconds,omitempty"`
 	Source           string            `json:"source"` // seen or modelled
 	Bypassed         string            `json:"bypassed,omitempty"`
+	Detail           string            `json:"detail,omitempty"` // which field or default says so
 }
 
 // Move is one change of pod.
@@ -166,6 +169,7 @@ type Exchange struct {
 	Source     string           `json:"source,omitempty"`
 	Cookie     string           `json:"cookie,omitempty"` // fingerprint, never the value
 	NewCookie  bool             `json:"newCookie,omitempty"`
+	Leg        string           `json:"leg,omitempty"` // of a held connection
 	Failure    string           `json:"failure,omitempty"`
 }
 
@@ -212,6 +216,7 @@ type Layer struct {
 	TimeoutSeconds float64  `json:"timeoutSeconds,omitempty"`
 	Renewal        string   `json:"renewal"`
 	Bypassed       string   `json:"bypassed,omitempty"`
+	Waits          *Waits   `json:"waits,omitempty"`
 	Why            string   `json:"why,omitempty"`
 	Notes          []string `json:"notes,omitempty"`
 }

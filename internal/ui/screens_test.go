@@ -98,6 +98,12 @@ var screens = []struct {
 	{name: "clientip-topo", make: pinned},
 	{name: "clientip-decides", make: decides},
 	{name: "clientip-pods", make: pinned, keys: []string{"3"}},
+	{name: "sockets", make: sockets, keys: []string{"2"}},
+	{name: "sockets-detail", make: sockets, keys: []string{"2", "enter"}},
+	{name: "sockets-refused", make: sockets, keys: []string{"2", "j", "j", "enter"}},
+	{name: "sockets-cut", make: sockets, keys: []string{"2", "G", "enter"}},
+	{name: "sockets-events", make: sockets, keys: []string{"4"}},
+	{name: "sockets-findings", make: sockets, keys: []string{"5"}},
 }
 
 func told() (*world, Options) {
