@@ -43,6 +43,7 @@ type world struct {
 	hpas      map[nameKey]*Object    // by their target
 	proxyMode string                 // of kube-proxy: "iptables", "ipvs", "nftables"; "" when unknown
 	proxyFrom *Object
+	budgets   map[string][]budget      // PodDisruptionBudgets by namespace; filled when asked
 	hosts     map[string]*ingressFacts // by class and host; filled when asked
 }
 
