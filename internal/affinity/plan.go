@@ -8,7 +8,7 @@ import (
 
 // Target is what the user asked to see.
 type Target struct {
-	Kind      string // "ingress", "service", "pod", "ingressroute", "httproute", "url"; "" for everything there is
+	Kind      string // "service", "pod", "url" or a route's kind in lower case: "ingress", "httproute"; "" for everything there is
 	Namespace string // "" for any
 	Name      string
 	Port      string // of a Service that is asked itself: name or number; "" for its first
@@ -36,16 +36,10 @@ func (t Target) Matches(r Route) bool {
 		return true
 	case "service":
 		return r.Backend.Service.Name == t.Name && (r.Kind == RouteService || !t.Direct)
-	case "ingress":
-		return r.Kind == RouteIngress && r.Name == t.Name
-	case "ingressroute":
-		return r.Kind == RouteIngressRoute && r.Name == t.Name
-	case "httproute":
-		return r.Kind == RouteHTTPRoute && r.Name == t.Name
 	case "url":
 		return r.Kind == RouteURL
 	}
-	return false
+	return strings.EqualFold(r.Kind, t.Kind) && r.Name == t.Name
 }
 
 // Budget bounds a plan.

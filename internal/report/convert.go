@@ -14,6 +14,7 @@ type Options struct {
 	Routes    map[affinity.RouteID]bool // nil for all
 	Reveal    bool                      // cookie values as they are
 	Exchanges bool                      // every request, not only the sums
+	Target    affinity.Target           // of findings: those that concern it
 }
 
 func (o Options) wants(id affinity.RouteID) bool { return o.Routes == nil || o.Routes[id] }
