@@ -35,6 +35,7 @@ type probeFlags struct {
 	via      string
 
 	socket    probe.SocketOptions
+	words     socketFlags
 	cookie    string
 	podHeader string
 	podJSON   string
@@ -65,6 +66,7 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.socket.IOAsk, "socketio-ask", "", "event to emit, whose ack names the pod")
 	fs.StringVar(&f.socket.IOEvent, "socketio-event", "", "event of the server that names the pod")
 	fs.BoolVar(&f.socket.Idle, "idle", false, "hold WebSockets (--transport ws) without a word, and tell when they are cut")
+	f.addSockets(fs)
 	fs.StringVar(&f.cookie, "cookie", "", "name of the affinity cookie, where no Ingress says it")
 	fs.StringVar(&f.podHeader, "pod-header", "", "response header that names the pod; nothing else is believed then")
 	fs.StringVar(&f.podJSON, "pod-json", "", "path in a JSON body that names the pod (pod.name); nothing else is believed then")
@@ -88,7 +90,7 @@ func (f *probeFlags) check() error {
 	case f.path != "" && f.path[0] != '/':
 		return usageError("--path %q: must begin with /", f.path)
 	}
-	return nil
+	return f.checkSockets()
 }
 
 func (f *probeFlags) options(version string) probe.Options {

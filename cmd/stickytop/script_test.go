@@ -8,14 +8,17 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/gorilla/websocket"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // The scripts run the built binary. $STICKY is a loopback server that pins by
 // a cookie in Traefik's format and names its pod in a header; $PLAIN names
-// its pod and pins nobody; $HOSTILE answers what a terminal must not see.
+// its pod and pins nobody; $HOSTILE answers what a terminal must not see; $CHAT
+// is a WebSocket for one page alone.
 func TestScripts(t *testing.T) {
-	servers := map[string]http.Handler{"STICKY": http.HandlerFunc(sticky), "PLAIN": http.HandlerFunc(plain), "HOSTILE": http.HandlerFunc(hostile)}
+	servers := map[string]http.Handler{"STICKY": http.HandlerFunc(sticky), "PLAIN": http.HandlerFunc(plain), "HOSTILE": http.HandlerFunc(hostile),
+		"CHAT": http.HandlerFunc(chat)}
 	urls := map[string]string{}
 	for name, h := range servers {
 		s := httptest.NewServer(h)
@@ -45,6 +48,29 @@ func sticky(w http.ResponseWriter, r *http.Request) {
 
 func plain(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "Hostname: web-%d\n", len(r.Header.Get("X-Request-Id"))%2)
+}
+
+func chat(w http.ResponseWriter, r *http.Request) {
+	up := websocket.Upgrader{Subprotocols: []string{"chat.v2"}, CheckOrigin: func(*http.Request) bool { return true }}
+	protocol, origin := r.Header.Get("Sec-WebSocket-Protocol"), r.Header.Get("Origin")
+	if protocol != "chat.v2" || origin != "https://app.example.com" || r.Header.Get("Authorization") != "Bearer t0p-s3cret" || r.Header.Get("X-Extra") != "1" {
+		http.Error(w, fmt.Sprintf("subprotocol %q, origin %q", protocol, origin), http.StatusForbidden)
+		return
+	}
+	conn, err := up.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	for {
+		_, text, err := conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		if string(text) == "whoami" {
+			_ = conn.WriteMessage(websocket.TextMessage, []byte(`{"pod":"web-7"}`))
+		}
+	}
 }
 
 func hostile(w http.ResponseWriter, r *http.Request) {

@@ -231,7 +231,7 @@ func (h *ioHold) begin() {
 func (h *ioHold) join() {
 	p := engineio.SocketPacket{Type: engineio.Connect, Namespace: h.o.IONamespace, ID: -1}
 	if h.s.version != 3 && h.o.IOAuth != "" {
-		p.Data = json.RawMessage(h.o.IOAuth)
+		p.Data = json.RawMessage(h.o.IOAuth.Reveal())
 	}
 	h.say(p.Packet())
 	h.joining = true
