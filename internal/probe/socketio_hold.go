@@ -370,9 +370,7 @@ func (h *ioHold) goodbye() {
 		select {
 		case o := <-h.replies:
 			h.posting = h.posting && (o.reply.leg == affinity.LegPoll || o.reply.leg == affinity.LegUpgrade)
-			if o.conn != nil {
-				_ = o.conn.Close()
-			}
+			h.late(o)
 		case <-ctx.Done():
 			return
 		}
@@ -390,16 +388,25 @@ func (h *ioHold) goodbye() {
 	}
 }
 
-// drain closes what was opened for nobody.
+// drain takes in what came while the session ended.
 func (h *ioHold) drain() {
 	for {
 		select {
 		case o := <-h.replies:
-			if o.conn != nil {
-				_ = o.conn.Close()
-			}
+			h.late(o)
 		default:
 			return
 		}
+	}
+}
+
+// late tells of a request that was answered while the session ended, and
+// closes what was opened for nobody.
+func (h *ioHold) late(o response) {
+	if o.reply.resp != nil && o.reply.failure == nil {
+		h.line.Emit(h.s.client.take(o.reply, h.s.target).Observed)
+	}
+	if o.conn != nil {
+		_ = o.conn.Close()
 	}
 }
