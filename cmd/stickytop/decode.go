@@ -241,7 +241,7 @@ func askCluster(ctx context.Context, w *decode.World, only affinity.Backend, clu
 		return nil
 	}
 	c := config{cluster: *cluster, version: version}
-	c.probe.client, c.probe.max, c.probe.noProbe = string(affinity.ClientBrowser), 1, true
+	c.probe.max, c.probe.noProbe = 1, true
 	s, err := newSetup(ctx, c)
 	if err != nil {
 		return err

@@ -20,7 +20,8 @@ type probeFlags struct {
 	maxRPS    float64
 	interval  time.Duration
 	timeout   time.Duration
-	client    string
+	client    []string
+	compare   bool
 	transport string
 	keepAlive bool
 	noProbe   bool
@@ -36,6 +37,7 @@ type probeFlags struct {
 
 	socket    probe.SocketOptions
 	words     socketFlags
+	models    []affinity.ClientModel // of client and compare
 	cookie    string
 	podHeader string
 	podJSON   string
@@ -47,7 +49,7 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.Float64Var(&f.maxRPS, "max-rps", probe.DefaultMaxRPS, "requests per second of all sessions together")
 	fs.DurationVar(&f.interval, "interval", probe.DefaultInterval, "time between the requests of one session")
 	fs.DurationVar(&f.timeout, "probe-timeout", probe.DefaultTimeout, "time for one whole request")
-	fs.StringVar(&f.client, "client", string(affinity.ClientBrowser), "how the sessions treat cookies: browser (keeps a jar) or no-jar")
+	f.addClients(fs)
 	fs.StringVar(&f.transport, "transport", "http", "what the sessions speak: "+strings.Join(probe.Transports(), ", "))
 	fs.BoolVar(&f.keepAlive, "keep-alive", false, "reuse connections instead of opening one for each request")
 	fs.BoolVar(&f.noProbe, "no-probe", false, "only watch the cluster, send nothing")
@@ -73,10 +75,8 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 }
 
 func (f *probeFlags) check() error {
-	switch affinity.ClientModel(f.client) {
-	case affinity.ClientBrowser, affinity.ClientNoJar:
-	default:
-		return usageError("--client %q: use browser or no-jar", f.client)
+	if err := f.checkClients(); err != nil {
+		return err
 	}
 	switch {
 	case f.sessions < 0:
@@ -95,7 +95,7 @@ func (f *probeFlags) check() error {
 
 func (f *probeFlags) options(version string) probe.Options {
 	o := probe.Options{Version: version, Interval: f.interval, MaxRPS: f.maxRPS, KeepAlive: f.keepAlive, Timeout: f.timeout,
-		URL: f.url, Host: f.host, Resolve: f.resolve, CAFile: f.ca, Insecure: f.insecure, Socket: f.socket}
+		URL: f.url, Host: f.host, Resolve: f.resolve, CAFile: f.ca, Insecure: f.insecure, Header: f.words.all, Socket: f.socket}
 	if f.proxy == "env" {
 		o.Proxy = http.ProxyFromEnvironment
 	}
@@ -106,7 +106,7 @@ func (f *probeFlags) options(version string) probe.Options {
 }
 
 func (f *probeFlags) budget() affinity.Budget {
-	return affinity.Budget{PerRoute: f.sessions, Max: f.max, Transport: f.transport, Client: affinity.ClientModel(f.client)}
+	return affinity.Budget{PerRoute: f.sessions, Max: f.max, Transport: f.transport, Client: f.models[0], Clients: f.models}
 }
 
 func (f *probeFlags) hints() affinity.Hints {

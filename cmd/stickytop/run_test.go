@@ -43,7 +43,7 @@ func TestSessionsAreBounded(t *testing.T) {
 		sessions int
 		says     string
 	}{{500, ""}, {501, "--sessions 501: at most 500 in all"}, {-1, "must not be negative"}} {
-		f := probeFlags{client: "browser", sessions: tt.sessions, max: 500}
+		f := probeFlags{sessions: tt.sessions, max: 500}
 		if err := f.check(); (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%d sessions: %v, want %q", tt.sessions, err, tt.says)
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/gorilla/websocket"
@@ -15,10 +16,10 @@ import (
 // The scripts run the built binary. $STICKY is a loopback server that pins by
 // a cookie in Traefik's format and names its pod in a header; $PLAIN names
 // its pod and pins nobody; $HOSTILE answers what a terminal must not see; $CHAT
-// is a WebSocket for one page alone.
+// is a WebSocket for one page alone; $PAIR pins to one of two pods by a cookie.
 func TestScripts(t *testing.T) {
 	servers := map[string]http.Handler{"STICKY": http.HandlerFunc(sticky), "PLAIN": http.HandlerFunc(plain), "HOSTILE": http.HandlerFunc(hostile),
-		"CHAT": http.HandlerFunc(chat)}
+		"CHAT": http.HandlerFunc(chat), "PAIR": pair()}
 	urls := map[string]string{}
 	for name, h := range servers {
 		s := httptest.NewServer(h)
@@ -48,6 +49,25 @@ func sticky(w http.ResponseWriter, r *http.Request) {
 
 func plain(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "Hostname: web-%d\n", len(r.Header.Get("X-Request-Id"))%2)
+}
+
+// pair sends each client without a cookie to its pods in turn.
+func pair() http.HandlerFunc {
+	values := map[string]string{"0123456789abcdef": "web-1", "fedcba9876543210": "web-2"}
+	var mu sync.Mutex
+	asked := map[string]int{}
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, err := r.Cookie("lb")
+		if err != nil {
+			mu.Lock()
+			asked[r.Header.Get("X-Stickytop-Session")]++
+			value := []string{"0123456789abcdef", "fedcba9876543210"}[asked[r.Header.Get("X-Stickytop-Session")]%2]
+			mu.Unlock()
+			c = &http.Cookie{Name: "lb", Value: value, Path: "/", HttpOnly: true}
+			http.SetCookie(w, c)
+		}
+		w.Header().Set("X-Pod-Name", values[c.Value])
+	}
 }
 
 func chat(w http.ResponseWriter, r *http.Request) {

@@ -15,12 +15,15 @@ import (
 // socketFlags are those of --transport ws and socketio whose words need reading: headers and payloads may be secrets,
 // and files keep them out of the list of processes.
 type socketFlags struct {
+	common  []string
+	all     http.Header // of common
 	headers []string
 	auth    string
 }
 
 func (f *probeFlags) addSockets(fs *pflag.FlagSet) {
 	fs.StringVar(&f.socket.Origin, "origin", "", "Origin of the page that the sessions come from, http[s]://HOST[:PORT]; the target's own for browsers")
+	fs.StringArrayVar(&f.words.common, "header", nil, "header that the application's client adds to its HTTP requests, 'NAME: VALUE', or @FILE with one a line")
 	fs.StringSliceVar(&f.socket.Subprotocols, "ws-subprotocol", nil, "WebSocket subprotocols to offer (Sec-WebSocket-Protocol)")
 	fs.StringArrayVar(&f.words.headers, "ws-header", nil, "header of the WebSocket upgrade, 'NAME: VALUE', or @FILE with one a line")
 	fs.StringVar(&f.socket.Send, "ws-send", "", "first message to send on a WebSocket")
@@ -53,7 +56,10 @@ func (f *probeFlags) checkSockets() error {
 		return err
 	}
 	f.socket.IOAuth = affinity.Secret(strings.TrimSpace(auth))
-	f.socket.Header, err = readHeaders(f.words.headers)
+	if f.words.all, err = readHeaders("--header", f.words.common); err != nil {
+		return err
+	}
+	f.socket.Header, err = readHeaders("--ws-header", f.words.headers)
 	return err
 }
 
@@ -89,10 +95,10 @@ var notOurs = map[string]string{
 	"User-Agent": "stickytop", "X-Request-Id": "stickytop", "X-Stickytop-Session": "stickytop",
 }
 
-func readHeaders(values []string) (http.Header, error) {
+func readHeaders(flag string, values []string) (http.Header, error) {
 	var header http.Header
 	for i, value := range values {
-		text, err := wordOrFile("--ws-header", value)
+		text, err := wordOrFile(flag, value)
 		if err != nil {
 			return nil, err
 		}
@@ -104,10 +110,10 @@ func readHeaders(values []string) (http.Header, error) {
 			name, value, ok := strings.Cut(line, ":")
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
 			if !ok || name == "" {
-				return nil, usageError("--ws-header, the %s: write 'NAME: VALUE'", ordinal(i+1))
+				return nil, usageError("%s, the %s: write 'NAME: VALUE'", flag, ordinal(i+1))
 			}
 			if owner := notOurs[name]; owner != "" {
-				return nil, usageError("--ws-header %s: that one is set by %s", affinity.Clean(name, 60), owner)
+				return nil, usageError("%s %s: that one is set by %s", flag, affinity.Clean(name, 60), owner)
 			}
 			if header == nil {
 				header = http.Header{}

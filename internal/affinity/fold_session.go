@@ -137,6 +137,9 @@ func (st *State) observe(o Observed, now time.Time) {
 			x.Pod, x.Source = st.refusedBy(s, o, now)
 			x.Tag = st.tag(x.Pod)
 		}
+	} else if o.Leg == LegPreflight {
+		x.Pod, x.Source = st.preflighted(s, o)
+		x.Tag = st.tag(x.Pod)
 	} else {
 		st.answer(s, o, fresh, now)
 		x.Pod, x.Tag, x.Source = s.Pod, s.Tag, s.Via
@@ -152,6 +155,7 @@ func (st *State) observe(o Observed, now time.Time) {
 		st.leg(s, o, x)
 		st.judgeLeg(s, o, now)
 	}
+	st.judgeModels(s, now)
 	before := s.base
 	st.judge(s)
 	if s.base == Split && before != Split {

@@ -16,6 +16,9 @@ type SessionSpec struct {
 	Route     RouteID
 	Transport string // key of internal/probe's table: "http"
 	Client    ClientModel
+	// Jar names the session whose jar this one shares, as tabs of one browser
+	// do; "" for a jar of its own.
+	Jar SessionID
 }
 
 // Condition is what a session's history amounts to; the words are those of

@@ -95,7 +95,11 @@ func (o *SocketOptions) check() error {
 			return fmt.Errorf("origin %q: write http[s]://HOST[:PORT]", o.Origin)
 		}
 	}
-	for name, values := range o.Header {
+	return checkHeader(o.Header)
+}
+
+func checkHeader(h http.Header) error {
+	for name, values := range h {
 		if !isToken(name) || hasControl(strings.Join(values, "")) {
 			return fmt.Errorf("header %q: write NAME: VALUE", name)
 		}
