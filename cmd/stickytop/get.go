@@ -202,6 +202,9 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 	if err := p(streams.Out, list); err != nil {
 		return err
 	}
+	if what == "sessions" {
+		compareModels(streams.ErrOut, snap)
+	}
 	return s.verdict(snap, what, streams)
 }
 

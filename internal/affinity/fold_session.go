@@ -149,6 +149,9 @@ func (st *State) observe(o Observed, now time.Time) {
 			x.Pod, x.Source = st.refusedBy(s, o, now)
 			x.Tag = st.tag(x.Pod)
 		}
+	} else if o.Leg == LegPreflight {
+		x.Pod, x.Source = st.preflighted(s, o)
+		x.Tag = st.tag(x.Pod)
 	} else {
 		st.answer(s, o, fresh, now)
 		st.statusSaid(s, now)
@@ -171,6 +174,7 @@ func (st *State) observe(o Observed, now time.Time) {
 		st.leg(s, o, x)
 		st.judgeLeg(s, o, now)
 	}
+	st.judgeModels(s, now)
 	before := s.base
 	st.judge(s)
 	if s.base == Split && before != Split {

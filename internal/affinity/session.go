@@ -21,6 +21,9 @@ type SessionSpec struct {
 	Client    ClientModel
 	From      netip.Addr // its own address, by which ClientIP knows it; zero for whichever the system takes
 	Node      string     // whose rules its connections meet first, when it runs on a node; "" when not known
+	// Jar names the session whose jar this one shares, as tabs of one browser
+	// do; "" for a jar of its own.
+	Jar SessionID
 }
 
 // Condition is what a session's history amounts to; the words are those of

@@ -138,6 +138,8 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.applySocket(e, now)
 	case Attributed:
 		st.attribute(e, now)
+	case CookieShared:
+		st.shareCookie(e, now)
 	}
 }
 

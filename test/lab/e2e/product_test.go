@@ -57,6 +57,7 @@ type (
 		Cookie           string
 		NewCookie        bool
 		Failure          string
+		Leg              string
 	}
 )
 
