@@ -25,6 +25,7 @@ func (st *State) modeOf(node, mode string) {
 
 // isHost notes the address of a pod's node.
 func (a *addresses) isHost(p Pod) {
+	a.owners = nil
 	ip, err := netip.ParseAddr(p.HostIP)
 	if err != nil || p.Node == "" || a.nodes[ip.Unmap()] == p.Node {
 		return
