@@ -122,6 +122,7 @@ type clusterFlags struct {
 	selector string
 	kernel   kernelFlags
 	agents   agentFlags
+	from     fromFlags
 }
 
 func (f *clusterFlags) add(fs *pflag.FlagSet) {
@@ -131,6 +132,7 @@ func (f *clusterFlags) add(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.selector, "selector", "l", "", "label selector of the Ingresses to show")
 	f.kernel.add(fs)
 	f.agents.add(fs)
+	f.from.add(fs)
 }
 
 // screenFlags say how to draw.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"strings"
@@ -49,12 +50,12 @@ func (f *kernelFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.node, "kernel-node", "", "what this machine is called as a node; by default $NODE_NAME or the host name")
 }
 
-func (f *kernelFlags) check() error {
+func (f *kernelFlags) check(from *fromFlags) error {
 	switch {
 	case f.where != "" && f.where != kernelLocal && f.where != kernelAgents:
 		return usageError("--kernel %q: use local or agents", affinity.Clean(f.where, 60))
-	case f.where != kernelLocal && f.node != "":
-		return usageError("--kernel-node names the machine that --kernel local reads")
+	case f.where != kernelLocal && f.node != "" && from.where != fromLocal:
+		return usageError("--kernel-node names this machine for --kernel local and --from local")
 	}
 	return nil
 }
@@ -65,14 +66,16 @@ func (f *kernelFlags) source(snapshot func() *affinity.Snapshot) engine.Source {
 	if f.where != kernelLocal {
 		return nil
 	}
-	node := f.node
-	if node == "" {
-		node = os.Getenv("NODE_NAME")
-	}
+	return kernel.New(kernel.Options{Node: f.name(), Objects: snapshot})
+}
+
+// name is what this machine is called as a node.
+func (f *kernelFlags) name() string {
+	node := cmp.Or(f.node, os.Getenv("NODE_NAME"))
 	if node == "" {
 		node, _ = os.Hostname()
 	}
-	return kernel.New(kernel.Options{Node: affinity.Clean(node, 253), Objects: snapshot})
+	return affinity.Clean(node, 253)
 }
 
 // pinsLayer checks what `get pins` was asked for.
@@ -80,12 +83,14 @@ func (c *config) pinsLayer(layer string) error {
 	switch {
 	case layer != "clientip":
 		return usageError("--layer %q: get pins lists those of clientip; get sessions shows cookies", affinity.Clean(layer, 60))
-	case c.cluster.kernel.where == "":
-		return usageError("get pins reads them from nodes: --kernel by agents, which it makes there and removes, --kernel local on a node")
+	case c.cluster.kernel.where == "" && !c.cluster.from.on() && len(c.cluster.from.ips) == 0 && c.cluster.agents.clients == 0:
+		return usageError("get pins reads them from nodes: --kernel by agents, which it makes there and removes, --kernel local on a node; or make some with --from local, --from pods or --agents")
 	case c.target.Kind == "url":
 		return usageError("get pins needs a cluster: a URL alone does not say which Services there are")
 	}
-	c.probe.noProbe = true // a connection of ours would be a pin, and renew others
+	if !c.cluster.from.on() && len(c.cluster.from.ips) == 0 {
+		c.probe.noProbe = true // a connection of ours would be a pin, and renew others
+	}
 	return nil
 }
 
@@ -104,7 +109,7 @@ func (s *setup) collectPins(ctx context.Context, out outputFlags, deadline <-cha
 				if err := write(snap); err != nil {
 					return err
 				}
-			} else if !out.windowSaid && synced(snap) {
+			} else if !out.windowSaid && !s.own && synced(snap) {
 				return nil
 			}
 		}

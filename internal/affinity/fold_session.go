@@ -77,6 +77,7 @@ func (st *State) openSession(spec SessionSpec, now time.Time) {
 	}
 	s := &session{Session: Session{Spec: spec, Opened: now}, n: &st.views.sessionsN}
 	st.sessions[spec.ID] = s
+	st.addresses.owns(spec.From)
 	at, _ := slices.BinarySearchFunc(st.order, spec.ID, compareIDs)
 	st.order = slices.Insert(st.order, at, spec.ID)
 	if r := st.routes[spec.Route]; r != nil {
@@ -148,6 +149,7 @@ func (st *State) observe(o Observed, now time.Time) {
 		s.Exchanges = slices.Clone(s.Exchanges[len(s.Exchanges)-MaxExchanges:])
 	}
 	s.Exchanges = append(s.Exchanges, x)
+	st.tieAddress(s, o, now)
 	if o.Leg != "" {
 		st.leg(s, o, x)
 		st.judgeLeg(s, o, now)
@@ -187,6 +189,9 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) {
 	pod := served
 	if pod.IsZero() {
 		pod, via = st.decodedPod(s)
+	}
+	if pod.IsZero() {
+		pod, via = st.kernelPod(s, now)
 	}
 	if s.Pin != nil && s.Pin.Since.Equal(now) {
 		s.Pin.ServedBy = served

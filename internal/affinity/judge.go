@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -163,8 +164,13 @@ func (st *State) timers(s *session) []Timer {
 	}
 	if r := st.routes[s.Spec.Route]; r != nil {
 		if l, ok := r.Layer(LayerService); ok && l.Policy().Mechanism == MechanismClientIP {
-			timers = append(timers, Timer{Letter: 'I', Name: "ClientIP " + seconds(l.Policy().Timeout), Renewal: l.Policy().Renewal,
-				Total: l.Policy().Timeout, Bypassed: l.Bypassed, Detail: l.Policy().Why})
+			t := Timer{Letter: 'I', Name: "ClientIP " + seconds(l.Policy().Timeout), Renewal: l.Policy().Renewal,
+				Total: l.Policy().Timeout, Bypassed: l.Bypassed, Detail: l.Policy().Why}
+			if p := st.pinOf(s); p != nil {
+				t.Name, t.Renewal, t.Deadline, t.Total = "ClientIP on "+p.Node+" ("+p.Source.String()+")", p.Renewal, p.Expires, p.Timeout
+				t.Seen, t.Detail = p.Source == DeadlineKernel, cmp.Or(p.Note, "restarted by each new connection from "+p.Client.String())
+			}
+			timers = append(timers, t)
 		}
 	}
 	return append(timers, st.socketTimers(s)...)

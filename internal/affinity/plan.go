@@ -1,7 +1,9 @@
 package affinity
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -10,6 +12,8 @@ type Target struct {
 	Kind      string // "ingress", "service", "pod", "ingressroute", "httproute", "url"; "" for everything there is
 	Namespace string // "" for any
 	Name      string
+	Port      string // of a Service that is asked itself: name or number; "" for its first
+	Direct    bool   // the Service itself, past any ingress
 }
 
 // IsZero reports whether the user named nothing; a namespace alone is a place
@@ -32,7 +36,7 @@ func (t Target) Matches(r Route) bool {
 	case "":
 		return true
 	case "service":
-		return r.Backend.Service.Name == t.Name
+		return r.Backend.Service.Name == t.Name && (r.Kind == RouteService || !t.Direct)
 	case "ingress":
 		return r.Kind == RouteIngress && r.Name == t.Name
 	case "ingressroute":
@@ -51,8 +55,11 @@ type Budget struct {
 	Max       int // sessions in all
 	Transport string
 	Client    ClientModel
-	Extra     map[RouteID]int    // sessions opened by hand, on top
-	Closed    map[SessionID]bool // sessions ended by hand, never reopened
+	From      []netip.Addr          // one session for each, in place of PerRoute
+	Node      string                // SessionSpec.Node of them
+	Nodes     map[netip.Addr]string // of those that differ
+	Extra     map[RouteID]int       // sessions opened by hand, on top
+	Closed    map[SessionID]bool    // sessions ended by hand, never reopened
 }
 
 // Plan is which sessions should exist, and the routes they go to.
@@ -77,6 +84,9 @@ func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 	}
 	for _, r := range routes {
 		want := b.PerRoute + b.Extra[r.ID]
+		if len(b.From) > 0 {
+			want = len(b.From) + b.Extra[r.ID]
+		}
 		made := 0
 		for _, s := range have[r.ID] {
 			made++
@@ -85,9 +95,12 @@ func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 			}
 		}
 		for ; made < want; made++ {
-			plan.Sessions = append(plan.Sessions, SessionSpec{
-				ID: SessionID(fmt.Sprintf("s%02d", next)), Route: r.ID, Transport: b.Transport, Client: b.Client,
-			})
+			s := SessionSpec{ID: SessionID(fmt.Sprintf("s%02d", next)), Route: r.ID, Transport: b.Transport, Client: b.Client}
+			if len(b.From) > 0 {
+				s.From = b.From[made%len(b.From)]
+				s.Node = cmp.Or(b.Nodes[s.From], b.Node)
+			}
+			plan.Sessions = append(plan.Sessions, s)
 			next++
 		}
 	}

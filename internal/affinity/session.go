@@ -1,6 +1,9 @@
 package affinity
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // ClientModel is how a synthetic client treats cookies.
 type ClientModel string
@@ -16,6 +19,8 @@ type SessionSpec struct {
 	Route     RouteID
 	Transport string // key of internal/probe's table: "http"
 	Client    ClientModel
+	From      netip.Addr // its own address, by which ClientIP knows it; zero for whichever the system takes
+	Node      string     // whose rules its connections meet first, when it runs on a node; "" when not known
 }
 
 // Condition is what a session's history amounts to; the words are those of

@@ -129,6 +129,8 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.applyAddressPins(e, now)
 	case DataplaneDetected:
 		st.dataplane = e.Dataplane
+	case DataplaneKnown:
+		st.applyDataplane(e)
 	case Findings:
 		st.applyFindings(e)
 	case SocketChanged:
@@ -142,6 +144,7 @@ func (st *State) Apply(e Event, now time.Time) {
 func (st *State) Snapshot(now time.Time) *Snapshot {
 	st.init()
 	st.forgetGone(now) // first: what it forgets is not in the views
+	st.endDerived(now)
 	st.refreshViews()
 	st.addresses.view()
 	return &Snapshot{

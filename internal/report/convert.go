@@ -47,6 +47,9 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 		Requests: x.Requests, Failures: x.Failures, LastStatus: x.LastStatus, TookMillis: millis(x.LastTook),
 		MoveCount: x.MoveCount, Moves: []Move{}, Evidence: []Evidence{},
 	}
+	if x.Spec.From.IsValid() {
+		out.SourceIP = x.Spec.From.String()
+	}
 	if r, ok := s.Route(x.Spec.Route); ok {
 		out.Route = routeRef(r)
 	}
@@ -115,6 +118,9 @@ func timer(t affinity.Timer, now time.Time) Timer {
 }
 
 func routeRef(r affinity.Route) RouteRef {
+	if r.Kind == affinity.RouteService {
+		return RouteRef{Namespace: r.Namespace, Path: r.Path, Service: r.Backend.Service.Name, Port: r.Backend.Port, URL: r.URL}
+	}
 	return RouteRef{Namespace: r.Namespace, Ingress: r.Name, Host: r.Host, Path: r.Path, Service: r.Backend.Service.Name, Port: r.Backend.Port, URL: r.URL}
 }
 

@@ -67,6 +67,7 @@ type Session struct {
 	Name         string     `json:"name"`
 	Transport    string     `json:"transport"`
 	Client       string     `json:"client"`
+	SourceIP     string     `json:"sourceIP,omitempty"` // its own address, with --from
 	Route        RouteRef   `json:"route"`
 	State        string     `json:"state"`
 	Detail       string     `json:"detail,omitempty"`

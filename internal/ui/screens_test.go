@@ -84,6 +84,14 @@ var screens = []struct {
 	{name: "no-probe", make: noProbe, keys: []string{"2"}},
 	{name: "browser-session", make: browserSession, keys: []string{"2"}},
 	{name: "url", make: urlOnly},
+	{name: "clientip", make: pinned, keys: []string{"6"}},
+	{name: "clientip-full", make: pinned, keys: []string{"6", "X", "j", "enter"}},
+	{name: "clientip-filtered", make: pinned, keys: []string{"6", "/", "type:state=evicted or state=shadowed", "enter"}},
+	{name: "clientip-none", make: unpinned, keys: []string{"6"}},
+	{name: "clientip-forbidden", make: forbiddenNode, keys: []string{"6"}},
+	{name: "clientip-topo", make: pinned},
+	{name: "clientip-decides", make: decides},
+	{name: "clientip-pods", make: pinned, keys: []string{"3"}},
 }
 
 func told() (*world, Options) {
