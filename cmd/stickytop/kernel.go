@@ -80,15 +80,16 @@ func (f *kernelFlags) name() string {
 
 // pinsLayer checks what `get pins` was asked for.
 func (c *config) pinsLayer(layer string) error {
+	asks := c.cluster.from.on() || len(c.cluster.from.ips) > 0 || c.cluster.agents.clients > 0
 	switch {
 	case layer != "clientip":
 		return usageError("--layer %q: get pins lists those of clientip; get sessions shows cookies", affinity.Clean(layer, 60))
-	case c.cluster.kernel.where == "" && !c.cluster.from.on() && len(c.cluster.from.ips) == 0 && c.cluster.agents.clients == 0:
+	case c.cluster.kernel.where == "" && !asks:
 		return usageError("get pins reads them from nodes: --kernel by agents, which it makes there and removes, --kernel local on a node; or make some with --from local, --from pods or --agents")
 	case c.target.Kind == "url":
 		return usageError("get pins needs a cluster: a URL alone does not say which Services there are")
 	}
-	if !c.cluster.from.on() && len(c.cluster.from.ips) == 0 {
+	if !asks {
 		c.probe.noProbe = true // a connection of ours would be a pin, and renew others
 	}
 	return nil
