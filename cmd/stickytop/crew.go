@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -45,7 +46,8 @@ type member struct {
 // for none. The caller ends the crew.
 func muster(ctx context.Context, c config, cfg *rest.Config, namespace string) (*crew, error) {
 	f, kernels := &c.cluster.agents, c.cluster.kernel.where == kernelAgents
-	if f.clients == 0 && f.from == "" && !kernels {
+	use := c.cluster.from.where == fromPods && f.clients == 0 // those that are up
+	if f.clients == 0 && !use && !kernels {
 		return nil, nil
 	}
 	a, err := kube.NewAgents(cfg, c.version)
@@ -53,21 +55,21 @@ func muster(ctx context.Context, c config, cfg *rest.Config, namespace string) (
 		return nil, err
 	}
 	w := &crew{agents: a, namespace: namespace, streams: *c.streams}
-	if err := w.gather(ctx, f, kernels); err != nil {
+	if err := w.gather(ctx, f, use, kernels); err != nil {
 		w.end()
 		return nil, err
 	}
 	return w, nil
 }
 
-func (w *crew) gather(ctx context.Context, f *agentFlags, kernels bool) error {
+func (w *crew) gather(ctx context.Context, f *agentFlags, use, kernels bool) error {
 	var pods []kube.AgentPod
-	if f.from != "" || kernels {
+	if use || kernels {
 		up, err := w.standing(ctx)
 		if err != nil {
 			return err
 		}
-		if f.from != "" {
+		if use {
 			if pods = roleOf(up, agent.RoleClient); len(pods) == 0 {
 				return cannot("stickytop agents up --agents 3 makes some", "no agents of yours are up in namespace %q", w.namespace)
 			}
@@ -259,6 +261,19 @@ func (w *crew) of(role string) []*member {
 		}
 	}
 	return out
+}
+
+// clients are the addresses of the agents that ask, with their nodes and how to
+// connect from each.
+func (w *crew) clients() (addrs []netip.Addr, nodes map[netip.Addr]string, dial map[netip.Addr]func(context.Context, string, string) (net.Conn, error)) {
+	nodes, dial = map[netip.Addr]string{}, map[netip.Addr]func(context.Context, string, string) (net.Conn, error){}
+	for _, m := range w.of(agent.RoleClient) {
+		if m.ip.IsValid() && dial[m.ip] == nil && len(addrs) < maxAgents {
+			addrs = append(addrs, m.ip)
+			nodes[m.ip], dial[m.ip] = m.pod.Node, m.client.DialContext
+		}
+	}
+	return addrs, nodes, dial
 }
 
 // sources are what the crew adds to a run: the tables of its nodes, and how its

@@ -39,7 +39,6 @@ type agentFlags struct {
 	secrets []string
 	nodes   []string
 	yes     bool
-	from    string
 }
 
 func (f *agentFlags) add(fs *pflag.FlagSet) {
@@ -48,17 +47,12 @@ func (f *agentFlags) add(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.secrets, "image-pull-secret", nil, "Secret that pulls the image of agents, of the same namespace")
 	fs.StringSliceVar(&f.nodes, "node", nil, "node whose tables an agent reads (--kernel); all by default")
 	fs.BoolVar(&f.yes, "yes", false, "make agents without asking")
-	fs.StringVar(&f.from, "from", "", "pods: ask from the agents that 'agents up' made")
 }
 
 func (f *agentFlags) check() error {
 	switch {
 	case f.clients < 0 || f.clients > maxAgents:
 		return usageError("--agents %d: 0 to %d", f.clients, maxAgents)
-	case f.from != "" && f.from != "pods":
-		return usageError("--from %q: only pods is known", affinity.Clean(f.from, 40))
-	case f.from != "" && f.clients > 0:
-		return usageError("--agents makes agents for this run, --from pods uses those that are up: one of them")
 	}
 	for _, name := range append([]string{f.imageName()}, append(f.secrets, f.nodes...)...) {
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {

@@ -124,8 +124,8 @@ type clusterFlags struct {
 	all      bool
 	selector string
 	kernel   kernelFlags
-	from     fromFlags
 	agents   agentFlags
+	from     fromFlags
 }
 
 func (f *clusterFlags) add(fs *pflag.FlagSet) {
@@ -134,8 +134,8 @@ func (f *clusterFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.all, "all-namespaces", "A", false, "watch all namespaces")
 	fs.StringVarP(&f.selector, "selector", "l", "", "label selector of the Ingresses to show")
 	f.kernel.add(fs)
-	f.from.add(fs)
 	f.agents.add(fs)
+	f.from.add(fs)
 }
 
 // screenFlags say how to draw.

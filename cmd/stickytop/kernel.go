@@ -54,7 +54,7 @@ func (f *kernelFlags) check(from *fromFlags) error {
 	switch {
 	case f.where != "" && f.where != kernelLocal && f.where != kernelAgents:
 		return usageError("--kernel %q: use local or agents", affinity.Clean(f.where, 60))
-	case f.where != kernelLocal && f.node != "" && !from.on():
+	case f.where != kernelLocal && f.node != "" && from.where != fromLocal:
 		return usageError("--kernel-node names this machine for --kernel local and --from local")
 	}
 	return nil
@@ -80,15 +80,16 @@ func (f *kernelFlags) name() string {
 
 // pinsLayer checks what `get pins` was asked for.
 func (c *config) pinsLayer(layer string) error {
+	asks := c.cluster.from.on() || len(c.cluster.from.ips) > 0 || c.cluster.agents.clients > 0
 	switch {
 	case layer != "clientip":
 		return usageError("--layer %q: get pins lists those of clientip; get sessions shows cookies", affinity.Clean(layer, 60))
-	case c.cluster.kernel.where == "" && !c.cluster.from.on() && len(c.cluster.from.ips) == 0:
-		return usageError("get pins reads them from nodes: --kernel by agents, which it makes there and removes, --kernel local on a node; or make some with --from local")
+	case c.cluster.kernel.where == "" && !asks:
+		return usageError("get pins reads them from nodes: --kernel by agents, which it makes there and removes, --kernel local on a node; or make some with --from local, --from pods or --agents")
 	case c.target.Kind == "url":
 		return usageError("get pins needs a cluster: a URL alone does not say which Services there are")
 	}
-	if !c.cluster.from.on() && len(c.cluster.from.ips) == 0 {
+	if !asks {
 		c.probe.noProbe = true // a connection of ours would be a pin, and renew others
 	}
 	return nil

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"time"
 
@@ -52,11 +54,13 @@ type config struct {
 	target  affinity.Target
 	version string
 	streams *genericiooptions.IOStreams // to ask whether agents may be made; nil where none are
+	// dialFrom connects from the addresses of agents.
+	dialFrom map[netip.Addr]func(context.Context, string, string) (net.Conn, error)
 }
 
 // newSetup wires a run against a cluster, or against a URL alone.
 func newSetup(ctx context.Context, c config) (*setup, error) {
-	if err := errors.Join(c.probe.check(), c.cluster.from.check(&c), c.cluster.kernel.check(&c.cluster.from), c.cluster.agents.check()); err != nil {
+	if err := errors.Join(c.probe.check(), c.cluster.agents.check(), c.cluster.from.check(&c), c.cluster.kernel.check(&c.cluster.from)); err != nil {
 		return nil, err
 	}
 	switch {
@@ -98,10 +102,10 @@ func urlSetup(c config) (*setup, error) {
 		target: target, context: "no cluster", namespace: route.Host}, nil
 }
 
-func clusterSetup(ctx context.Context, c config) (*setup, error) {
+func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	flags := c.cluster.config
-	from, door := c.cluster.from, ""
-	if from.on() {
+	from, door := &c.cluster.from, ""
+	if from.on() && c.target.Kind == "service" {
 		c.target.Direct = true
 		door, c.probe.url = c.probe.url, "" // the route's own, for no other
 	}
@@ -129,11 +133,28 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 			s.user = x.AuthInfo
 		}
 	}
+	defer func() {
+		if failed != nil {
+			s.end()
+		}
+	}()
 	s.lookup = func(ctx context.Context) error { return source.Lookup(ctx, s.target) }
 	s.own = from.on()
 	var prober engine.Prober
 	judge := kube.NewJudge(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version})
 	sources := []engine.Source{kube.WithRules{Source: source, Judge: judge}}
+	snapshot := func() *affinity.Snapshot { return s.engine.Snapshot() }
+	plane, err := kube.NewDataplane(cfg, c.version, snapshot)
+	if err != nil {
+		return nil, err
+	}
+	sources = append(sources, plane)
+	if c.streams != nil {
+		if err := s.musterCrew(ctx, &c, cfg, namespace); err != nil {
+			return nil, err
+		}
+		sources = append(sources, s.crew.sources(snapshot)...)
+	}
 	if !c.probe.noProbe {
 		var dialer *kube.ControllerDialer
 		if c.probe.via != "" {
@@ -149,28 +170,16 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 			return nil, err
 		}
 	}
-	if from.on() {
+	if s.target.Direct {
 		sources[0] = direct{sources[0], s.target, door}
+	}
+	if from.where == fromLocal {
 		sources = append(sources, proxyMode{c.cluster.kernel.name()})
 	}
 	if c.probe.path != "" {
 		sources[0] = asking{sources[0], c.probe.path}
 	}
-	plane, err := kube.NewDataplane(cfg, c.version, func() *affinity.Snapshot { return s.engine.Snapshot() })
-	if err != nil {
-		return nil, err
-	}
-	sources = append(sources, plane)
-	if c.streams != nil {
-		if err := s.lookup(ctx); mistake(err) != nil && (c.cluster.agents.clients > 0 || c.cluster.kernel.where == kernelAgents) {
-			return nil, err // before anything is made
-		}
-		if s.crew, err = muster(ctx, c, cfg, namespace); err != nil {
-			return nil, err
-		}
-		sources = append(sources, s.crew.sources(func() *affinity.Snapshot { return s.engine.Snapshot() })...)
-	}
-	if k := c.cluster.kernel.source(func() *affinity.Snapshot { return s.engine.Snapshot() }); k != nil {
+	if k := c.cluster.kernel.source(snapshot); k != nil {
 		sources = append(sources, k)
 	}
 	s.engine = engine.New(engine.Options{Target: s.target, Budget: from.budget(c.probe.budget(), c.cluster.kernel.name()), Hints: c.probe.hints(), Perform: func(cmd affinity.Command) {
@@ -194,6 +203,26 @@ func (f *clusterFlags) restConfig() (*rest.Config, string, error) {
 	return cfg, namespace, err
 }
 
+// musterCrew makes or finds the agents of the run, and lets its clients start
+// from them. A target that is not there is told before anything is made.
+func (s *setup) musterCrew(ctx context.Context, c *config, cfg *rest.Config, namespace string) (err error) {
+	if c.cluster.agents.clients > 0 || c.cluster.kernel.where == kernelAgents {
+		if _, err := newRunner(*c, nil); err != nil {
+			return err
+		}
+		if err := mistake(s.lookup(ctx)); err != nil {
+			return err
+		}
+	}
+	if s.crew, err = muster(ctx, *c, cfg, namespace); err != nil {
+		return err
+	}
+	if c.cluster.from.where == fromPods {
+		c.cluster.from.addrs, c.cluster.from.nodes, c.dialFrom = s.crew.clients()
+	}
+	return nil
+}
+
 // unnamed reports whether nothing names a cluster: the host is client-go's last
 // resort.
 func unnamed(cfg *rest.Config, flags *genericclioptions.ConfigFlags) bool {
@@ -202,6 +231,7 @@ func unnamed(cfg *rest.Config, flags *genericclioptions.ConfigFlags) bool {
 
 func newRunner(c config, dialer *kube.ControllerDialer) (engine.Prober, error) {
 	o := c.probe.options(c.version)
+	o.DialFrom = c.dialFrom
 	if dialer != nil {
 		o.Dial, o.DialName = dialer.DialContext, "port-forward to the controller"
 	}

@@ -145,10 +145,13 @@ type addresses struct {
 	ends  []AddressEnd
 	ended uint64
 
-	nodes   map[netip.Addr]string // by the address that their pods give as their host's
-	modes   map[string]string     // of kube-proxy, by node
-	derived map[AddressKey]bool   // pins that our own connections made, and no kernel told of
-	own     map[netip.Addr]bool   // addresses of sessions
+	found   map[addressKeyed]Finding    // what pins showed
+	unready map[PodRef]time.Time        // since when pods with pins are not, as far as it was seen
+	owners  map[netip.Addr]AddressOwner // nil when pods have changed
+	nodes   map[netip.Addr]string       // by the address that their pods give as their host's
+	modes   map[string]string           // of kube-proxy, by node
+	derived map[AddressKey]bool         // pins that our own connections made, and no kernel told of
+	own     map[netip.Addr]bool         // addresses of sessions
 
 	viewPins  []*AddressPin
 	viewLists []AddressList           // nil when they have changed
@@ -182,6 +185,7 @@ func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 		a.put(&p)
 	}
 	st.tieAgain(e, now)
+	st.judgeAddresses(e, now)
 	for _, name := range sortedKeys(evicted) {
 		service, pod, _ := strings.Cut(name, " ")
 		st.happen(Happening{At: now, Source: "kernel", Kind: "pin", Level: LevelWarning,

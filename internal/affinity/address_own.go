@@ -1,7 +1,6 @@
 package affinity
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -24,8 +23,18 @@ func (st *State) modeOf(node, mode string) {
 	}
 }
 
+// planeOf is what keeps pins on a node: by its own word, else by the cluster's
+// objects.
+func (st *State) planeOf(node string) Dataplane {
+	if mode := st.addresses.modes[node]; mode != "" {
+		return Dataplane{Mode: mode}
+	}
+	return st.dataplane
+}
+
 // isHost notes the address of a pod's node.
 func (a *addresses) isHost(p Pod) {
+	a.owners = nil
 	ip, err := netip.ParseAddr(p.HostIP)
 	if err != nil || p.Node == "" || a.nodes[ip.Unmap()] == p.Node {
 		return
@@ -160,15 +169,15 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	made := now.Add(-o.Took)
 	p := &AddressPin{AddressKey: key, Port: port.Port, Pod: s.Pod, Timeout: policy.Timeout, Since: made, Renewed: made, Expires: made.Add(policy.Timeout),
 		Renewal: RenewalSliding, Source: DeadlineDerived}
-	plane := Dataplane{Mode: cmp.Or(a.modes[key.Node], st.dataplane.Mode)}
-	p.Renewal = plane.Renews()
-	switch doubt := plane.Doubt(); {
-	case plane.Mode == ModeIPVS:
+	plane := st.planeOf(key.Node)
+	switch plane.Mode {
+	case "iptables", "nftables":
+	case "ipvs":
 		p.Note = "ipvs holds it beyond its time while connections are open"
-	case plane.Mode == "":
+	default:
+		p.Source, p.Note, p.Renewal = DeadlineAssumed, plane.Doubt(), plane.Renews()
+	case "":
 		p.Source, p.Note = DeadlineAssumed, "how "+nodeOr(key.Node)+" keeps pins is not known; this is kube-proxy's way with iptables and nftables"
-	case doubt != "":
-		p.Source, p.Note = DeadlineAssumed, doubt
 	}
 	if old := a.pins[key]; old != nil && a.derived[key] && !old.Over(now) {
 		p.Since = old.Since

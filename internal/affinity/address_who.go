@@ -33,15 +33,17 @@ func (o AddressOwner) String() string {
 
 // Owners says whose addresses are known. A node's address is that which its
 // pods give as their host's.
-func (s *Snapshot) Owners() map[netip.Addr]AddressOwner {
-	known := make(map[netip.Addr]AddressOwner, len(s.Pods))
-	for _, p := range s.Pods {
+func (s *Snapshot) Owners() map[netip.Addr]AddressOwner { return owners(s.Pods) }
+
+func owners(pods []Pod) map[netip.Addr]AddressOwner {
+	known := make(map[netip.Addr]AddressOwner, len(pods))
+	for _, p := range pods {
 		if ip, err := netip.ParseAddr(p.HostIP); err == nil && p.Node != "" {
 			known[ip.Unmap()] = AddressOwner{OwnerNode, p.Node}
 		}
 	}
 	mine := map[netip.Addr]bool{} // set by a pod, not by a node
-	for _, p := range s.Pods {
+	for _, p := range pods {
 		ip, err := netip.ParseAddr(p.IP)
 		if err != nil || !p.Gone.IsZero() {
 			continue

@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -48,11 +49,12 @@ type Budget struct {
 	Max       int // sessions in all
 	Transport string
 	Client    ClientModel
-	From      []netip.Addr       // one session for each, in place of PerRoute
-	Node      string             // SessionSpec.Node of them
-	Clients   []ClientModel      // several models side by side, in turn; Client alone when empty
-	Extra     map[RouteID]int    // sessions opened by hand, on top
-	Closed    map[SessionID]bool // sessions ended by hand, never reopened
+	From      []netip.Addr          // one session for each, in place of PerRoute
+	Node      string                // SessionSpec.Node of them
+	Nodes     map[netip.Addr]string // of those that differ
+	Clients   []ClientModel         // several models side by side, in turn; Client alone when empty
+	Extra     map[RouteID]int       // sessions opened by hand, on top
+	Closed    map[SessionID]bool    // sessions ended by hand, never reopened
 }
 
 // Plan is which sessions should exist, and the routes they go to.
@@ -95,7 +97,8 @@ func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 				}
 			}
 			if len(b.From) > 0 {
-				spec.From, spec.Node = b.From[made%len(b.From)], b.Node
+				spec.From = b.From[made%len(b.From)]
+				spec.Node = cmp.Or(b.Nodes[spec.From], b.Node)
 			}
 			all = append(all[:len(all):len(all)], spec)
 			plan.Sessions = append(plan.Sessions, spec)

@@ -128,10 +128,10 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.observe(e, now)
 	case AddressPinsChanged:
 		st.applyAddressPins(e, now)
-	case DataplaneKnown:
-		st.applyDataplane(e)
 	case DataplaneDetected:
 		st.dataplane = e.Dataplane
+	case DataplaneKnown:
+		st.applyDataplane(e)
 	case Findings:
 		st.applyFindings(e)
 	case SocketChanged:

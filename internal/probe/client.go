@@ -125,14 +125,18 @@ func (c *Client) Dial(ctx context.Context, t Target) (net.Conn, error) {
 func (c *Client) dialOne(ctx context.Context, addr string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if c.set.Dial == nil {
+	dial := c.set.Dial
+	if by := c.set.DialFrom[c.spec.From]; by != nil {
+		dial = by
+	}
+	if dial == nil {
 		return c.dialFrom(ctx, addr)
 	}
 	hooks := httptrace.ContextClientTrace(ctx)
 	if hooks != nil && hooks.ConnectStart != nil {
 		hooks.ConnectStart("tcp", addr)
 	}
-	conn, err := c.set.Dial(ctx, "tcp", addr)
+	conn, err := dial(ctx, "tcp", addr)
 	if hooks != nil && hooks.ConnectDone != nil {
 		hooks.ConnectDone("tcp", addr, err)
 	}
