@@ -92,6 +92,7 @@ func (st *State) openSession(spec SessionSpec, now time.Time) {
 	}
 	s := &session{Session: Session{Spec: spec, Opened: now}, n: &st.views.sessionsN}
 	st.sessions[spec.ID] = s
+	st.addresses.owns(spec.From)
 	at, _ := slices.BinarySearchFunc(st.order, spec.ID, compareIDs)
 	st.order = slices.Insert(st.order, at, spec.ID)
 	if r := st.routes[spec.Route]; r != nil {
@@ -159,6 +160,9 @@ func (st *State) observe(o Observed, now time.Time) {
 			x.Pod, x.Source = st.refusedBy(s, o, now)
 			x.Tag = st.tag(x.Pod)
 		}
+	} else if o.Leg == LegPreflight {
+		x.Pod, x.Source = st.preflighted(s, o)
+		x.Tag = st.tag(x.Pod)
 	} else {
 		x.Pod, x.Source = st.answer(s, o, fresh, now)
 		x.Tag = st.tag(x.Pod)
@@ -166,7 +170,7 @@ func (st *State) observe(o Observed, now time.Time) {
 		st.countUnheld(s, fresh, now)
 		x.Loose = s.loose
 	}
-	if x.Failure == "" && x.Source != SourceNone && x.Source != SourceCookie {
+	if x.Failure == "" && x.Source.answers() {
 		s.spoke++
 	} else {
 		s.mute++
@@ -175,10 +179,12 @@ func (st *State) observe(o Observed, now time.Time) {
 		s.Exchanges = slices.Clone(s.Exchanges[len(s.Exchanges)-MaxExchanges:])
 	}
 	s.Exchanges = append(s.Exchanges, x)
+	st.tieAddress(s, o, now)
 	if o.Leg != "" {
 		st.leg(s, o, x)
 		st.judgeLeg(s, o, now)
 	}
+	st.judgeModels(s, now)
 	before := s.base
 	st.judge(s)
 	if s.base == Split && before != Split {
@@ -228,6 +234,9 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodR
 	points, by := st.decodedPod(s)
 	if pod.IsZero() {
 		pod, via = points, by
+	}
+	if pod.IsZero() {
+		pod, via = st.kernelPod(s, now)
 	}
 	defer func() { s.points = points }()
 	if s.Pin != nil && s.Pin.Since.Equal(now) {

@@ -68,6 +68,8 @@ type script struct {
 	checks int
 	frozen []*Snapshot
 	texts  []string
+	leg    int // requests so far, for their ids
+	held   map[SessionID]Socket
 }
 
 func splitWords(line string) []string {
@@ -100,6 +102,8 @@ func (s *script) line(w []string) {
 		s.is(args)
 	case "timeline":
 		s.timeline(args)
+	case "finds", "silent":
+		s.finding(verb, args)
 	default:
 		for _, e := range s.events(verb, args) {
 			s.st.Apply(e, s.now)
@@ -122,7 +126,7 @@ func dump(snap *Snapshot) string {
 		c, why := x.Condition(snap.At)
 		fmt.Fprintf(&b, "%s %s %s %v %v %v %v|", x.Spec.ID, c, why, x.Pod, x.Moves, x.Evidence, x.Exchanges)
 	}
-	fmt.Fprintf(&b, "%v %v %v", snap.Pods, snap.Timeline, snap.Sources)
+	fmt.Fprintf(&b, "%v %v %v %v", snap.Pods, snap.Timeline, snap.Sources, snap.Findings)
 	return b.String()
 }
 
@@ -162,7 +166,11 @@ func (s *script) events(verb string, args []string) []Event {
 		if len(args) > 1 {
 			client = ClientModel(args[1])
 		}
-		return []Event{SessionOpened{SessionSpec{ID: SessionID(args[0]), Route: "r", Transport: "http", Client: client}}}
+		transport := "http"
+		if len(args) > 2 {
+			transport = args[2]
+		}
+		return []Event{SessionOpened{SessionSpec{ID: SessionID(args[0]), Route: "r", Transport: transport, Client: client}}}
 	case "close":
 		return []Event{SessionClosed{ID: SessionID(args[0]), Reason: "by you"}}
 	case "answer", "fail":
@@ -174,6 +182,9 @@ func (s *script) events(verb string, args []string) []Event {
 	case "source":
 		state := map[string]SourceState{"stale": SourceStale, "live": SourceLive, "forbidden": SourceForbidden}[args[1]]
 		return []Event{SourceChanged{SourceStatus{Name: args[0], State: state}}}
+	}
+	if events := s.socketEvents(verb, args); events != nil {
+		return events
 	}
 	s.t.Fatalf("%s: unknown verb %q", s.where, verb)
 	return nil
@@ -273,13 +284,16 @@ func testRoute(mode string) Route {
 		candidates = []Policy{{Mechanism: MechanismUnknown}, p, q, r}
 	case "unread":
 		candidates = []Policy{{Mechanism: MechanismUnknown, Controller: "haproxytech"}}
+	case "direct":
+		r.Kind = RouteService
+		candidates = []Policy{{}}
 	case "none", "clientip":
 		candidates = []Policy{{}}
 	}
 	r.Layers = []Layer{{Where: LayerIngress, Object: "ingress/web", Candidates: candidates, Guessed: mode == "url"}}
 	client := Policy{Mechanism: MechanismClientIP, Controller: "kube-proxy", Timeout: 3 * time.Hour, Renewal: RenewalSliding}
 	bypassed := "the controller sends to pods directly"
-	if mode == "clientip" {
+	if mode == "clientip" || mode == "direct" {
 		bypassed = ""
 	}
 	r.Layers = append(r.Layers, Layer{Where: LayerService, Object: "service/web", Candidates: []Policy{client}, Bypassed: bypassed})

@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,16 +62,19 @@ type stay struct {
 	since time.Time
 	spoke bool // an answer named it
 	mute  bool // a request failed, or its answer named nobody
+	via   Source
 }
 
 // held says how s is known to be on its pod, and since when.
 func (st *State) held(s *session) string {
-	now := stay{s.Pod, s.PodSince, s.spoke > 0, s.mute > 0}
+	now := stay{s.Pod, s.PodSince, s.spoke > 0, s.mute > 0, s.Via}
 	if now == s.stay {
 		return s.stayText
 	}
 	pod, since := st.podLabel(s.Pod), " since "+s.PodSince.UTC().Format("15:04:05Z")
 	switch {
+	case !now.spoke && now.via == SourceKernel:
+		s.stayText = "the node's tables have tied it to " + pod + since + "; no answer has named a pod"
 	case !now.spoke:
 		s.stayText = "the cookie has named " + pod + since + "; no answer has named a pod"
 	case now.mute:
@@ -157,7 +161,7 @@ func (st *State) orphaned(s *session) string {
 	why := st.podLabel(s.Pod) + " is gone from the endpoints: " + st.whyLeft(s.Pod, b)
 	for i := len(b.changes) - 1; i >= 0; i-- {
 		if _, ok := b.changes[i].left[s.Pod]; ok {
-			if s.Via != SourceCookie && s.answered.After(b.changes[i].at) {
+			if s.Via.answers() && s.answered.After(b.changes[i].at) {
 				why += "; yet it has answered since"
 			}
 			break
@@ -207,8 +211,13 @@ func (st *State) timers(s *session) []Timer {
 	}
 	if r := st.routes[s.Spec.Route]; r != nil {
 		if l, ok := r.Layer(LayerService); ok && l.Policy().Mechanism == MechanismClientIP {
-			timers = append(timers, Timer{Letter: 'I', Name: "ClientIP " + seconds(l.Policy().Timeout), Renewal: l.Policy().Renewal,
-				Total: l.Policy().Timeout, Bypassed: l.Bypassed, Detail: l.Policy().Why})
+			t := Timer{Letter: 'I', Name: "ClientIP " + seconds(l.Policy().Timeout), Renewal: l.Policy().Renewal,
+				Total: l.Policy().Timeout, Bypassed: l.Bypassed, Detail: l.Policy().Why}
+			if p := st.pinOf(s); p != nil {
+				t.Name, t.Renewal, t.Deadline, t.Total = "ClientIP on "+p.Node+" ("+p.Source.String()+")", p.Renewal, p.Expires, p.Timeout
+				t.Seen, t.Detail = p.Source == DeadlineKernel, cmp.Or(p.Note, "restarted by each new connection from "+p.Client.String())
+			}
+			timers = append(timers, t)
 		}
 	}
 	return append(timers, st.socketTimers(s)...)

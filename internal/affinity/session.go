@@ -1,6 +1,9 @@
 package affinity
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // ClientModel is how a synthetic client treats cookies.
 type ClientModel string
@@ -16,6 +19,11 @@ type SessionSpec struct {
 	Route     RouteID
 	Transport string // key of internal/probe's table: "http"
 	Client    ClientModel
+	From      netip.Addr // its own address, by which ClientIP knows it; zero for whichever the system takes
+	Node      string     // whose rules its connections meet first, when it runs on a node; "" when not known
+	// Jar names the session whose jar this one shares, as tabs of one browser
+	// do; "" for a jar of its own.
+	Jar SessionID
 }
 
 // Condition is what a session's history amounts to; the words are those of
@@ -84,6 +92,10 @@ const (
 func (s Source) String() string {
 	return [...]string{"none", "header", "body", "cookie", "log", "kernel"}[s]
 }
+
+// answers reports whether s proves who answered. A decoded cookie and a node's
+// tables prove where they point.
+func (s Source) answers() bool { return s == SourceHeader || s == SourceBody || s == SourceLog }
 
 // Via is the three-letter tag of the screens.
 func (s Source) Via() string {
@@ -166,6 +178,11 @@ type Timer struct {
 	Seen     bool          // read off the wire or the API; otherwise modelled from configuration
 	Bypassed string        // why it does not apply; "" when it does
 	Detail   string
+}
+
+// Running reports whether t can end the session after now.
+func (t Timer) Running(now time.Time) bool {
+	return t.Bypassed == "" && !t.Deadline.IsZero() && !t.Deadline.Before(now)
 }
 
 // Session is one synthetic client and all that is known of it. A Session in a
@@ -288,7 +305,7 @@ func (s *Session) LastMove() (Move, bool) {
 func (s *Session) Fuse(now time.Time) (Timer, bool) {
 	var next Timer
 	for _, t := range s.Timers {
-		if t.Bypassed != "" || t.Deadline.IsZero() || t.Deadline.Before(now) {
+		if !t.Running(now) {
 			continue
 		}
 		if next.Deadline.IsZero() || t.Deadline.Before(next.Deadline) {

@@ -61,6 +61,9 @@ func (st *State) weigh(s *session, o Observed, now time.Time) Observed {
 	case len(named) > 0:
 		o.Failure = nil
 		s.StatusNote = st.statusNote(s, o, fmt.Sprintf(" from %s (%s)", st.podLabel(named[0].pod), named[0].source), "the application")
+	case s.direct(st):
+		o.Failure = nil // nothing stands between that could have answered
+		s.StatusNote = st.statusNote(s, o, " from a pod of the Service", "the application")
 	case o.Failure != nil: // 502, 503, 504: of a proxy, until somebody says otherwise
 	case s.picked || s.Pin != nil && s.pinSure && s.pinStatus == o.Status:
 		// A proxy offers its cookie when it has picked a backend.
@@ -73,6 +76,12 @@ func (st *State) weigh(s *session, o Observed, now time.Time) Observed {
 		o.Failure = &Failure{Op: "status", Kind: FailureStatus, Text: st.facelessText(s, o)}
 	}
 	return o
+}
+
+// direct reports whether s asks its Service itself, past any ingress.
+func (s *session) direct(st *State) bool {
+	r := st.routes[s.Spec.Route]
+	return r != nil && r.Kind == RouteService
 }
 
 // statusNote words an error status that a pod is behind.

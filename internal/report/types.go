@@ -24,6 +24,9 @@ type List[T any] struct {
 type ListMeta struct {
 	At      metav1.MicroTime `json:"at"`
 	Sources []SourceStatus   `json:"sources,omitempty"`
+	// Dataplane is what keeps pins by address, of a PinList; absent where the
+	// cluster was not asked.
+	Dataplane *Dataplane `json:"dataplane,omitempty"`
 }
 
 // SourceStatus is one watch.
@@ -31,6 +34,13 @@ type SourceStatus struct {
 	Name   string `json:"name"`
 	State  string `json:"state"`
 	Detail string `json:"detail,omitempty"`
+}
+
+// Dataplane is what keeps pins by address on the nodes.
+type Dataplane struct {
+	Mode      string `json:"mode,omitempty"` // absent when not known
+	Why       string `json:"why,omitempty"`
+	Semantics string `json:"semantics"`
 }
 
 // SessionList, PodList and RouteList are what `get` prints.
@@ -57,6 +67,7 @@ type Session struct {
 	Name         string     `json:"name"`
 	Transport    string     `json:"transport"`
 	Client       string     `json:"client"`
+	SourceIP     string     `json:"sourceIP,omitempty"` // its own address, with --from
 	Route        RouteRef   `json:"route"`
 	State        string     `json:"state"`
 	Detail       string     `json:"detail,omitempty"`
@@ -81,6 +92,8 @@ type Session struct {
 	MoveCount    int               `json:"moveCount"`
 	Moves        []Move            `json:"moves"`
 	Exchanges    []Exchange        `json:"exchanges,omitempty"` // with --requests
+
+	Held `json:",inline"`
 }
 
 // RouteRef names the route a session takes.
@@ -133,6 +146,7 @@ type Timer struct {
 	TotalSeconds     float64           `json:"totalSeconds,omitempty"`
 	Source           string            `json:"source"` // seen or modelled
 	Bypassed         string            `json:"bypassed,omitempty"`
+	Detail           string            `json:"detail,omitempty"` // which field or default says so
 }
 
 // Move is one change of pod.
@@ -157,6 +171,7 @@ type Exchange struct {
 	Cookie     string           `json:"cookie,omitempty"` // fingerprint, never the value
 	NewCookie  bool             `json:"newCookie,omitempty"`
 	Loose      bool             `json:"loose,omitempty"` // another pod than before, and nothing held it
+	Leg        string           `json:"leg,omitempty"`   // of a held connection
 	Failure    string           `json:"failure,omitempty"`
 }
 
@@ -204,6 +219,7 @@ type Layer struct {
 	TimeoutSeconds float64  `json:"timeoutSeconds,omitempty"`
 	Renewal        string   `json:"renewal"`
 	Bypassed       string   `json:"bypassed,omitempty"`
+	Waits          *Waits   `json:"waits,omitempty"`
 	Why            string   `json:"why,omitempty"`
 	Notes          []string `json:"notes,omitempty"`
 }

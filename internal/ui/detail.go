@@ -97,6 +97,7 @@ const sheetLabel = 10
 func detailLines(d *data, s *affinity.Session, w int) [][]run {
 	t := &sheet{d: d, s: s, w: w - 2}
 	t.state()
+	t.socket()
 	t.evidence()
 	t.cookie()
 	t.timers()
@@ -232,7 +233,7 @@ func (t *sheet) timers() {
 		t.add("TIMERS", plain, "none: nothing that is known ends this session by itself")
 	}
 	label := "TIMERS"
-	for _, timer := range t.s.Timers {
+	for _, timer := range nextFirst(t.s.Timers, t.d.now) {
 		t.timer(label, timer)
 		label = ""
 	}
@@ -301,6 +302,9 @@ func (t *sheet) exchanges() {
 			note = "new cookie"
 		case x.Cookie == "":
 			note = "no cookie sent"
+		}
+		if x.Leg != "" {
+			note = strings.TrimSuffix(x.Leg+", "+note, ", ")
 		}
 		t.row(label, run{plain, pad(at, 10)}, run{st, pad(result, 5)}, run{plain, pad(millis(x.Took)+"ms", 8)},
 			run{podStyle(x.Tag), pad(who, 5)}, run{plain, pad(x.Source.Via(), 5)}, run{st, note})
@@ -381,6 +385,9 @@ func (t *sheet) preview() {
 		t.row("COOKIE", run{plain, p.Key + "=" + t.d.secret(t.s.Spec.ID, p.Value) + "  " + cookieAttributes(p.Offer) + "  since " + t.d.clock.format(p.Since, t.d.now)})
 	} else {
 		t.row("COOKIE", run{plain, "none is held"})
+	}
+	if len(t.s.Legs) > 0 {
+		t.row("LEGS", legRuns(t.s, true)...)
 	}
 	label := "TIMERS"
 	for _, timer := range t.s.Timers[:min(2, len(t.s.Timers))] {

@@ -172,11 +172,20 @@ func (m *Model) numbers(roomy bool) []run {
 	return out
 }
 
+// tabsWidth is what the names of all views take.
+const tabsWidth = 74
+
+var shortNames = [views]string{"Topo", "Sess", "Pods", "Events", "Find", "ClientIP"}
+
 // drawTabs draws the views, the one that is open in brackets.
 func (m *Model) drawTabs(a area, y int) {
 	p := a.pen(1, y)
+	names := viewNames
+	if a.w < tabsWidth {
+		names = shortNames
+	}
 	for v := range views {
-		text := string(rune('1'+v)) + " " + viewNames[v]
+		text := string(rune('1'+v)) + " " + names[v]
 		if n := m.findings.counts.fail; v == viewFindings && n > 0 {
 			text += " ▲" + strconv.Itoa(n)
 		}

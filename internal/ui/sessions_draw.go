@@ -26,8 +26,14 @@ func (p *sessionsPanel) columns(d *data) []column {
 		{name: "kind", title: "KIND", min: 4, ideal: 4, drop: 5},
 		state, pod,
 		{name: "via", title: "VIA", min: 4, ideal: 4},
-		pins,
 	}
+	if p.legs {
+		if c >= classM {
+			all[1].ideal = 8
+		}
+		all = append(all, column{name: "legs", title: "LEGS", min: 4, ideal: map[bool]int{true: 15, false: 4}[c >= classM], drop: 4})
+	}
+	all = append(all, pins)
 	if c >= classM || p.wide {
 		all = append(all, column{name: "moves", title: "MOVES", min: 5, ideal: 6, drop: 4, right: true})
 	}
@@ -119,6 +125,12 @@ func (p *sessionsPanel) drawLegend(a area, d *data, from, to int) {
 	if a.w >= mediumWidth {
 		legend = "C cookie  I ClientIP  D drain    ! absolute, burns  ~ sliding, traffic refills  ≈ modelled    × error  · silence"
 	}
+	if p.legs {
+		legend = "C cookie R read H ping  LEGS h c p u  ~ refills × error"
+		if a.w >= mediumWidth {
+			legend = "C cookie  R proxy read  H heartbeat  D drain  I ClientIP  ! burns  ~ refills  ≈ modelled   LEGS handshake connect poll upgrade  × error"
+		}
+	}
 	if text := firstRound(d); text != "" {
 		a.put(3, y, plain, text)
 		return
@@ -138,6 +150,10 @@ func drawSessionCell(a area, d *data, s *affinity.Session, c slot) {
 		drawSessionPod(a, d, s)
 	case "strip":
 		drawStrip(a, 0, 0, a.w, s, d.now)
+	case "legs":
+		drawLegs(a, s)
+	case "kind":
+		a.put(0, 0, plain, kindText(s, a.w >= 8))
 	case "fuse":
 		if d.class == classXS {
 			a.put(0, 0, plain, fuseText(s, d.now))
@@ -221,7 +237,9 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 	case "id":
 		return string(s.Spec.ID)
 	case "kind":
-		return s.Spec.Transport
+		return kindText(s, true)
+	case "legs":
+		return legText(s)
 	case "state":
 		c, _ := s.Condition(d.now)
 		return c.String()
@@ -258,7 +276,7 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 		if s.InARow > 0 {
 			return "—"
 		}
-		return millis(s.LastTook)
+		return millis(roundTrip(s))
 	}
 	return ""
 }
@@ -267,6 +285,7 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 func stripText(s *affinity.Session, d *data) string {
 	out := make([]stripCell, 60)
 	strip(out, s.Exchanges, d.now)
+	holdStrip(out, s, d.now)
 	text := ""
 	for _, c := range out {
 		text += c.glyph

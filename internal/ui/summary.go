@@ -20,9 +20,9 @@ type summary struct {
 	failures    int // without an answer, or with one that no pod is known to have given
 	errors      int // answers with an error status that a pod gave
 	statuses    []statusCount
-	limited     int // whose last answer was 429
+	limited     int       // whose last answer was 429
 	oldest      time.Time // when the first of them opened
-	noAnswer    int // without any answer so far
+	noAnswer    int       // without any answer so far
 	p95         time.Duration
 	moves       int // in the last ten minutes
 	unexplained int

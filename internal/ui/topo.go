@@ -314,7 +314,9 @@ func topoNotes(d *data) []run {
 		out = append(out, run{warn, "▲ RATE LIMITED (429): " + plural(d.sum.limited, "session backs", "sessions back") + " off"})
 	}
 	for _, l := range r.Layers {
-		if l.Bypassed != "" {
+		if note := d.addressNote(l); note != "" {
+			out = append(out, run{plain, note})
+		} else if l.Bypassed != "" {
 			out = append(out, run{plain, l.Object + " bypassed: " + l.Bypassed})
 		}
 		switch {
