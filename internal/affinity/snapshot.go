@@ -28,7 +28,7 @@ type Happening struct {
 	Seq       uint64 // position in the run; grows
 	At        time.Time
 	Source    string // "probe", "k8s", "watch"
-	Kind      string // "move", "failing", "answered", "split", "pod", "endpoints", "ingress", "source", "cookie", "session"
+	Kind      string // "move", "failing", "answered", "split", "pod", "endpoints", "ingress", "source", "cookie", "session", "socket", "finding"
 	Session   SessionID
 	Pod       PodRef
 	Route     RouteID
