@@ -13,8 +13,9 @@ func FuzzSocketFold(f *testing.F) {
 	f.Add([]byte("\x00\x00\x10\x01\x11\x05\x12\x06\x40\x00\x50\x01\x61\x02"))
 	f.Add([]byte("\x00\x04\x10\x00\x12\x09\x12\x09\x70\x00\x12\x09\x80\x01\x90\x00"))
 	f.Add([]byte("\x10\x00\x30\x11\x31\x22\x10\x01\x30\x41\x12\x0d\xa0\x00\xb0\x00\xc0\x03"))
+	f.Add([]byte("\x10\x00\x15\x22\x10\x03\x43\x01\x70\x00\x80\x00")) // I01, I04, and the pod was ending
 	f.Fuzz(func(t *testing.T, script []byte) {
-		s := &script2{st: &State{}, now: tNow}
+		s := &driven{st: &State{}, now: tNow}
 		s.apply(Routes{Source: "test", Routes: []Route{testRoute("persistent")}}, EndpointsChanged{Service: testService, Endpoints: testEndpoints([]string{"a", "b"})})
 		for _, id := range []string{"s01", "s02"} {
 			client := ClientBrowser
@@ -54,20 +55,20 @@ func FuzzSocketFold(f *testing.F) {
 	})
 }
 
-// script2 is a State that bytes drive.
-type script2 struct {
+// driven is a State that bytes drive.
+type driven struct {
 	st  *State
 	now time.Time
 	n   int
 }
 
-func (s *script2) apply(events ...Event) {
+func (s *driven) apply(events ...Event) {
 	for _, e := range events {
 		s.st.Apply(e, s.now)
 	}
 }
 
-func (s *script2) step(what, how byte) {
+func (s *driven) step(what, how byte) {
 	id := SessionID([]string{"s01", "s02"}[how&1])
 	pod := []string{"a", "b", "c", ""}[how>>1&3]
 	s.now = s.now.Add(time.Duration(how>>4) * 3 * time.Second)
@@ -97,7 +98,7 @@ func (s *script2) step(what, how byte) {
 	}
 }
 
-func (s *script2) leg(id SessionID, pod string, name, how byte) Observed {
+func (s *driven) leg(id SessionID, pod string, name, how byte) Observed {
 	s.n++
 	o := Observed{Session: id, RequestID: fmt.Sprintf("r%d", s.n), Leg: []string{LegHandshake, LegConnect, LegPoll, LegPost, LegUpgrade, LegPoll, LegHandshake, LegPreflight}[name], Status: 200, Took: time.Millisecond}
 	if pod != "" {
@@ -116,7 +117,7 @@ func (s *script2) leg(id SessionID, pod string, name, how byte) Observed {
 	return o
 }
 
-func (s *script2) socket(id SessionID, what, how byte) SocketChanged {
+func (s *driven) socket(id SessionID, what, how byte) SocketChanged {
 	held := Socket{Protocol: "Engine.IO 4", Carrier: []string{CarrierPolling, CarrierWebSocket}[what&1], Opened: s.now, Heard: s.now, Active: s.now, Beat: s.now,
 		PingInterval: time.Duration(how&7) * 10 * time.Second, PingTimeout: 20 * time.Second, Joined: what&2 > 0, Idle: what&4 > 0}
 	if what&8 > 0 {
