@@ -131,11 +131,21 @@ func severity(word string) (affinity.Severity, error) {
 
 func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Reader) (findings.Facts, []manifest.Problem, error) {
 	if len(o.files) == 0 {
-		cfg, namespace, err := kube.Config(cluster.config.ToRawKubeConfigLoader(), *cluster.config.Context)
+		cfg, namespace, err := cluster.restConfig()
 		if err != nil {
 			return findings.Facts{}, nil, err
 		}
-		facts, err := kube.Survey(ctx, cfg, kube.Options{Namespace: namespace, AllNamespaces: cluster.all, Version: version})
+		options := kube.Options{Namespace: namespace, AllNamespaces: cluster.all, Version: version}
+		source, err := kube.New(cfg, options)
+		if err != nil {
+			return findings.Facts{}, nil, err
+		}
+		// Nothing wrong in a namespace that is not there, or in what a web
+		// server says, is no clean bill.
+		if err := source.Lookup(ctx, affinity.Target{}); err != nil {
+			return findings.Facts{}, nil, err
+		}
+		facts, err := kube.Survey(ctx, cfg, options)
 		return facts, nil, err
 	}
 	var facts findings.Facts

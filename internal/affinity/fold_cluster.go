@@ -245,6 +245,7 @@ func (st *State) applyPod(p Pod, now time.Time) {
 	p.Gone, p.Tag = time.Time{}, ""
 	st.pods[p.Ref] = p
 	st.views.pods = nil
+	st.addresses.isHost(p)
 	if had && old.Gone.IsZero() {
 		st.podDiffers(old, p, now)
 	}

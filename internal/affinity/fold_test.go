@@ -17,13 +17,14 @@ var tNow = time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
 // an instant (seconds from tNow), a verb and its arguments:
 //
 //	0 route persistent              one route /: persistent, balanced, traefik, none,
-//	                                unread, clientip, url, nginx-or-traefik
+//	                                opaque, unread, clientip, url, nginx-or-traefik
 //	0 endpoints a b c/notready d/terminating
 //	0 pods a b                      pods exist and are ready
 //	0 gone a                        the pod object is gone
 //	0 terminating a 30              deletionTimestamp in 30 s
 //	0 open s01 [no-jar]
 //	1 answer s01 pod=a via=header set=a age=10800 sent=a notreturned=why
+//	1 answer s01 status=404         an answer of that status, which may name nobody
 //	1 fail s01 502
 //	1 drop s01 expired
 //	1 edit "affinity-mode balanced→persistent"
@@ -194,6 +195,9 @@ func (s *script) observed(verb string, args []string) Observed {
 	if verb == "fail" {
 		o.Status, o.Failure = 502, &Failure{Op: "status", Kind: FailureStatus, Text: "HTTP " + args[1]}
 	}
+	if status, ok := option(args, "status"); ok {
+		fmt.Sscan(status, &o.Status)
+	}
 	if pod, ok := option(args, "pod"); ok {
 		if via, _ := option(args, "via"); via == "body" {
 			o.Answer.Body = []byte(`{"served-by":"web-` + pod + `"}`)
@@ -259,6 +263,10 @@ func testRoute(mode string) Route {
 		a.Decoder = namedDecoder{name: "ingress-nginx persistent", prefix: "n:"}
 		b.Decoder = namedDecoder{name: "traefik", prefix: "t:"}
 		candidates = []Policy{a, b}
+	case "opaque":
+		p := cookie("haproxytech", "")
+		p.Decoder = nil
+		candidates = []Policy{p}
 	case "url":
 		r.Kind, r.Backend = RouteURL, Backend{}
 		p := cookie("", "")
@@ -355,6 +363,10 @@ func property(snap *Snapshot, x *Session, key string, now time.Time) string {
 		return x.Via.String()
 	case "moves":
 		return fmt.Sprint(x.MoveCount)
+	case "errors":
+		return fmt.Sprint(x.ErrorAnswers)
+	case "status":
+		return x.StatusText()
 	case "failures":
 		return fmt.Sprint(x.Failures)
 	case "requests":

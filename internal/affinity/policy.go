@@ -63,6 +63,10 @@ type CookieSpec struct {
 	Secure   bool
 	HTTPOnly bool
 	SameSite string
+
+	// FlagsUnknown reports whether Secure, HttpOnly and SameSite are the
+	// proxy's own, and not documented: the fields above then say nothing.
+	FlagsUnknown bool
 }
 
 // Policy is the stickiness one layer has effectively: what the objects say,

@@ -270,6 +270,9 @@ func (st *State) attribute(e Attributed, now time.Time) {
 			st.land(s, pod, source, x.NewCookie, 0, x.At)
 			s.answered = answered
 		}
+		if x.Failure == "" && pod == s.Pod && source != SourceCookie {
+			s.spoke, s.mute = s.spoke+1, max(0, s.mute-1)
+		}
 		x.Pod, x.Tag, x.Source = pod, st.tag(pod), source
 		s.Exchanges = slices.Clone(s.Exchanges)
 		s.Exchanges[at] = x

@@ -39,10 +39,12 @@ type State struct {
 
 	views     views
 	addresses addresses
+	dataplane Dataplane
 }
 
 // settlement is which candidate policy the cookies proved.
 type settlement struct {
+	at         time.Time // when the newest of the cookies came
 	controller string
 	mode       string
 	proof      string
@@ -126,12 +128,18 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.observe(e, now)
 	case AddressPinsChanged:
 		st.applyAddressPins(e, now)
+	case DataplaneDetected:
+		st.dataplane = e.Dataplane
+	case DataplaneKnown:
+		st.applyDataplane(e)
 	case Findings:
 		st.applyFindings(e)
 	case SocketChanged:
 		st.applySocket(e, now)
 	case Attributed:
 		st.attribute(e, now)
+	case CookieShared:
+		st.shareCookie(e, now)
 	}
 }
 
@@ -139,6 +147,7 @@ func (st *State) Apply(e Event, now time.Time) {
 func (st *State) Snapshot(now time.Time) *Snapshot {
 	st.init()
 	st.forgetGone(now) // first: what it forgets is not in the views
+	st.endDerived(now)
 	st.refreshViews()
 	st.addresses.view()
 	return &Snapshot{
@@ -148,6 +157,7 @@ func (st *State) Snapshot(now time.Time) *Snapshot {
 		Timeline:  st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
 		Findings:  st.views.findings,
 		endpoints: st.views.endpoints,
+		Dataplane: st.dataplane,
 
 		AddressPins: st.addresses.viewPins, AddressLists: st.addresses.viewLists, AddressEnds: lastOf(st.addresses.ends, maxAddressEnds),
 	}

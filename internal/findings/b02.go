@@ -28,9 +28,9 @@ var b02 = Rule{
 						continue
 					}
 					h := hit{title: fmt.Sprintf("Path=%s does not cover %s", affinity.Clean(r.policy.Cookie.Path, 50), affinity.Clean(rootIfEmpty(s.Path), 50)), route: r.ID,
-						evidence: []affinity.FindingEvidence{r.object.field(annotationPath(nginxPrefix + "session-cookie-path")...),
+						evidence: []affinity.FindingEvidence{r.setting("session-cookie-path"),
 							{Object: s.object.ObjectRef, Field: "spec.rules[].http.paths[].path", Value: s.Path, Source: "object"}}}
-					if r.by(nginxKey) || r.by("traefik-ingress-nginx") {
+					if r.annotated() {
 						h.patch = annotate(r.object, nginxPrefix+"session-cookie-path", "/")
 					}
 					c.hit(r.object, h)

@@ -21,6 +21,9 @@ var b04 = Rule{
 		for _, r := range c.stickyRoutes("") {
 			value := strings.TrimSpace(r.object.annotation(key))
 			cookie := r.policy.Cookie
+			if cookie.FlagsUnknown {
+				continue
+			}
 			nginx := r.by(nginxKey)
 			cors := strings.TrimSpace(r.object.annotation(nginxPrefix+"enable-cors")) == "true"
 			switch proper := properSameSite(value); {

@@ -180,8 +180,10 @@ func Check(f Facts, o Options) Result {
 		}
 	}
 	var out Result
+	concerned := w.concerned()
 	for i := range all {
 		clean(&all[i])
+		all[i].Routes = concerned[nameKey{all[i].Object.Kind, all[i].Object.Namespace, all[i].Object.Name}]
 		if reason := w.ignored(all[i]); reason != "" {
 			out.Ignored = append(out.Ignored, Ignored{all[i], reason})
 			continue

@@ -14,6 +14,7 @@ type Options struct {
 	Routes    map[affinity.RouteID]bool // nil for all
 	Reveal    bool                      // cookie values as they are
 	Exchanges bool                      // every request, not only the sums
+	Target    affinity.Target           // of findings: those that concern it
 }
 
 func (o Options) wants(id affinity.RouteID) bool { return o.Routes == nil || o.Routes[id] }
@@ -47,9 +48,16 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 		Requests: x.Requests, Failures: x.Failures, LastStatus: x.LastStatus, TookMillis: millis(x.LastTook),
 		MoveCount: x.MoveCount, Moves: []Move{}, Evidence: []Evidence{},
 	}
+	if x.Spec.From.IsValid() {
+		out.SourceIP = x.Spec.From.String()
+	}
 	if r, ok := s.Route(x.Spec.Route); ok {
 		out.Route = routeRef(r)
 	}
+	if x.LastStatus != 0 {
+		out.StatusCount, out.StatusSince = x.StatusRun, instant(x.StatusSince)
+	}
+	out.StatusNote, out.ErrorAnswers = x.StatusNote, x.ErrorAnswers
 	if x.LastFailure != nil {
 		out.LastFailure = x.LastFailure.Text
 	}
@@ -116,6 +124,9 @@ func timer(t affinity.Timer, now time.Time) Timer {
 }
 
 func routeRef(r affinity.Route) RouteRef {
+	if r.Kind == affinity.RouteService {
+		return RouteRef{Namespace: r.Namespace, Path: r.Path, Service: r.Backend.Service.Name, Port: r.Backend.Port, URL: r.URL}
+	}
 	return RouteRef{Namespace: r.Namespace, Ingress: r.Name, Host: r.Host, Path: r.Path, Service: r.Backend.Service.Name, Port: r.Backend.Port, URL: r.URL}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 func (l *List[T]) names() []string {
@@ -84,6 +86,9 @@ func (x *Session) row(wide bool) []string {
 		status := ""
 		if x.LastStatus != 0 {
 			status = fmt.Sprint(x.LastStatus)
+			if affinity.BadStatus(x.LastStatus) && x.StatusCount > 1 {
+				status += fmt.Sprintf(" ×%d", x.StatusCount)
+			}
 		}
 		row = append(row, x.Client, route, cookie, status, fmt.Sprintf("%.0fms", x.TookMillis), x.Protocol, x.legsText(), x.fuseText(), x.closedText(), x.Detail)
 	}

@@ -142,6 +142,9 @@ func (t *sheet) state() {
 	if f := t.s.LastFailure; f != nil && t.s.InARow > 0 {
 		t.add("FAILED", broken, fmt.Sprintf("%d in a row, %s: %s", t.s.InARow, f.Op, f.Text))
 	}
+	if affinity.BadStatus(t.s.LastStatus) {
+		t.add("HTTP", conditionStyle(affinity.Failing), t.s.StatusText()+" since "+t.d.clock.format(t.s.StatusSince, t.d.now))
+	}
 	if t.s.Redirect != "" {
 		t.add("REDIRECT", warn, "not followed: "+t.s.Redirect)
 	}

@@ -129,7 +129,7 @@ func (t *sheet) socket() {
 			if end.Failed != nil {
 				st = broken
 			}
-			t.add("ENDED", st, endText(end))
+			t.add("ENDED", st, socketEndText(end))
 		}
 	}
 	if len(t.s.Legs) > 0 {
@@ -192,8 +192,8 @@ func socketText(held *affinity.Socket, now time.Time) string {
 	return strings.Join(parts, ", ")
 }
 
-// endText is how a connection ended: who, why, after how long.
-func endText(end *affinity.SocketEnd) string {
+// socketEndText is how a connection ended: who, why, after how long.
+func socketEndText(end *affinity.SocketEnd) string {
 	who := map[affinity.EndedBy]string{affinity.EndedByClient: "by this client", affinity.EndedByServer: "by the server", affinity.EndedByUnknown: "cut, nobody said by whom"}[end.By]
 	return fmt.Sprintf("%s after %s: %s", who, exactly(end.Lasted), end.Text)
 }
