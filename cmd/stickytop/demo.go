@@ -96,6 +96,9 @@ func demoSetup(cmd *cobra.Command, o demo.Options, probes probeFlags) (*setup, f
 	if !cmd.Flags().Changed("client") {
 		budget.Client, budget.Clients = world.Client(), nil
 	}
+	if !cmd.Flags().Changed("transport") {
+		budget.Transport = world.Transport()
+	}
 	s := &setup{round: po.Round, maxRPS: probes.maxRPS, target: world.Target(), context: "demo", namespace: world.Namespace(), cluster: true, caption: world.Caption}
 	for _, a := range world.Actions() {
 		s.actions = append(s.actions, ui.Action{Key: a.Key, Name: a.Name, Title: a.Title})

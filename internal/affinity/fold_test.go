@@ -42,22 +42,29 @@ func TestFold(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &script{t: t}
-			for i, line := range strings.Split(string(text), "\n") {
-				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-					s.where = fmt.Sprintf("%s:%d", file, i+1)
-					s.line(splitWords(line))
-				}
-			}
-			if s.checks == 0 {
-				t.Fatal("the script checks nothing")
-			}
+			play(t, file)
 		})
 	}
+}
+
+// play runs a script, and returns its text.
+func play(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{t: t}
+	for i, line := range strings.Split(string(text), "\n") {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			s.where = fmt.Sprintf("%s:%d", file, i+1)
+			s.line(splitWords(line))
+		}
+	}
+	if s.checks == 0 {
+		t.Fatal("the script checks nothing")
+	}
+	return string(text)
 }
 
 type script struct {

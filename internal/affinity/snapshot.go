@@ -29,7 +29,7 @@ type Happening struct {
 	Seq       uint64 // position in the run; grows
 	At        time.Time
 	Source    string // "probe", "k8s", "watch"
-	Kind      string // "move", "loose", "pinned", "contradiction", "reborn", "failing", "status", "answered", "split", "pod", "endpoints", "ingress", "source", "cookie", "session"
+	Kind      string // "move", "loose", "pinned", "contradiction", "reborn", "failing", "status", "answered", "split", "pod", "endpoints", "ingress", "source", "cookie", "session", "socket", "finding"
 	Session   SessionID
 	Pod       PodRef
 	Route     RouteID

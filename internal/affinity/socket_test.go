@@ -2,7 +2,6 @@ package affinity
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,7 +9,7 @@ import (
 )
 
 // The scripts in testdata/sockets/RULE prove the verdicts of sockets: those
-// named good-*.txt that the rule stays silent, the others that it speaks. They
+// named good_*.txt that the rule stays silent, the others that it speaks. They
 // may use what TestFold's can, and
 //
 //	0 proxy persistent 60s          a route whose proxy cuts after 60 s of silence
@@ -36,19 +35,9 @@ func TestSocketVerdicts(t *testing.T) {
 	for _, file := range files {
 		rule := filepath.Base(filepath.Dir(file))
 		t.Run(rule+"/"+strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &script{t: t}
-			for i, line := range strings.Split(string(text), "\n") {
-				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-					s.where = fmt.Sprintf("%s:%d", file, i+1)
-					s.line(splitWords(line))
-				}
-			}
+			text := play(t, file)
 			good := strings.HasPrefix(filepath.Base(file), "good")
-			if want := map[bool]string{true: " silent", false: " finds " + rule}[good]; !strings.Contains(string(text), want) {
+			if want := map[bool]string{true: " silent", false: " finds " + rule}[good]; !strings.Contains(text, want) {
 				t.Errorf("the script does not say%q", want)
 			}
 		})

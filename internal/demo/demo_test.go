@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/demo"
+	"github.com/kubestickytop/stickytop/internal/probe"
 )
 
 const patience = 20 * time.Second
@@ -156,6 +157,9 @@ func outcomeOf(log []demo.Entry) outcome {
 // against what the scenario promises.
 func TestScenarios(t *testing.T) {
 	for _, info := range demo.Scenarios() {
+		if info.Transport != "http" {
+			continue // TestSocketIOStory
+		}
 		t.Run(info.Name, func(t *testing.T) {
 			t.Parallel()
 			speed := 4.0
@@ -208,6 +212,9 @@ func TestScenariosAreTold(t *testing.T) {
 			if len(line) > 78 {
 				t.Errorf("%s: a line of %d characters", info.Name, len(line))
 			}
+		}
+		if !slices.Contains(probe.Transports(), info.Transport) {
+			t.Errorf("%s is told to %q, which no client speaks", info.Name, info.Transport)
 		}
 		for name := range info.Expect.Sessions {
 			if !conditions[name] {

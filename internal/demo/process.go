@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/kubestickytop/stickytop/internal/demo/loopback"
@@ -17,13 +18,15 @@ const (
 	namesNowhere  = "none"   // only the cookie tells
 )
 
-// process is what runs in a pod's container: the chat's HTTP server.
+// process is what runs in a pod's container: the chat's server, for HTTP and
+// for Socket.IO.
 type process struct {
 	pod     string
 	names   string
 	addr    string // "10.244.1.7:5000"
 	server  *loopback.Server
 	network *network
+	chat    *chat
 
 	mu      sync.Mutex
 	sick    bool          // readiness says 503
@@ -36,6 +39,7 @@ type process struct {
 func newProcess(n *network, pod, names, addr string) (*process, error) {
 	p := &process{pod: pod, names: names, addr: addr, network: n, thawed: make(chan struct{}), stopped: make(chan struct{})}
 	close(p.thawed)
+	p.chat = newChat(pod, names, p.thaw)
 	server, err := loopback.Listen(p)
 	if err != nil {
 		return nil, err
@@ -107,6 +111,13 @@ func (p *process) isFrozen() bool {
 	}
 }
 
+// thaw is closed unless the process is frozen.
+func (p *process) thaw() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.thawed
+}
+
 func (p *process) setSick(sick bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,6 +131,10 @@ func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-thawed:
 	case <-r.Context().Done():
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, chatPath) {
+		p.chat.ServeHTTP(w, r)
 		return
 	}
 	answer := map[string]string{"status": "ok"}

@@ -37,6 +37,8 @@ type Info struct {
 	Title  string
 	Story  string // a paragraph or two, no line longer than 78
 	Expect Expect
+
+	Transport string // what its clients speak
 }
 
 // Expect is what a run of a scenario must show, when its steps are left to
@@ -85,9 +87,11 @@ type scenario struct {
 	Order  int                  `json:"order"`  // in lists; those without come last, by name
 	Seed   uint64               `json:"seed"`   // when the user names none
 	Client affinity.ClientModel `json:"client"` // browser unless given
-	Deny   []apiserver.Rule     `json:"deny"`
-	Steps  []step               `json:"steps"`
-	Expect Expect               `json:"expect"`
+	// Transport is what the story's clients speak; http unless given.
+	Transport string           `json:"transport"`
+	Deny      []apiserver.Rule `json:"deny"`
+	Steps     []step           `json:"steps"`
+	Expect    Expect           `json:"expect"`
 
 	name  string
 	story string
@@ -115,7 +119,7 @@ func Scenarios() []Info {
 	}
 	infos := make([]Info, len(all))
 	for i, s := range all {
-		infos[i] = Info{Name: s.name, Title: s.Title, Story: s.story, Expect: s.Expect}
+		infos[i] = Info{Name: s.name, Title: s.Title, Story: s.story, Expect: s.Expect, Transport: s.Transport}
 	}
 	return infos
 }
@@ -167,6 +171,7 @@ func parse(file string) (s scenario, patch []byte, err error) {
 	s.name = strings.TrimSuffix(path.Base(file), ".txtar")
 	s.story = strings.TrimSpace(string(archive.Comment))
 	s.Client = cmp.Or(s.Client, affinity.ClientBrowser)
+	s.Transport = cmp.Or(s.Transport, "http")
 	return s, patch, nil
 }
 

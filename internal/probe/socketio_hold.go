@@ -356,10 +356,10 @@ func (h *ioHold) greet(p engineio.Packet) {
 		return
 	}
 	open, err := engineio.ParseHandshake(p.Data)
-	if p.Type != engineio.Open || err != nil {
-		if err == nil {
-			err = fmt.Errorf("packet %q in place of the open packet", rune(p.Type))
-		}
+	if p.Type != engineio.Open {
+		err = fmt.Errorf("packet %q in place of the open packet", rune(p.Type))
+	}
+	if err != nil {
 		h.finish(affinity.EndedByClient, affinity.FailureProtocol, "not usable Engine.IO: "+err.Error())
 		return
 	}

@@ -390,7 +390,7 @@ func (t *sheet) preview() {
 		t.row("LEGS", legRuns(t.s, true)...)
 	}
 	label := "TIMERS"
-	for _, timer := range t.s.Timers[:min(2, len(t.s.Timers))] {
+	for _, timer := range nextFirst(t.s.Timers, t.d.now)[:min(2, len(t.s.Timers))] {
 		timer.Detail = ""
 		t.timer(label, timer)
 		label = ""

@@ -128,7 +128,7 @@ func (p *sessionsPanel) drawLegend(a area, d *data, from, to int) {
 	if p.legs {
 		legend = "C cookie R read H ping  LEGS h c p u  ~ refills × error"
 		if a.w >= mediumWidth {
-			legend = "C cookie  R proxy read  H heartbeat  D drain  I ClientIP  ! burns  ~ refills  ≈ modelled   LEGS handshake connect poll upgrade  × error"
+			legend = "C cookie  R proxy read  H heartbeat  D drain  ! burns  ~ refills  ≈ modelled    LEGS handshake connect poll upgrade  × refused"
 		}
 	}
 	if text := firstRound(d); text != "" {

@@ -7,6 +7,7 @@ package engineio
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -236,6 +237,9 @@ func ParseHandshake(data []byte) (Handshake, error) {
 		MaxPayload   float64  `json:"maxPayload"`
 	}
 	if err := json.Unmarshal(data, &said); err != nil {
+		if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok { // else it would print our types
+			return Handshake{}, fmt.Errorf("the open packet's %s is a %s", cmp.Or(kind.Field, "JSON"), kind.Value)
+		}
 		return Handshake{}, fmt.Errorf("the open packet is not JSON: %w", err)
 	}
 	if said.SID == "" || len(said.SID) > maxSID {
