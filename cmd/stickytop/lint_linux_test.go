@@ -91,6 +91,7 @@ func TestLintHostile(t *testing.T) {
 		{"one line of 100 MB", io.MultiReader(endless("kind: Service\na: ", "x", 100*mega), strings.NewReader("\n---\n"+good)), "<stdin>:1: the document is larger than 4 MiB"},
 		{"a flow nested 100,000 deep", io.MultiReader(endless("kind: Service\na: ", "[", 100_000), strings.NewReader("\n---\n"+good)), "<stdin>:"},
 		{"a block nested 2,000 deep", strings.NewReader("kind: Service\n" + nested(2000) + "---\n" + good), "<stdin>:"},
+		{"two million values", io.MultiReader(endless("kind: Service\na: [", "x,", 4_000_000), strings.NewReader("x]\n---\n"+good)), "<stdin>:2: more than 200000 values"},
 		{"half a file", strings.NewReader(good + "---\nkind: Service\nmetadata:\n  name: \"web"), "<stdin>:"},
 		{"half a flow", strings.NewReader(good + "---\nkind: Service\nmetadata: {name: web,"), "<stdin>:"},
 		{"a key twice", strings.NewReader("apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  name: b\n---\n" + good), "<stdin>:5: "},

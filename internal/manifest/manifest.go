@@ -91,6 +91,10 @@ func (d *reader) document(doc document) {
 		d.keep(doc, v)
 		return
 	}
+	if line, ok := crowded(doc); ok {
+		d.problem(line, fmt.Sprintf("more than %d values", maxValues))
+		return
+	}
 	var node yaml.Node
 	if err := yaml.Unmarshal(doc.text, &node); err != nil {
 		if v, ok := asJSON(doc); ok {
@@ -121,6 +125,32 @@ func (d *reader) keep(doc document, v *findings.Value) {
 		}
 	}
 	d.object(v, silenced)
+}
+
+// crowded finds the line on which a document in flow style has more values than
+// any object: go-yaml would take a hundred times their length to hold them. Text
+// that looks like flow is counted too, twice as much as is allowed.
+func crowded(doc document) (line int, ok bool) {
+	depth, n := 0, 0
+	line = doc.line
+	for _, c := range doc.text {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		case '\n':
+			line++
+		case ',':
+			if depth > 0 {
+				n++
+			}
+		}
+		if n > 2*maxValues {
+			return line, true
+		}
+	}
+	return 0, false
 }
 
 // object keeps an object, and those of a List.
