@@ -98,6 +98,8 @@ var labs = map[string]*shared{
 	"outage":  {ingress: "traefik-nginx"},
 	"traefik": {ingress: "traefik"},
 	"haproxy": {ingress: "haproxy"},
+	// Kinds are installed there.
+	"lint": {ingress: "traefik-nginx"},
 	// Services are changed there.
 	"clientip-nftables": {ingress: "traefik-nginx", proxy: "nftables"},
 	"clientip-iptables": {ingress: "traefik-nginx", proxy: "iptables"},
