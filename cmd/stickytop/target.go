@@ -55,7 +55,14 @@ func newTarget(kind, name string) (affinity.Target, error) {
 	if !ok || name == "" || strings.Contains(name, "/") {
 		return affinity.Target{}, usageError("target %q is not understood: use ing/NAME, svc/NAME, ingressroute/NAME or a URL", affinity.Clean(kind+"/"+name, 120))
 	}
-	return affinity.Target{Kind: known, Name: name}, nil
+	t := affinity.Target{Kind: known, Name: name}
+	if known == "service" {
+		t.Name, t.Port, _ = strings.Cut(name, ":")
+	}
+	if t.Name == "" {
+		return affinity.Target{}, usageError("target %q names no Service", affinity.Clean(name, 120))
+	}
+	return t, nil
 }
 
 func isURL(s string) bool { return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") }

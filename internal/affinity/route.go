@@ -10,6 +10,7 @@ const (
 	RouteHTTPProxy     = "HTTPProxy"     // projectcontour.io/v1
 	RouteVirtualServer = "VirtualServer" // k8s.nginx.org/v1
 	RouteOpenShift     = "Route"         // route.openshift.io/v1
+	RouteService       = "Service"       // a Service asked itself, no ingress in between
 	RouteURL           = "URL"           // named by the user, no cluster needed
 )
 
@@ -26,7 +27,7 @@ type Route struct {
 	Backend   Backend
 	TLS       bool     // the object asks for TLS for this host
 	Addresses []string // of the Ingress status: IPs or host names
-	URL       string   // of a RouteURL
+	URL       string   // of a RouteURL or a RouteService
 
 	// ProbePath is what a probe asks for; ProbeWhy says where it is from (the
 	// readiness probe's path, the route's path, the user).
@@ -114,6 +115,7 @@ type Pod struct {
 	Ref       PodRef
 	Tag       string // letter on screen, unique and never reused in a run; "" until one is needed
 	IP        string
+	HostIP    string // the node's address
 	Node      string
 	Phase     string
 	Reason    string // CrashLoopBackOff, Evicted…; "" when all is well

@@ -14,6 +14,7 @@ var b02 = Rule{
 	Fix:     "set session-cookie-path to what all paths of the app have in common",
 	Verify:  "stickytop get sessions {obj} --for 30s: all routes of the app are STUCK to one pod for each client",
 	Sources: []string{"RFC 6265 section 5.1.4", "kubernetes/ingress-nginx#4208", "kubernetes/ingress-nginx#14042", "envoyproxy/envoy#10468"},
+	Shown:   "a session's affinity cookie is not sent back because of its Path, and a later request is refused with code 1 by another pod.",
 	check: func(c *check) {
 		byApp := map[string][]*route{}
 		for _, r := range c.stickyRoutes("") {

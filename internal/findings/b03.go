@@ -11,6 +11,7 @@ var b03 = Rule{
 	Fix:     "say in the configuration whether clients use HTTPS",
 	Verify:  "stickytop get sessions {obj} --for 30s: the offered cookie is returned",
 	Sources: []string{"kubernetes/ingress-nginx#6812", "kubernetes/ingress-nginx#7399", "kubernetes/ingress-nginx#1759", "RFC 6265bis section 5.6"},
+	Shown:   "a session's affinity cookie is not sent back because of Secure, and a later request is refused with code 1 by another pod.",
 	check: func(c *check) {
 		const key = nginxPrefix + "session-cookie-secure"
 		for _, r := range c.stickyRoutes("") {

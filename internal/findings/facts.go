@@ -225,9 +225,23 @@ func clientIP(s *Object) bool { return s != nil && s.Str("spec", "sessionAffinit
 // is false when no such ConfigMap was read.
 func (w *world) controllerConfig(key string) (value string, from *Object, ok bool) {
 	for _, o := range w.objects("ConfigMap") {
-		if strings.Contains(o.Name, "nginx") && (strings.HasSuffix(o.Name, "controller") || o.Name == "nginx-configuration" || strings.Contains(o.Str("metadata", "labels", "app.kubernetes.io/name"), "ingress-nginx")) {
+		if isNginxConfig(o) {
 			return o.Str("data", key), o, true
 		}
 	}
 	return "", nil, false
+}
+
+func isNginxConfig(o *Object) bool {
+	return strings.Contains(o.Name, "nginx") && (strings.HasSuffix(o.Name, "controller") || o.Name == "nginx-configuration" || strings.Contains(o.Str("metadata", "labels", "app.kubernetes.io/name"), "ingress-nginx"))
+}
+
+// NginxConfig returns ingress-nginx' own ConfigMap, or nil when it was not read.
+func (f Facts) NginxConfig() *Object {
+	for _, o := range f.Objects {
+		if o.Kind == "ConfigMap" && isNginxConfig(o) {
+			return o
+		}
+	}
+	return nil
 }

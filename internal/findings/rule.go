@@ -22,6 +22,8 @@ type Rule struct {
 	Verify  string
 	Sources []string // where the facts are from: issues, documentation, source
 	Needs   []string // kinds without which it cannot be checked
+	Shown   string   // when sessions show it; "" when they cannot
+	Runtime bool     // sessions alone show it: no object is read for it
 	check   func(*check)
 }
 

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,9 +72,18 @@ func kindOf(word string) (kind, bool) {
 // server. Many users may not get namespaces; then nothing is known.
 func (s *Source) lookupNamespace(ctx context.Context, namespace string) error {
 	if namespace == "" {
+		if p := s.clients.stranger(ctx); p != nil {
+			return p
+		}
 		return nil
 	}
-	_, err := s.clients.core.Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	got, err := s.clients.core.Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	if err == nil && got.Name != namespace { // any JSON object decodes to one without a name
+		err = errNoNamespace
+	}
+	if p := s.clients.whose(ctx, err); p != nil {
+		return p
+	}
 	switch {
 	case err == nil, apierrors.IsForbidden(err):
 		return nil
@@ -94,6 +104,8 @@ func (s *Source) lookupNamespace(ctx context.Context, namespace string) error {
 	}
 	return p
 }
+
+var errNoNamespace = errors.New("the answer is not the namespace that was asked for")
 
 // get asks whether one object is there.
 func (c *clients) get(ctx context.Context, k kind, namespace, name string) error {

@@ -132,6 +132,9 @@ func (s *Source) Permissions(ctx context.Context) (Access, error) {
 	}
 	wg.Wait()
 	if failed == asked {
+		if p := s.clients.whose(ctx, firstErr); p != nil {
+			return access, p
+		}
 		return access, explain(firstErr, s.clients.host, "ask for permissions")
 	}
 	access.User = s.clients.whoami(ctx)

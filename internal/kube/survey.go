@@ -139,7 +139,11 @@ func keepSurveyed(f *findings.Facts, u *unstructured.Unstructured) {
 		delete(u.Object, "status")
 	}
 	unstructured.RemoveNestedField(u.Object, "metadata", "managedFields")
+	applied, _, _ := unstructured.NestedString(u.Object, "metadata", "annotations", lastApplied)
 	unstructured.RemoveNestedField(u.Object, "metadata", "annotations", lastApplied)
+	if n := findings.AppliedTimeout(applied); n > 0 && u.GetKind() == "Service" { // F04: the API server may have dropped it
+		_ = unstructured.SetNestedField(u.Object, fmt.Sprintf(`{"spec":{"sessionAffinityConfig":{"clientIP":{"timeoutSeconds":%d}}}}`, n), "metadata", "annotations", lastApplied)
+	}
 	if o, ok := findings.NewObject(findings.From(u.Object), ""); ok {
 		f.Objects = append(f.Objects, o)
 	}

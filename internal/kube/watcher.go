@@ -118,6 +118,10 @@ func (w *watcher) failed(err error, pause *backoff) time.Duration {
 		wait := pause.next(retryForbidden)
 		w.reported.forbidden(w.loss, wait)
 		return wait
+	case apierrors.IsNotFound(err) && w.installed == nil: // what every cluster has
+		wait := pause.next(retryLost)
+		w.reported.lost("404 for "+w.name+": is this a Kubernetes API server?", wait)
+		return wait
 	case apierrors.IsNotFound(err):
 		w.reported.absent(w.group+"/"+w.version+" "+w.name+" is not installed", retryAbsent)
 		return retryAbsent

@@ -52,6 +52,8 @@ type world struct {
 	routed    bool                                        // routes were emitted, be it none
 	routedTo  map[affinity.ServiceRef]bool                // the backends of routes
 
+	nginxConfig ingress.NginxConfig
+
 	stale   bool // routes are to be built again
 	counted time.Time
 	counts  bool // numbers of objects are to be told
@@ -257,6 +259,7 @@ func (w *world) objects() ingress.Objects {
 		Readiness:      w.readiness(),
 		ClassesUnread:  !w.synced[resClasses],
 		ServicesUnread: !w.synced[resServices],
+		NginxConfig:    w.nginxConfig,
 	}
 	for _, x := range w.ingresses.of {
 		o.Ingresses = append(o.Ingresses, x.object)

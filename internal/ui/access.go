@@ -17,6 +17,7 @@ var blindness = map[string]string{
 	"pods":           "pods show as IPs; no drain, age or restarts",
 	"ingressclasses": "which controller serves an ingress is guessed",
 	"namespaces":     "namespaces come from the kubeconfig only",
+	"kernel":         "who is pinned by address (6 ClientIP)",
 	"ingressroutes":  "Traefik's IngressRoutes are not seen",
 }
 
