@@ -67,6 +67,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 
 bench: ## measure what docs/performance.md promises
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
+	$(GO) test -run '^$$' -bench Lint -benchtime 3x ./cmd/stickytop
 
 cover: ## coverage by package
 	$(GO) test -cover ./...

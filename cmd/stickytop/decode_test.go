@@ -143,11 +143,13 @@ func runDecodeJSON(t *testing.T, args ...string) (decode.Result, int) {
 	return r, code
 }
 
-// decodeServer serves the objects until the test ends.
-func decodeServer(t *testing.T) string {
+func decodeServer(t *testing.T) string { return serveObjects(t, decodeObjects) }
+
+// serveObjects serves objects until the test ends.
+func serveObjects(t *testing.T, objects string) string {
 	t.Helper()
 	store := apiserver.NewStore()
-	for text := range strings.SplitSeq(decodeObjects, "---\n") {
+	for text := range strings.SplitSeq(objects, "---\n") {
 		var kind metav1.TypeMeta
 		if err := yaml.Unmarshal([]byte(text), &kind); err != nil {
 			t.Fatal(err)

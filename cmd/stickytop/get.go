@@ -129,6 +129,7 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, w io.
 		watch := report.PinWatch{Format: out.format, Target: s.target}
 		return s.collectPins(ctx, out, deadline, func(snap *affinity.Snapshot) error { return watch.Write(w, snap) })
 	}
+	settling := false
 	watch := report.Watch{Format: out.format, Options: report.Options{Reveal: out.reveal, Exchanges: out.exchanges}}
 	for {
 		select {
@@ -141,8 +142,9 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, w io.
 			if err := s.selection(snap); err != nil {
 				return err
 			}
-			if what == "routes" && synced(snap) {
-				return nil
+			if what == "routes" && !settling && synced(snap) {
+				// The routes are built a moment after the last kind is there.
+				settling, deadline = true, time.After(routesSettle)
 			}
 			if out.watch {
 				if err := watch.Write(w, snap); err != nil {
@@ -152,6 +154,11 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, w io.
 		}
 	}
 }
+
+// routesSettle is how long get routes waits for the routes that what was listed
+// last amounts to: longer than a source collects changes (kube) and a snapshot
+// is held back (engine).
+const routesSettle = 300 * time.Millisecond
 
 // synced reports whether every source has said what it can.
 func synced(s *affinity.Snapshot) bool {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -85,6 +86,8 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 			ids[i] = r.ID
 		}
 	}
+	// It is over soon: memory is cheaper than collecting it.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	facts, problems, err := lintFacts(ctx, o, cluster, streams.In)
 	if err != nil {
 		return err

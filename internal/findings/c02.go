@@ -29,6 +29,9 @@ var c02 = Rule{
 			if p := c.pdb(x); p != nil && fewer <= 1 {
 				h.severity = affinity.SeverityInfo
 				h.evidence = append(h.evidence, p.noted("covers the pods", "spec", "selector"))
+			} else if c.most(x) <= 1 { // a budget for one pod would stop drains
+				h.severity = affinity.SeverityInfo
+				h.evidence = append(h.evidence, x.noted("one pod", "spec", "replicas"))
 			} else {
 				h.evidence = append(h.evidence, x.noted(fmt.Sprintf("no PodDisruptionBudget covers its pods; a rollout ends %d of them at a time", fewer), "spec", "template", "metadata", "labels"))
 				h.patch = pdbPatch(x)

@@ -27,7 +27,7 @@ var c03 = Rule{
 					evidence: []affinity.FindingEvidence{x.noted("30 s when absent", "spec", "template", "spec", "terminationGracePeriodSeconds"), x.noted(ifElse(stop, "set", "no container has one"), "spec", "template", "spec", "containers", "0", "lifecycle", "preStop"),
 						x.noted(fmt.Sprintf("a rollout starts %d more and ends %d of %d at a time", more, fewer, n), "spec", "strategy")},
 					patch: "spec:\n  template:\n    spec:\n      terminationGracePeriodSeconds: 300\n      containers:\n      - name: " + fmt.Sprintf("%q", firstContainer(x)) + "\n        lifecycle:\n          preStop:\n            sleep: {seconds: 240}"}
-				if stop || grace > 30*time.Second {
+				if stop || grace > 30*time.Second || c.most(x) <= 1 { // one pod: there is nothing that affinity chooses between
 					h.severity = affinity.SeverityMedium
 				}
 				if age := r.policy.Cookie.MaxAge; age > 0 {

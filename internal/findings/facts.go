@@ -141,7 +141,8 @@ func (w *world) named(kind, namespace, name string) *Object {
 
 func (w *world) addRoutes() {
 	o := ingress.Objects{ClassesUnread: !w.Cluster || w.Unread["IngressClass"] != "", ServicesUnread: !w.Cluster || w.Unread["Service"] != ""}
-	var objects []*Object
+	objects := make([]*Object, 0, len(w.objects("Ingress")))
+	o.Ingresses, o.Services = make([]ingress.Ingress, 0, len(w.objects("Ingress"))), make([]ingress.Service, 0, len(w.objects("Service")))
 	for _, x := range w.objects("Ingress") {
 		o.Ingresses = append(o.Ingresses, readIngress(x))
 		objects = append(objects, x)
@@ -163,7 +164,9 @@ func (w *world) addRoutes() {
 	for i, served := range ingress.ServedBy(o) {
 		w.ingresses = append(w.ingresses, ingressFacts{objects[i], o.Ingresses[i], served})
 	}
-	for _, r := range ingress.Build(o) {
+	built := ingress.Build(o)
+	w.routes = make([]route, 0, len(built))
+	for _, r := range built {
 		x := route{Route: r, object: w.named(r.Kind, r.Namespace, r.Name), service: w.named("Service", r.Backend.Service.Namespace, r.Backend.Service.Name)}
 		if l, ok := r.Layer(affinity.LayerIngress); ok {
 			x.policy = l.Policy()

@@ -179,7 +179,7 @@ func Check(f Facts, o Options) Result {
 			}
 		}
 	}
-	var out Result
+	out := Result{Findings: make([]affinity.Finding, 0, len(all))}
 	concerned := w.concerned()
 	for i := range all {
 		clean(&all[i])

@@ -134,7 +134,7 @@ func titles(all []affinity.Finding) string {
 // TestSane wants silence from HIGH on over objects that are as they should be.
 func TestSane(t *testing.T) {
 	files, err := filepath.Glob("testdata/sane/*.yaml")
-	if err != nil || len(files) < 8 {
+	if err != nil || len(files) < 24 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, file := range files {

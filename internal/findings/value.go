@@ -165,14 +165,24 @@ func (v *Value) words(path ...string) []string {
 	return out
 }
 
+// isNumber reports whether p is a position in a list; strconv would make an
+// error of each name.
+func isNumber(p string) bool {
+	for i := range len(p) {
+		if p[i] < '0' || p[i] > '9' {
+			return false
+		}
+	}
+	return p != ""
+}
+
 // fieldPath writes a path as people do: spec.rules[0].host,
 // metadata.annotations[nginx.ingress.kubernetes.io/affinity].
 func fieldPath(path []string) string {
 	var b strings.Builder
 	for _, p := range path {
-		_, err := strconv.Atoi(p)
 		switch {
-		case err == nil, strings.ContainsAny(p, "./"):
+		case isNumber(p), strings.ContainsAny(p, "./"):
 			b.WriteString("[" + p + "]")
 		case b.Len() == 0:
 			b.WriteString(p)

@@ -113,13 +113,18 @@ func (w *World) unreadCustom(resources ...string) (notes []string) {
 
 // findCustom returns one object of a resource.
 func findCustom[T any](w *World, resource, namespace, name string) (*Custom, *T) {
-	for c, t := range customs[T](w, resource) {
-		if c.Namespace == namespace && c.Name == name {
-			return c, t
-		}
+	c := w.customByName[customName{resource, namespace, name}]
+	if c == nil {
+		return nil, nil
 	}
-	return nil, nil
+	t, ok := c.Parsed.(*T)
+	if !ok {
+		return nil, nil
+	}
+	return c, t
 }
+
+type customName struct{ resource, namespace, name string }
 
 // maxCustomRoutes bounds the routes of one object: more than the API lets one
 // have (16 host names and 128 matches of an HTTPRoute).

@@ -1,10 +1,14 @@
 package ingress
 
 import (
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"golang.org/x/tools/txtar"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -76,10 +80,16 @@ func FuzzAnnotations(f *testing.F) {
 	f.Add("session-cookie-expires", "-99999999999999999999", "upstream-hash-by", "$x", "", "", "PathRegexp(`^/(a{2,9}[^x-z]|b)+$`)", "")
 	f.Add("canary", "true", "affinity-canary-behavior", "legacy", "/(a{1000}){1000}", "\xff", "((((", "healthz?x#y")
 	f.Add("affinity", "cookie", "", "", "$", "", "", "")
+	f.Add("cookie-persistence", "SRV x", "cookie-persistence-no-dynamic", "\x1b[2J", "/", "a.example.com", "", "")
+	f.Add("sticky-cookie-services", "serviceName=web id expires=9999999999d;serviceName=", "session-cookie-keywords", "maxidle 99999999999d attr SameSite=\x1b", "/", "a", "", "")
+	f.Add("target-group-attributes", "stickiness.enabled=true,stickiness.type=app_cookie,=,", "backend-config", `{"ports":{"80":"\u001b"}}`, "/", "a", "", "")
+	f.Add("upstream-policy", "x", "cookie_name", "\x00", "/", "a", "", "")
 	f.Add("affinity", "cookie", "", "", "/", "", "", "/?\x80")
 	f.Fuzz(func(t *testing.T, key1, value1, key2, value2, path, host, match, ready string) {
 		annotations := map[string]string{}
-		for _, prefix := range []string{nginxPrefix, traefikPrefix + "service.sticky.cookie.", traefikPrefix + "service."} {
+		prefixes := append([]string{nginxPrefix, traefikPrefix + "service.sticky.cookie.", traefikPrefix + "service.", "nginx.org/", "nginx.com/", "konghq.com/",
+			openshiftPrefix, "router.openshift.io/", awsPrefix, azurePrefix, "cloud.google.com/"}, append(haproxytechPrefixes, haproxyIngressPrefixes...)...)
+		for _, prefix := range prefixes {
 			annotations[prefix+key1], annotations[prefix+key2] = value1, value2
 		}
 		sticky := map[string]string{nginxPrefix + "affinity": "cookie", nginxPrefix + key2: value2}
@@ -91,6 +101,14 @@ func FuzzAnnotations(f *testing.F) {
 				{Namespace: "default", Name: "b", ClassName: "nginx", Annotations: sticky, Rules: rules, TLS: []TLS{{Hosts: []string{host}}}},
 				{Namespace: "default", Name: "c", ClassName: "traefik", Annotations: annotations, Rules: rules, DefaultBackend: &Backend{Service: "web", PortNumber: 80}},
 				{Namespace: "default", Name: "d", ClassName: value1, Rules: rules},
+				{Namespace: "default", Name: "f", ClassName: "haproxy", Annotations: annotations, Rules: rules},
+				{Namespace: "default", Name: "g", ClassName: "nginx-org", Annotations: annotations, Rules: rules},
+				{Namespace: "default", Name: "h", ClassName: "kong", Annotations: annotations, Rules: rules},
+				{Namespace: "default", Name: "i", ClassName: "openshift-default", Annotations: annotations, Rules: rules, TLS: []TLS{{Hosts: []string{host}}}},
+				{Namespace: "default", Name: "j", ClassName: "alb", Annotations: annotations, Rules: rules},
+				{Namespace: "default", Name: "k", ClassName: "gce", Annotations: annotations, Rules: rules},
+				{Namespace: "default", Name: "l", ClassName: "azure-application-gateway", Annotations: annotations, Rules: rules},
+				{Namespace: "default", Name: "m", ClassName: "istio", Annotations: annotations, Rules: rules},
 			},
 			Services:      []Service{{Namespace: "default", Name: "web", ClusterIP: "10.96.0.10", Ports: []ServicePort{{Name: "http", Port: 80}}, Annotations: annotations}},
 			IngressRoutes: []IngressRoute{{Namespace: "default", Name: "e", Routes: []IngressRouteRule{{Match: match, Services: []TraefikBackend{{Name: value1, Port: value2, Sticky: &TraefikCookie{Name: value2, Path: &path}}}}}}},
@@ -121,6 +139,48 @@ func checkRoute(t *testing.T, r affinity.Route) {
 			printable(t, p.Notes...)
 		}
 	}
+}
+
+// FuzzCustom builds routes of an arbitrary object of every custom kind, beside
+// those it may refer to.
+func FuzzCustom(f *testing.F) {
+	seeds, err := filepath.Glob("testdata/*/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range seeds {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, doc := range strings.Split(string(archive.Files[0].Data), "\n---\n") {
+			if raw, err := yaml.YAMLToJSON([]byte(doc)); err == nil {
+				f.Add(raw)
+			}
+		}
+	}
+	f.Add([]byte(`{"spec":{"virtualhost":{},"includes":[{"name":"x"},{"name":"x"}]}}`))
+	f.Add([]byte(`{"spec":{"rules":[{"matches":[{"path":{"type":"RegularExpression","value":"(((("}}]}],"parentRefs":[{"name":"x"}]}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		o := Objects{Services: []Service{{Namespace: "default", Name: "web", ClusterIP: "10.96.0.10", Ports: []ServicePort{{Name: "http", Port: 80}},
+			Annotations: map[string]string{kongUpstreamAnnotation: "x", gceConfigAnnotation: `{"default":"x"}`}}}}
+		for _, k := range CustomKinds {
+			parsed, err := k.Parse(raw)
+			if err != nil {
+				continue
+			}
+			for _, name := range []string{"x", "y"} {
+				o.Custom = append(o.Custom, Custom{Resource: k.Resource, Namespace: "default", Name: name, Parsed: parsed})
+			}
+		}
+		for _, class := range []string{"kong", "gce", "istio"} {
+			o.Ingresses = append(o.Ingresses, Ingress{Namespace: "default", Name: class, ClassName: class,
+				Rules: []Rule{{Paths: []Path{{"/", "Prefix", Backend{Service: "web", PortNumber: 80}}}}}})
+		}
+		for _, r := range Build(o) {
+			checkRoute(t, r)
+		}
+	})
 }
 
 func FuzzParseMatch(f *testing.F) {

@@ -90,23 +90,43 @@ func (w *World) persistence(g gatewayPlace) (persistence, bool) {
 		p.where = fmt.Sprintf("sessionPersistence of rule %d of httproute/%s", g.index, g.object.Name)
 		return p, true
 	}
-	for _, of := range []struct{ resource, kind string }{
-		{resXBackendTrafficPolicies, "xbackendtrafficpolicy"}, {resBackendLBPolicies, "backendlbpolicy"},
-	} {
-		for c, policy := range customs[persistencePolicy](w, of.resource) {
-			if policy.Spec.SessionPersistence == nil || c.Namespace != g.service.Namespace {
-				continue
-			}
-			for _, t := range policy.Spec.TargetRefs {
-				if t.Kind == "Service" && t.Name == g.service.Name {
-					p := policy.Spec.SessionPersistence.normal()
-					p.where, p.attached = "sessionPersistence of "+c.object(of.kind), true
-					return p, true
+	a, ok := w.attachedTo(g.service)
+	if !ok {
+		return persistence{}, false
+	}
+	p := a.policy.Spec.SessionPersistence.normal()
+	p.where, p.attached = "sessionPersistence of "+a.of, true
+	return p, true
+}
+
+// attachedPersistence is a policy that targets a Service.
+type attachedPersistence struct {
+	of     string // the policy's object
+	policy *persistencePolicy
+}
+
+// attachedTo finds the policy for a Service: the first, of the newer kind first.
+func (w *World) attachedTo(service affinity.ServiceRef) (attachedPersistence, bool) {
+	if w.attached == nil {
+		w.attached = map[affinity.ServiceRef]attachedPersistence{}
+		for _, of := range []struct{ resource, kind string }{
+			{resXBackendTrafficPolicies, "xbackendtrafficpolicy"}, {resBackendLBPolicies, "backendlbpolicy"},
+		} {
+			for c, policy := range customs[persistencePolicy](w, of.resource) {
+				if policy.Spec.SessionPersistence == nil {
+					continue
+				}
+				for _, t := range policy.Spec.TargetRefs {
+					ref := affinity.ServiceRef{Namespace: c.Namespace, Name: t.Name}
+					if _, has := w.attached[ref]; t.Kind == "Service" && !has {
+						w.attached[ref] = attachedPersistence{c.object(of.kind), policy}
+					}
 				}
 			}
 		}
 	}
-	return persistence{}, false
+	a, ok := w.attached[service]
+	return a, ok
 }
 
 // gatewayController is an implementation of Gateway API.

@@ -15,6 +15,8 @@ type World struct {
 	classes        map[string]Class
 	traefik        map[affinity.ServiceRef]*TraefikService
 	custom         map[string][]*Custom // by resource
+	customByName   map[customName]*Custom
+	attached       map[affinity.ServiceRef]attachedPersistence // filled when asked
 	customUnread   map[string]bool
 	readiness      map[ServicePortKey]string
 	classesUnread  bool
@@ -28,6 +30,7 @@ func newWorld(o Objects) *World {
 		classes:        make(map[string]Class, len(o.Classes)),
 		traefik:        make(map[affinity.ServiceRef]*TraefikService, len(o.TraefikServices)),
 		custom:         map[string][]*Custom{},
+		customByName:   map[customName]*Custom{},
 		customUnread:   o.CustomUnread,
 		readiness:      o.Readiness,
 		classesUnread:  o.ClassesUnread,
@@ -47,6 +50,9 @@ func newWorld(o Objects) *World {
 	for i := range o.Custom {
 		c := &o.Custom[i]
 		w.custom[c.Resource] = append(w.custom[c.Resource], c)
+		if name := (customName{c.Resource, c.Namespace, c.Name}); w.customByName[name] == nil {
+			w.customByName[name] = c
+		}
 	}
 	return w
 }

@@ -48,7 +48,7 @@ func (p Problem) Error() string {
 // other kinds are passed over; one that cannot be read is a Problem, and the
 // rest is read all the same. The file's name is for the objects' references.
 func Read(r io.Reader, file string) ([]*findings.Object, []Problem) {
-	d := reader{file: affinity.Clean(file, 1024)}
+	d := reader{file: affinity.Clean(file, 1024), tags: map[string]bool{}}
 	s := newSplitter(r)
 	for len(d.problems) < maxProblems && len(d.objects) < maxObjects {
 		doc, ok := s.next()
@@ -70,6 +70,9 @@ type reader struct {
 	file     string
 	objects  []*findings.Object
 	problems []Problem
+
+	lines []blockLine     // of the last document, to be used again
+	tags  map[string]bool // of block
 }
 
 func (d *reader) problem(line int, text string) {
@@ -82,6 +85,14 @@ func (d *reader) document(doc document) {
 		return
 	}
 	if kind := kindOf(doc.text); kind != "" && !wanted(kind) {
+		return
+	}
+	if v, ok := d.readBlock(doc); ok {
+		d.keep(doc, v)
+		return
+	}
+	if line, ok := crowded(doc); ok {
+		d.problem(line, fmt.Sprintf("more than %d values", maxValues))
 		return
 	}
 	var node yaml.Node
@@ -102,6 +113,11 @@ func (d *reader) document(doc document) {
 		d.problem(c.line, c.err+templateHint(doc.text))
 		return
 	}
+	d.keep(doc, v)
+}
+
+// keep keeps the objects of a document.
+func (d *reader) keep(doc document, v *findings.Value) {
 	silenced := ignores(doc.text)
 	if doc.item { // a List's items, indented
 		for _, x := range v.Items() {
@@ -109,6 +125,32 @@ func (d *reader) document(doc document) {
 		}
 	}
 	d.object(v, silenced)
+}
+
+// crowded finds the line on which a document in flow style has more values than
+// any object: go-yaml would take a hundred times their length to hold them. Text
+// that looks like flow is counted too, twice as much as is allowed.
+func crowded(doc document) (line int, ok bool) {
+	depth, n := 0, 0
+	line = doc.line
+	for _, c := range doc.text {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		case '\n':
+			line++
+		case ',':
+			if depth > 0 {
+				n++
+			}
+		}
+		if n > 2*maxValues {
+			return line, true
+		}
+	}
+	return 0, false
 }
 
 // object keeps an object, and those of a List.

@@ -34,6 +34,9 @@ func newList[T any](s *affinity.Snapshot, kind string) *List[T] {
 	list := &List[T]{TypeMeta: metav1.TypeMeta{APIVersion: APIVersion, Kind: kind}, Items: []T{}}
 	list.Metadata.At = metav1.NewMicroTime(s.At)
 	for _, src := range s.Sources {
+		if src.State == affinity.SourceAbsent && src.Group != "" { // an API that is not installed, of many that could be
+			continue
+		}
 		list.Metadata.Sources = append(list.Metadata.Sources, SourceStatus{Name: src.Name, State: src.State.String(), Detail: src.Detail})
 	}
 	return list

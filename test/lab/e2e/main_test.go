@@ -102,6 +102,8 @@ var labs = map[string]*shared{
 	"outage":  {ingress: "traefik-nginx"},
 	"traefik": {ingress: "traefik"},
 	"haproxy": {ingress: "haproxy"},
+	// Kinds are installed there.
+	"lint": {ingress: "traefik-nginx"},
 	// Many sessions are held there, while their pods are killed.
 	"sockets": {ingress: "traefik-nginx"},
 	// Services are changed there.

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// findingsObjects are those of decode, and an Ingress beside them whose host is
+// TLS and whose cookie is not Secure.
+const findingsObjects = decodeObjects + `---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  namespace: default
+  name: other
+  annotations:
+    nginx.ingress.kubernetes.io/affinity: cookie
+    nginx.ingress.kubernetes.io/affinity-mode: persistent
+    nginx.ingress.kubernetes.io/session-cookie-max-age: "600"
+spec:
+  ingressClassName: nginx
+  rules: [{host: other.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: other, port: {number: 80}}}}]}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {namespace: default, name: other}
+spec: {clusterIP: 10.96.0.11, ports: [{name: http, port: 80, protocol: TCP}]}
+`
+
+// runFindings runs get findings without sessions and returns what it printed.
+func runFindings(t *testing.T, server string, args ...string) (string, int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, append([]string{"get", "findings", "--server", server, "-n", "default", "--no-probe", "--for", "5s"}, args...)...)
+	cmd.Env = append(cmd.Environ(), "KUBECONFIG=", "HOME="+t.TempDir())
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return string(out) + stderr.String(), exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return string(out), 0
+}
+
+func TestGetFindings(t *testing.T) {
+	server := serveObjects(t, findingsObjects)
+	of := func(args ...string) (objects []string, rules []string) {
+		text, code := runFindings(t, server, append(args, "-o", "json")...)
+		var list struct {
+			Kind  string
+			Items []struct {
+				Rule, Severity, Fix, Verify string
+				Object                      struct{ Kind, Name string }
+				Evidence                    []struct{ Field, Value string }
+			}
+		}
+		if err := json.Unmarshal([]byte(text), &list); err != nil || code != 0 || list.Kind != "FindingList" {
+			t.Fatalf("get findings %v: exit %d, %v: %s", args, code, err, text)
+		}
+		for _, f := range list.Items {
+			if f.Severity == "high" && (f.Fix == "" || f.Verify == "" || len(f.Evidence) == 0) {
+				t.Errorf("%s lacks its fix, its evidence or how to verify it", f.Rule)
+			}
+			if name := f.Object.Kind + "/" + f.Object.Name; !slices.Contains(objects, name) {
+				objects = append(objects, name)
+			}
+			rules = append(rules, f.Rule)
+		}
+		return objects, rules
+	}
+	all, rules := of()
+	if !slices.Contains(all, "Ingress/web") || !slices.Contains(all, "Ingress/other") || !slices.Contains(rules, "B10") {
+		t.Errorf("of the namespace: %v, %v", all, rules)
+	}
+	web, rules := of("ing/web")
+	if !slices.Contains(web, "Ingress/web") || slices.Contains(web, "Ingress/other") || slices.Contains(rules, "B10") {
+		t.Errorf("of ing/web: %v, %v", web, rules)
+	}
+	other, rules := of("svc/other")
+	if slices.Contains(other, "Ingress/web") || !slices.Contains(rules, "B10") {
+		t.Errorf("of svc/other: %v, %v", other, rules)
+	}
+	table, code := runFindings(t, server, "ing/other", "-o", "wide")
+	if head, _, _ := strings.Cut(table, "\n"); code != 0 || !strings.HasPrefix(head, "RULE") || !strings.Contains(head, "FIX") || !strings.Contains(table, "ingress/other") {
+		t.Errorf("exit %d, a table of\n%s", code, table)
+	}
+	if text, code := runFindings(t, server, "ing/nothing"); code != 3 || !strings.Contains(text, "not found") {
+		t.Errorf("of what is not there: exit %d, %s", code, text)
+	}
+}

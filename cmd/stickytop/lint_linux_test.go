@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// linted is one run of lint, with what it cost.
+type linted struct {
+	code           int
+	stdout, stderr string
+	megabytes      int64 // most that was resident
+	cpu            time.Duration
+}
+
+func runLint(t testing.TB, in io.Reader, args ...string) linted {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, append([]string{"lint"}, args...)...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	cmd.Stdin = in
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || !exit.Exited() {
+			t.Fatalf("lint %v: %v\n%s", args, err, stderr.String())
+		}
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		t.Fatal("no rusage")
+	}
+	return linted{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), usage.Maxrss >> 10, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+}
+
+// endless is a text again and again, up to a length, without holding it.
+func endless(head, body string, length int64) io.Reader {
+	return io.MultiReader(strings.NewReader(head), io.LimitReader(&again{text: body}, length))
+}
+
+type again struct {
+	text string
+	at   int
+}
+
+func (a *again) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		c := copy(p[n:], a.text[a.at:])
+		n, a.at = n+c, (a.at+c)%len(a.text)
+	}
+	return n, nil
+}
+
+const good = `apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+`
+
+// TestLintHostile gives the built binary what nobody should: it says which line
+// it cannot read, reads the rest, and stays small.
+func TestLintHostile(t *testing.T) {
+	bomb := "kind: Service\na: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	for c := 'b'; c <= 'k'; c++ {
+		bomb += fmt.Sprintf("%c: &%[1]c [%[2]s]\n", c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 10), ","))
+	}
+	merges := "kind: Service\na: &a {x: 1}\n"
+	for c := 'b'; c <= 'z'; c++ {
+		merges += fmt.Sprintf("%c: &%[1]c {<<: [%s]}\n", c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 10), ","))
+	}
+	const mega = 1 << 20
+	for _, c := range []struct {
+		name string
+		in   io.Reader
+		want string // in standard error
+	}{
+		{"an alias bomb", strings.NewReader(bomb + "---\n" + good), "<stdin>:"},
+		{"merge keys", strings.NewReader(merges + "---\n" + good), "<stdin>:"},
+		{"one document of 100 MB", io.MultiReader(endless("kind: Service\n", "a: b\n", 100*mega), strings.NewReader("\n---\n"+good)), "<stdin>:1: the document is larger than 4 MiB"},
+		{"one line of 100 MB", io.MultiReader(endless("kind: Service\na: ", "x", 100*mega), strings.NewReader("\n---\n"+good)), "<stdin>:1: the document is larger than 4 MiB"},
+		{"a flow nested 100,000 deep", io.MultiReader(endless("kind: Service\na: ", "[", 100_000), strings.NewReader("\n---\n"+good)), "<stdin>:"},
+		{"a block nested 2,000 deep", strings.NewReader("kind: Service\n" + nested(2000) + "---\n" + good), "<stdin>:"},
+		{"two million values", io.MultiReader(endless("kind: Service\na: [", "x,", 4_000_000), strings.NewReader("x]\n---\n"+good)), "<stdin>:2: more than 200000 values"},
+		{"half a file", strings.NewReader(good + "---\nkind: Service\nmetadata:\n  name: \"web"), "<stdin>:"},
+		{"half a flow", strings.NewReader(good + "---\nkind: Service\nmetadata: {name: web,"), "<stdin>:"},
+		{"a key twice", strings.NewReader("apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  name: b\n---\n" + good), "<stdin>:5: "},
+		{"a tab", strings.NewReader("apiVersion: v1\nkind: Service\nmetadata:\n\tname: a\n---\n" + good), "<stdin>:4: a tab indents this line"},
+		{"a template", strings.NewReader("kind: Service\nmetadata:\n  name: {{ .Values.name }}\n---\n" + good), "helm template"},
+		{"a control sequence", strings.NewReader("kind: Service\nmetadata: {name: \"\x1b]0;owned\x07\"}\n---\n" + good), "<stdin>:"},
+		{"a million problems", endless("", "---\nkind: Service\na: [\n", 20*mega), "could not be read"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := runLint(t, c.in, "-f", "-")
+			if got.code != 3 {
+				t.Errorf("exit %d, want 3: %.500s", got.code, got.stderr)
+			}
+			if !strings.Contains(got.stderr, c.want) {
+				t.Errorf("stderr %.500q lacks %q", got.stderr, c.want)
+			}
+			if len(got.stderr) > 64<<10 {
+				t.Errorf("%d bytes of complaints", len(got.stderr))
+			}
+			if strings.ContainsAny(got.stdout+got.stderr, "\x1b\x07") {
+				t.Error("a control character comes through")
+			}
+			if got.megabytes > 200 {
+				t.Errorf("%d MB resident", got.megabytes)
+			}
+			if c.name != "a million problems" && !strings.Contains(got.stdout, "1 objects") {
+				t.Errorf("the object beside it was not read: %.300s", got.stdout)
+			}
+			t.Logf("%d MB, %s of a core", got.megabytes, got.cpu.Round(time.Millisecond))
+		})
+	}
+}
+
+func nested(depth int) string {
+	var b strings.Builder
+	for i := range depth {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
+}
+
+// BenchmarkLint lints 10,000 objects with the built binary on one core, and
+// reports the time of that core: what a user waits for when nothing else runs.
+//
+//	go test -run '^$' -bench Lint -benchtime 3x ./cmd/stickytop
+func BenchmarkLint(b *testing.B) {
+	file := filepath.Join(b.TempDir(), "all.yaml")
+	var text bytes.Buffer
+	for i := range 2500 {
+		fmt.Fprintf(&text, tenThousandth, i, i%50)
+	}
+	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	var cpu time.Duration
+	var most int64
+	n := 0
+	for b.Loop() {
+		got := runLint(b, nil, "-f", file)
+		if !strings.Contains(got.stdout, "10000 objects") {
+			b.Fatalf("exit %d: %.300s", got.code, got.stderr)
+		}
+		cpu, most, n = cpu+got.cpu, max(most, got.megabytes), n+1
+	}
+	b.ReportMetric(cpu.Seconds()/float64(n), "core-s/op")
+	b.ReportMetric(float64(most), "MB-resident")
+}
+
+// tenThousandth is an app of four objects as charts render it, sticky and in
+// order.
+const tenThousandth = `---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: app%[1]d
+  namespace: ns%[2]d
+  annotations:
+    nginx.ingress.kubernetes.io/affinity: cookie
+    nginx.ingress.kubernetes.io/affinity-mode: persistent
+    nginx.ingress.kubernetes.io/session-cookie-change-on-failure: "true"
+    nginx.ingress.kubernetes.io/session-cookie-samesite: Lax
+    nginx.ingress.kubernetes.io/session-cookie-secure: "true"
+spec:
+  ingressClassName: nginx
+  tls:
+  - hosts:
+    - app%[1]d.example.com
+  rules:
+  - host: app%[1]d.example.com
+    http:
+      paths:
+      - path: /
+        pathType: Prefix
+        backend:
+          service:
+            name: app%[1]d
+            port:
+              number: 80
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: app%[1]d
+  namespace: ns%[2]d
+spec:
+  selector:
+    app: app%[1]d
+  ports:
+  - name: http
+    port: 80
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: app%[1]d
+  namespace: ns%[2]d
+spec:
+  replicas: 3
+  selector:
+    matchLabels:
+      app: app%[1]d
+  template:
+    metadata:
+      labels:
+        app: app%[1]d
+    spec:
+      terminationGracePeriodSeconds: 300
+      containers:
+      - name: app
+        image: example.com/app:1
+        lifecycle:
+          preStop:
+            sleep:
+              seconds: 240
+        ports:
+        - containerPort: 80
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: app%[1]d
+  namespace: ns%[2]d
+spec:
+  maxUnavailable: 1
+  selector:
+    matchLabels:
+      app: app%[1]d
+`
