@@ -233,10 +233,18 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	}
 	for _, x := range snap.Sessions {
 		if x.LastFailure != nil {
-			return cannot("--resolve HOST:PORT:ADDRESS or --url says where the ingress is, --via-controller goes through the API server", "no session was answered: %s", x.LastFailure.Text)
+			return cannot(s.elsewhere(), "no session was answered: %s", x.LastFailure.Text)
 		}
 	}
 	return cannot("a longer --for may help", "no session was answered in time")
+}
+
+// elsewhere is what to try where nothing answers.
+func (s *setup) elsewhere() string {
+	if !s.cluster {
+		return "--resolve HOST:PORT:ADDRESS connects to another address; curl -v URL shows what is there"
+	}
+	return "--resolve HOST:PORT:ADDRESS or --url says where the ingress is, --via-controller goes through the API server"
 }
 
 func (s *setup) where() string {
