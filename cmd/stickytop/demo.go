@@ -94,7 +94,7 @@ func demoSetup(cmd *cobra.Command, o demo.Options, probes probeFlags) (*setup, f
 	}
 	budget := probes.budget()
 	if !cmd.Flags().Changed("client") {
-		budget.Client = world.Client()
+		budget.Client, budget.Clients = world.Client(), nil
 	}
 	s := &setup{target: world.Target(), context: "demo", namespace: world.Namespace(), cluster: true, caption: world.Caption}
 	for _, a := range world.Actions() {

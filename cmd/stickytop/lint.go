@@ -79,6 +79,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 			if !ok {
 				return usageError("no rule %q: docs/rules.md has them all", affinity.Clean(id, 20))
 			}
+			if r.Runtime {
+				return usageError("rule %s is shown by sessions, not read from objects: stickytop explain %s", r.ID, r.ID)
+			}
 			ids[i] = r.ID
 		}
 	}
@@ -89,7 +92,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	result := findings.Check(facts, findings.Options{Only: o.only, Skip: o.skip})
 	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all}
 	for _, r := range findings.Rules {
-		if (len(o.only) == 0 || slices.Contains(o.only, r.ID)) && !slices.Contains(o.skip, r.ID) {
+		if !r.Runtime && (len(o.only) == 0 || slices.Contains(o.only, r.ID)) && !slices.Contains(o.skip, r.ID) {
 			out.Rules = append(out.Rules, report.LintRule{ID: r.ID, Title: r.Title, Help: r.What, Severity: r.Severity})
 		}
 	}

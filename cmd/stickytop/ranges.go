@@ -59,8 +59,6 @@ func (f *probeFlags) checkRanges() error {
 	switch {
 	case math.IsNaN(f.maxRPS) || f.maxRPS <= 0 || f.maxRPS > maxRPS:
 		return usageError("--max-rps %g: must be above 0, at most %g", f.maxRPS, maxRPS)
-	case !slices.Contains([]string{string(affinity.ClientBrowser), string(affinity.ClientNoJar)}, f.client):
-		return usageError("--client %q: use browser or no-jar", affinity.Clean(f.client, 40))
 	}
 	return cmp.Or(
 		between("interval", f.interval, minInterval, maxInterval),

@@ -42,7 +42,7 @@ func TestValuesAreRefused(t *testing.T) {
 		"--pod-header a:b":                  `--pod-header "a:b": not a header's name`,
 		"--cookie a;b":                      `--cookie "a;b": not a cookie's name`,
 		"--url http://127.0.0.1:9":          "a URL and --url",
-		"--client \x1b[2J":                  `--client "·[2J": use browser or no-jar`,
+		"--client \x1b[2J":                  `--client "·[2J": use browser, browser-cross-site, no-jar`,
 	} {
 		refused(t, "get sessions http://127.0.0.1:9/ "+flags, says)
 	}

@@ -57,10 +57,11 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 					return err
 				}
 			}
-			s, err := newSetup(cmd.Context(), config{probe: probes, cluster: cluster, target: target, version: version})
+			s, err := newSetup(cmd.Context(), config{probe: probes, cluster: cluster, target: target, version: version, streams: &streams})
 			if err != nil {
 				return err
 			}
+			defer s.end()
 			s.log = log
 			if printed {
 				return get(cmd.Context(), s, "sessions", out, streams)
@@ -81,6 +82,8 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 		newRBAC(name, streams, &cluster),
 		newLint(name, streams, &cluster),
 		newExplain(streams),
+		newAgent(streams),
+		newAgents(name, streams, &cluster),
 		newVersion(streams),
 	)
 	offers.to(root)

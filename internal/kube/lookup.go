@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ingress"
 )
 
 // maxSuggestions bounds the names that a hint offers, and maxScan the objects
@@ -55,6 +56,11 @@ func (s *Source) Lookup(ctx context.Context, t affinity.Target) error {
 // kindOf maps the word of a target to what is asked of the API.
 func kindOf(word string) (kind, bool) {
 	of := map[string]string{"ingress": resIngresses, "service": resServices, "pod": resPods, "ingressroute": resIngressRoutes}
+	for _, k := range ingress.CustomKinds {
+		if k.Route != "" {
+			of[strings.ToLower(k.Route)] = k.Resource
+		}
+	}
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == of[word] })
 	if i < 0 {
 		return kind{}, false

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 // Waits between attempts. Each doubles up to its limit and starts again after
@@ -129,7 +131,9 @@ func (w *watcher) failed(err error, pause *backoff) time.Duration {
 		return wait
 	}
 	wait := pause.next(retryLost)
-	w.reported.lost(plain(err), wait)
+	if w.reported.state() != affinity.SourceAbsent { // what was not there is not out of date
+		w.reported.lost(plain(err), wait)
+	}
 	w.pulse.poke()
 	return wait
 }
