@@ -68,6 +68,9 @@ fuzz: ## run every fuzz target for FUZZTIME
 bench: ## measure what docs/performance.md promises
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 	$(GO) test -run '^$$' -bench Lint -benchtime 3x ./cmd/stickytop
+	$(GO) test -count=1 -run Bytes -v ./internal/ui | grep -v '^=== '
+	$(GO) test -run '^$$' -bench Start -benchtime 20x ./cmd/stickytop
+	$(GO) test -run '^$$' -bench BigCluster -benchtime 1x ./cmd/stickytop
 
 cover: ## coverage by package
 	$(GO) test -cover ./...

@@ -37,7 +37,7 @@ With --agents or --kernel any run makes its own and removes them at its end.`,
 
 // agentsOf prepares the clients for the flags' cluster, and the namespace.
 func agentsOf(cluster *clusterFlags) (*kube.Agents, string, error) {
-	cfg, namespace, err := kube.Config(cluster.config.ToRawKubeConfigLoader(), *cluster.config.Context)
+	cfg, namespace, err := cluster.restConfig()
 	if err != nil {
 		return nil, "", err
 	}

@@ -253,7 +253,7 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 			return cannot("--path asks for another path, --host for another name", "no session was answered by a pod: %s", x.LastFailure.Text)
 		}
 		if x.LastFailure != nil {
-			return cannot("--resolve HOST:PORT:ADDRESS or --url says where the ingress is, --via-controller goes through the API server", "no session was answered: %s", x.LastFailure.Text)
+			return cannot(s.elsewhere(), "no session was answered: %s", x.LastFailure.Text)
 		}
 	}
 	return cannot("a longer --for may help", "no session was answered in time")
@@ -275,6 +275,14 @@ func (s *setup) unasked(snap *affinity.Snapshot, w io.Writer) {
 		text += fmt.Sprintf(": at %g requests/s a first round takes %s; a longer --for waits for it, --max-rps makes it shorter", s.maxRPS, round)
 	}
 	fmt.Fprintln(w, "warning: "+text)
+}
+
+// elsewhere is what to try where nothing answers.
+func (s *setup) elsewhere() string {
+	if !s.cluster {
+		return "--resolve HOST:PORT:ADDRESS connects to another address; curl -v URL shows what is there"
+	}
+	return "--resolve HOST:PORT:ADDRESS or --url says where the ingress is, --via-controller goes through the API server"
 }
 
 func (s *setup) where() string {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 )
 
 // offers are the flags that several commands share. Each command is offered
@@ -26,10 +27,17 @@ func newOffers(probes *probeFlags, cluster *clusterFlags, logFile *string) offer
 // which part of an answer is believed.
 var ofDemo = []string{"sessions", "max-sessions", "max-rps", "interval", "probe-timeout", "client", "keep-alive", "pod-header", "pod-json"}
 
-// ofAsking are kubectl's own, and what is asked for; the other flags of a
-// cluster choose among routes, or read more than its objects.
+// ofAsking are kubectl's own, and all namespaces: what it takes to ask a cluster
+// something. The others choose among routes, or read more than objects.
 func ofAsking(f *pflag.Flag) bool {
-	return !slices.Contains([]string{"selector", "kernel", "kernel-node"}, f.Name)
+	kubectl := pflag.NewFlagSet("", pflag.ContinueOnError)
+	genericclioptions.NewConfigFlags(true).AddFlags(kubectl)
+	return f.Name == "all-namespaces" || kubectl.Lookup(f.Name) != nil
+}
+
+// ofAgents are those, and what agents are made by.
+func ofAgents(f *pflag.Flag) bool {
+	return !slices.Contains([]string{"selector", "kernel-node", "from"}, f.Name)
 }
 
 // to gives root and its commands their flags. They are not root's persistent
@@ -42,7 +50,7 @@ func (o offers) to(root *cobra.Command) {
 	for _, cmd := range root.Commands() {
 		fs := cmd.PersistentFlags()
 		switch cmd.Name() {
-		case "version", "explain":
+		case "version", "explain", agentCommand:
 		case "demo":
 			o.give(fs, o.probes, func(f *pflag.Flag) bool { return slices.Contains(ofDemo, f.Name) })
 			o.give(fs, o.log, nil)
@@ -55,6 +63,8 @@ func (o offers) to(root *cobra.Command) {
 			o.give(fs, o.probes, nil)
 			o.give(fs, o.log, nil)
 			o.give(fs, o.cluster, nil)
+		case "agents":
+			o.give(fs, o.cluster, ofAgents)
 		default:
 			o.give(fs, o.cluster, nil)
 		}

@@ -210,7 +210,7 @@ func restored(t *testing.T, out []byte) {
 }
 
 func TestTerminalIsRestoredOnSignals(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
 			s := startTerminal(t, []string{"demo"})
 			s.until(altScreen, 5*time.Second)

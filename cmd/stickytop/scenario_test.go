@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/demo"
 	"github.com/kubestickytop/stickytop/internal/report"
 )
@@ -44,6 +48,41 @@ func TestScenariosShowWhatTheyPromise(t *testing.T) {
 			promised(t, list, s.Expect)
 		})
 	}
+}
+
+// The story must not run ahead of the screen: what it calls live is.
+func TestStoryOfTheLostAPIServer(t *testing.T) {
+	s, end, err := demoSetup(&cobra.Command{}, demo.Options{Scenario: "api-loss"}, defaultProbes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.engine.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	wasStale := false
+	for !strings.Contains(s.caption(), "went on where they were") {
+		if state, _ := s.engine.Snapshot().Health(); state == affinity.SourceStale {
+			wasStale = true
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the story ended with %q", s.caption())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if state, since := s.engine.Snapshot().Health(); state != affinity.SourceLive || !wasStale {
+		t.Errorf("the story says %q, and the sources are %s since %s; stale before: %v", s.caption(), state, since, wasStale)
+	}
+}
+
+// defaultProbes are the probe's defaults.
+func defaultProbes() probeFlags {
+	f := noProbes()
+	f.noProbe = false
+	return f
 }
 
 func promised(t *testing.T, list report.SessionList, want demo.Expect) {

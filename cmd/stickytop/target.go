@@ -65,7 +65,11 @@ func newTarget(kind, name string) (affinity.Target, error) {
 	return t, nil
 }
 
-func isURL(s string) bool { return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") }
+// isURL: schemes are the same in any case. [RFC 3986 section 3.1]
+func isURL(s string) bool {
+	scheme, _, ok := strings.Cut(s, "://")
+	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
+}
 
 // urlRoute is the one route of a run without a cluster. No object says what
 // its cookie is: every known format is a candidate, or the name is given.

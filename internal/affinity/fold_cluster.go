@@ -141,6 +141,20 @@ func (st *State) indexBackend(ref ServiceRef, b *backend) {
 			b.known.addrs[e.IP] = pod
 		}
 	}
+	b.known.shortest = shortest(b.known.names, b.known.addrs)
+}
+
+// shortest is the least length of a key of maps, or 0 when there is none.
+func shortest(maps ...map[string]PodRef) int {
+	least := 0
+	for _, m := range maps {
+		for key := range m {
+			if key != "" && (least == 0 || len(key) < least) {
+				least = len(key)
+			}
+		}
+	}
+	return least
 }
 
 // endpointPod is the pod of e; one that the slice does not name goes by its

@@ -18,6 +18,9 @@ type known struct {
 	names map[string]PodRef // by pod name
 	addrs map[string]PodRef // by "ip:port" and by IP
 	open  bool              // no pods are known at all: believe conventional names
+	// shortest is the least length of names and addrs, in bytes; 0 when it is
+	// not known. No shorter word can name one of them.
+	shortest int
 	// strict believes only what names nothing but a pod: proxies sign their own
 	// error pages too, and "instance" is a member of RFC 9457 problem details.
 	strict bool
@@ -53,15 +56,24 @@ func identify(a Answer, k known, h Hints) []claim {
 // notIdentity are headers whose addresses and names are not the answering
 // pod's: cookies are decoded on their own, the others speak of the client or
 // of the way back.
-var notIdentity = map[string]bool{
-	"set-cookie": true, "location": true, "x-forwarded-for": true, "x-real-ip": true, "forwarded": true,
-	"access-control-allow-origin": true, "content-security-policy": true, "link": true, "referer": true,
+var notIdentity = []string{
+	"set-cookie", "location", "x-forwarded-for", "x-real-ip", "forwarded",
+	"access-control-allow-origin", "content-security-policy", "link", "referer",
+}
+
+func isNotIdentity(header string) bool {
+	for _, name := range notIdentity {
+		if len(name) == len(header) && strings.EqualFold(name, header) {
+			return true
+		}
+	}
+	return false
 }
 
 func inHeader(fields []Field, k known) (claim, bool) {
 	var found claim
 	for _, f := range fields {
-		if notIdentity[strings.ToLower(f.Name)] {
+		if isNotIdentity(f.Name) {
 			continue
 		}
 		pod, n := only(f.Value, k)
@@ -114,9 +126,22 @@ func isWord(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || c == '-' || c == '.' || c == ':' || c == '[' || c == ']' || c == '_'
 }
 
+// trimWord cuts what ends a sentence or a list off both ends of word. It is
+// asked of every word of every answer: strings.Trim takes several times as long.
+func trimWord(word string) string {
+	edge := func(c byte) bool { return c == '.' || c == ':' || c == '-' || c == '_' }
+	for word != "" && edge(word[0]) {
+		word = word[1:]
+	}
+	for word != "" && edge(word[len(word)-1]) {
+		word = word[:len(word)-1]
+	}
+	return word
+}
+
 func (k known) lookup(word string) (PodRef, bool) {
-	word = strings.Trim(word, ".:-_")
-	if len(word) < 3 {
+	word = trimWord(word)
+	if len(word) < max(3, k.shortest) {
 		return PodRef{}, false
 	}
 	if pod, ok := k.names[word]; ok {

@@ -122,25 +122,28 @@ func (st *State) tagList(pods []PodRef) string {
 
 // split returns the pods of a SPLIT, most recent first, or nil.
 func (s *session) split() []PodRef {
-	first := s.recent[0]
+	first := &s.recent[0]
 	if first.cookie == "" {
 		return nil
 	}
-	var pods []PodRef
-	changes := 0
-	for i, v := range s.recent {
+	n, changes := 0, 0
+	for ; n < len(s.recent); n++ {
+		v := &s.recent[n]
 		if v.pod.IsZero() || v.cookie != first.cookie || v.version != first.version {
 			break
 		}
-		if i > 0 && v.pod != s.recent[i-1].pod {
+		if n > 0 && v.pod != s.recent[n-1].pod {
 			changes++
-		}
-		if !slices.Contains(pods, v.pod) {
-			pods = append(pods, v.pod)
 		}
 	}
 	if changes < splitMin {
 		return nil
+	}
+	var pods []PodRef
+	for i := range s.recent[:n] {
+		if pod := s.recent[i].pod; !slices.Contains(pods, pod) {
+			pods = append(pods, pod)
+		}
 	}
 	return pods
 }

@@ -20,6 +20,12 @@ var e03 = Rule{
 			if !ok || l.Bypassed != "" || !clientIP(r.service) || !onClusterIP(r) {
 				continue
 			}
+			if r.object.annotation(nginxPrefix+"ssl-passthrough") == "true" {
+				c.hit(r.service, hit{title: "where the ingress passes TLS through, every client has the ingress controller's address", likely: true, route: r.ID,
+					evidence: []affinity.FindingEvidence{r.service.field("spec", "sessionAffinity"), r.object.field(annotationPath(nginxPrefix + "ssl-passthrough")...)},
+					fix:      "let the ingress end TLS, with a cookie: remove ssl-passthrough"})
+				continue
+			}
 			c.hit(r.service, hit{title: "every client of the ingress has the ingress controller's address", severity: affinity.SeverityCritical, route: r.ID,
 				evidence: []affinity.FindingEvidence{r.service.field("spec", "sessionAffinity"), r.object.noted("connects to the Service, not to pods", annotationPath(nginxPrefix+"service-upstream")...)},
 				fix:      "let the ingress connect to pods, with a cookie: remove service-upstream (or nativeLB)"})

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 // isTrue reads a boolean annotation as strconv.ParseBool does; anything else
@@ -51,21 +53,5 @@ func near(a, b string) bool {
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {
 		return false
 	}
-	row := make([]int, len(b)+1) // Levenshtein distance, one row at a time
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)] <= limit
+	return affinity.Distance(a, b) <= limit
 }

@@ -60,6 +60,9 @@ const (
 	UpstreamClusterIP                 // the Service's virtual IP
 	UpstreamNodePort                  // the nodes' addresses
 	UpstreamExternal                  // a DNS name
+	// UpstreamPassthrough is the Service's virtual IP if the controller passes
+	// TLS through, which a flag of its own decides; pods if not.
+	UpstreamPassthrough
 )
 
 // named lists controllers that are recognised by the start of an

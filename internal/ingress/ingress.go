@@ -229,7 +229,7 @@ func (r Reading) withUpstream() Reading {
 	}
 	why := ""
 	switch r.Upstream {
-	case UpstreamPods:
+	case UpstreamPods, UpstreamPassthrough:
 		return r
 	case UpstreamClusterIP:
 		why = r.Setting + ": the only upstream is the Service's ClusterIP, so the cookie holds no pod; the node picks one for each new connection"

@@ -45,6 +45,8 @@ func (nginx) Read(_ *World, places []*Place) []Reading {
 		r := Reading{Upstream: b.upstream(p), Setting: "service-upstream"}
 		r.Policy, r.Notes = m.read(p, b, keys)
 		r.Policy.Controller = nginxKey
+		m.passthrough(p, &r)
+		r.Notes = append(r.Notes, aliasNotes(p)...)
 		readings[i] = r
 	}
 	return readings
@@ -84,7 +86,7 @@ func (m *nginxMerge) read(p *Place, b *nginxBackend, keys backendKeys) (affinity
 	notes = append(notes, b.canaryNotes()...)
 	if b.conf.Type != nginxTypeCookie {
 		policy := none("no annotation " + nginxPrefix + "affinity")
-		policy.Notes = slices.Concat(own.Notes, b.hashNote())
+		policy.Notes = slices.Concat(own.Notes, b.hashNote(), b.balanceNote())
 		policy.MovesSilently = b.hashNote() != nil
 		return policy, notes
 	}

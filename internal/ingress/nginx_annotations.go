@@ -74,7 +74,7 @@ var nginxKnown = []string{
 	"affinity", "affinity-mode", "affinity-canary-behavior", "session-cookie-name", "session-cookie-secure",
 	"session-cookie-path", "session-cookie-domain", "session-cookie-expires", "session-cookie-max-age",
 	"session-cookie-samesite", "session-cookie-conditional-samesite-none", "session-cookie-change-on-failure", "session-cookie-hash",
-	"service-upstream", "upstream-hash-by",
+	"service-upstream", "upstream-hash-by", "load-balance", "ssl-passthrough", "server-alias", "use-regex",
 }
 
 func (a *nginxAffinity) note(format string, args ...any) {

@@ -29,6 +29,7 @@ type hostPath struct{ host, path string }
 type nginxLocation struct {
 	key     placeKey
 	backend *nginxBackend
+	place   *Place
 }
 
 // nginxMerge is what the controller makes of all Ingresses of a class:
@@ -39,12 +40,13 @@ type nginxMerge struct {
 	names     []string
 	locations map[string][]nginxLocation // by host, in order
 	hosts     map[string]bool            // that have a server
+	servers   map[string]nginxHost
 }
 
 // mergeNginx takes the places in the order of their Ingresses' creation.
 func mergeNginx(places []*Place) *nginxMerge {
 	m := &nginxMerge{parsed: map[*Ingress]nginxAffinity{}, backends: map[string]*nginxBackend{},
-		locations: map[string][]nginxLocation{}, hosts: map[string]bool{"": true}}
+		locations: map[string][]nginxLocation{}, hosts: map[string]bool{"": true}, servers: map[string]nginxHost{}}
 	plain := false
 	for _, p := range places {
 		if _, ok := m.parsed[p.Ingress]; !ok {
@@ -52,6 +54,7 @@ func mergeNginx(places []*Place) *nginxMerge {
 		}
 		if !m.parsed[p.Ingress].Canary {
 			plain, m.hosts[p.Host] = true, true
+			m.serve(p)
 		}
 		if name := nginxBackendName(p); m.backends[name] == nil {
 			m.backends[name] = &nginxBackend{name: name, first: p.Ingress, noServer: m.parsed[p.Ingress].Canary, issues: map[hostPath]bool{}}
@@ -84,7 +87,7 @@ func (m *nginxMerge) locate(p *Place, b *nginxBackend) {
 	}
 	all := m.locations[host]
 	i := slices.IndexFunc(all, func(l nginxLocation) bool { return l.key.path == key.path })
-	location := nginxLocation{key, b}
+	location := nginxLocation{key, b, p}
 	switch root := key.path == "/"; {
 	case root && key.kind != "Prefix", i < 0 && !root, i >= 0 && all[i].key.kind != key.kind && !root:
 		m.locations[host] = append(all, location)

@@ -30,8 +30,8 @@ func nginxCookieNotes(p *Place, c nginxCookieConf, secureAnnotated bool) []strin
 	if _, ok := p.Annotation(nginxPrefix + "upstream-hash-by"); ok {
 		add("upstream-hash-by is ignored: the cookie wins")
 	}
-	if isTrue(p.Ingress.Annotations[nginxPrefix+"ssl-passthrough"]) {
-		add("ssl-passthrough: where the controller enables it, TLS goes to the Service unread and no cookie is set")
+	if lb := strings.TrimSpace(p.Ingress.Annotations[nginxPrefix+"load-balance"]); lb != "" {
+		add("load-balance: %s is ignored: the cookie wins", quote(lb))
 	}
 	return notes
 }
@@ -45,6 +45,35 @@ func (b *nginxBackend) hashNote() []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("upstream-hash-by: %s: requests with the same text share a pod until the endpoints change", quote(by))}
+}
+
+// balanceNote tells of a load-balance that is no affinity, however it reads.
+// [balancer.lua get_implementation]
+func (b *nginxBackend) balanceNote() []string {
+	switch lb := strings.TrimSpace(b.first.Annotations[nginxPrefix+"load-balance"]); lb {
+	case "", "round_robin", "ewma":
+		return nil
+	case "chash", "chashsubset":
+		return []string{fmt.Sprintf("load-balance: %s has nothing to hash without upstream-hash-by", quote(lb))}
+	case "sticky_balanced", "sticky_persistent":
+		return []string{fmt.Sprintf("load-balance: %s is no affinity: that takes affinity: cookie", quote(lb))}
+	default:
+		return []string{fmt.Sprintf("load-balance: %s is not one of ingress-nginx', which takes round_robin instead", quote(lb))}
+	}
+}
+
+// aliasNotes tells of the other names of a host. Cookies without a domain are
+// kept for each name apart.
+func aliasNotes(p *Place) []string {
+	aliases := strings.TrimSpace(p.Ingress.Annotations[nginxPrefix+"server-alias"])
+	if aliases == "" || p.Host == "" {
+		return nil
+	}
+	note := "also served as " + quote(aliases) + " (server-alias)"
+	if p.Ingress.Annotations[nginxPrefix+"affinity"] == nginxTypeCookie && p.Ingress.Annotations[nginxPrefix+"session-cookie-domain"] == "" {
+		note += ": a client has a cookie, and perhaps a pod, for each name"
+	}
+	return []string{note}
 }
 
 // canaryNotes tells of the canary that takes a share of a backend's requests.

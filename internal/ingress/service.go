@@ -101,6 +101,10 @@ func serviceLayer(s Service, r Reading, name string) affinity.Layer {
 	switch r.Upstream {
 	case UpstreamPods:
 		l.Bypassed = name + " connects to pods, not to the Service"
+	case UpstreamPassthrough:
+		if policy.Mechanism == affinity.MechanismClientIP {
+			policy = withNotes(policy, "counts where "+name+" passes TLS through, and is bypassed where it does not; the client address is then the ingress controller's, one for each of its replicas")
+		}
 	case UpstreamExternal:
 		l.Bypassed = name + " connects to the external name " + quote(s.ExternalName)
 	case UpstreamClusterIP, UpstreamNodePort:

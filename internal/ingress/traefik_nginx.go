@@ -71,6 +71,9 @@ func (t traefikNginx) read(p, primary, canary *Place) Reading {
 		r.Upstream = UpstreamExternal
 	}
 	switch {
+	case p.TLS && p.Host != "" && !p.Default && isTrue(get("ssl-passthrough")):
+		r.Policy.Why = "annotation " + nginxPrefix + "ssl-passthrough: TLS goes through Traefik unread, each connection to any pod of the path \"/\""
+		return r
 	case get("affinity") != nginxTypeCookie:
 		r.Policy.Why = "no annotation " + nginxPrefix + "affinity: cookie"
 		return r

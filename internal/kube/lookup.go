@@ -249,7 +249,7 @@ func nearest(want string, names []string) []string {
 		return nil
 	}
 	for _, n := range names {
-		d := distance(want, n)
+		d := affinity.Distance(want, n)
 		switch {
 		case strings.Contains(n, want) || len(n) > 2 && strings.Contains(want, n):
 			found = append(found, near{n, 1})
@@ -270,26 +270,4 @@ func nearest(want string, names []string) []string {
 		}
 	}
 	return cleanNames(out)
-}
-
-// distance is the Levenshtein distance in bytes, of strings up to maxName.
-func distance(a, b string) int {
-	a, b = a[:min(len(a), maxName)], b[:min(len(b), maxName)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
