@@ -48,8 +48,8 @@ type Entry struct {
 	Timeout time.Duration
 
 	// xt_recent tells when, in jiffies.
-	Seen   uint64   // last connection
-	Stamps []uint64 // the last connections, in no order
+	Seen uint64 // last connection
+	ring []byte // the last connections, in no order, as they were printed; of the reading
 
 	Front    string // ipvs: "ip:port" that was asked for
 	Endpoint string // ipvs: "ip:port" that was chosen
