@@ -30,11 +30,18 @@ type fromFlags struct {
 	where string
 	ips   []string
 
-	addrs []netip.Addr // of ips, checked
+	addrs []netip.Addr          // of ips, checked; or of agents
+	nodes map[netip.Addr]string // of agents
 }
 
+// Where --from starts.
+const (
+	fromLocal = "local"
+	fromPods  = "pods"
+)
+
 func (f *fromFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&f.where, "from", "", "local: ask svc/NAME[:PORT] itself, past any ingress, from addresses of this machine")
+	fs.StringVar(&f.where, "from", "", "local: ask svc/NAME[:PORT] itself, past any ingress, from addresses of this machine; pods: from the agents that 'agents up' made, a Service itself or ing/NAME by its ingress")
 	fs.StringSliceVar(&f.ips, "source-ip", nil, "ADDRESS or CIDR of this machine's, a client of its own each (ClientIP affinity), at most "+strconv.Itoa(maxSourceIPs))
 }
 
@@ -43,27 +50,37 @@ func (f *fromFlags) on() bool { return f.where != "" }
 // check reads the addresses, and says what else does not go with them.
 func (f *fromFlags) check(c *config) error {
 	if f.where == "" && len(f.ips) > 0 {
-		f.where = "local"
+		f.where = fromLocal
+	}
+	if c.cluster.agents.clients > 0 {
+		if f.where != "" {
+			return usageError("--agents makes agents to ask from; --from %s asks from elsewhere: one of them", affinity.Clean(f.where, 60))
+		}
+		f.where = fromPods
 	}
 	if f.where == "" {
 		if c.target.Port != "" {
-			return usageError("svc/NAME:PORT goes with --from local; an ingress chooses the port itself")
+			return usageError("svc/NAME:PORT goes with --from or --agents; an ingress chooses the port itself")
 		}
 		return nil
 	}
 	p := c.probe
 	switch {
-	case f.where != "local":
-		return usageError("--from %q: only local is known", affinity.Clean(f.where, 60))
-	case len(f.ips) == 0:
+	case f.where != fromLocal && f.where != fromPods:
+		return usageError("--from %q: use local or pods", affinity.Clean(f.where, 60))
+	case f.where == fromLocal && len(f.ips) == 0:
 		return usageError("--from local needs --source-ip: the addresses of this machine that clients start from")
-	case c.target.Kind != "service":
+	case f.where == fromPods && len(f.ips) > 0:
+		return usageError("--source-ip names addresses of this machine; agents have their own")
+	case f.where == fromPods && (c.target.Kind == "url" || c.target.IsZero() && p.url != ""):
+		return usageError("agents are made in a cluster: name a Service or an Ingress; --url says where it is")
+	case f.where == fromLocal && c.target.Kind != "service":
 		return usageError("--from local asks a Service itself: name it, svc/NAME[:PORT]; --url says which of its front doors")
 	case p.noProbe:
 		return usageError("--from sends requests, --no-probe sends none")
 	case p.keepAlive:
 		return usageError("--from opens a connection for each request: a kept one renews no pin")
-	case p.transport != "http" && p.transport != "tcp":
+	case c.target.Kind == "service" && p.transport != "http" && p.transport != "tcp":
 		return usageError("--transport %s: --from asks with http or tcp", affinity.Clean(p.transport, 40))
 	case p.via != "" || p.proxy != "":
 		return usageError("--from connects itself: no --via-controller and no --probe-proxy, which have addresses of their own")
@@ -154,6 +171,9 @@ func isMine(ip netip.Addr) bool {
 func (f *fromFlags) budget(b affinity.Budget, node string) affinity.Budget {
 	if f.on() {
 		b.PerRoute, b.From, b.Node = len(f.addrs), f.addrs, node
+		if f.where == fromPods {
+			b.Node, b.Nodes = "", f.nodes
+		}
 	}
 	return b
 }

@@ -23,6 +23,15 @@ func (st *State) modeOf(node, mode string) {
 	}
 }
 
+// planeOf is what keeps pins on a node: by its own word, else by the cluster's
+// objects.
+func (st *State) planeOf(node string) Dataplane {
+	if mode := st.addresses.modes[node]; mode != "" {
+		return Dataplane{Mode: mode}
+	}
+	return st.dataplane
+}
+
 // isHost notes the address of a pod's node.
 func (a *addresses) isHost(p Pod) {
 	a.owners = nil
@@ -160,15 +169,21 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	made := now.Add(-o.Took)
 	p := &AddressPin{AddressKey: key, Port: port.Port, Pod: s.Pod, Timeout: policy.Timeout, Since: made, Renewed: made, Expires: made.Add(policy.Timeout),
 		Renewal: RenewalSliding, Source: DeadlineDerived}
-	switch mode := a.modes[key.Node]; mode {
+	plane := st.planeOf(key.Node)
+	switch plane.Mode {
 	case "iptables", "nftables":
 	case "ipvs":
 		p.Note = "ipvs holds it beyond its time while connections are open"
 	default:
+		p.Source, p.Note, p.Renewal = DeadlineAssumed, plane.Doubt(), plane.Renews()
+	case "":
 		p.Source, p.Note = DeadlineAssumed, "how "+nodeOr(key.Node)+" keeps pins is not known; this is kube-proxy's way with iptables and nftables"
 	}
 	if old := a.pins[key]; old != nil && a.derived[key] && !old.Over(now) {
 		p.Since = old.Since
+		if p.Renewal == RenewalAbsolute {
+			p.Renewed, p.Expires = old.Renewed, old.Expires
+		}
 	}
 	a.put(p)
 	a.derived[key] = true

@@ -49,7 +49,10 @@ type Entry struct {
 
 	// xt_recent tells when, in jiffies.
 	Seen uint64 // last connection
-	ring []byte // the last connections, in no order, as they were printed; of the reading
+	// The last connections, in no order: as they were printed, of the reading,
+	// or as another machine sent them.
+	ring   []byte
+	Stamps []uint64
 
 	Front    string // ipvs: "ip:port" that was asked for
 	Endpoint string // ipvs: "ip:port" that was chosen

@@ -72,6 +72,9 @@ func parseRecentLine(line []byte) (Entry, error) {
 
 // stamps appends the last connections to out, of those that can be read.
 func (e Entry) stamps(out []uint64) []uint64 {
+	if e.ring == nil {
+		return append(out, e.Stamps[:min(len(e.Stamps), maxStamps)]...)
+	}
 	for rest := e.ring; len(rest) > 0 && len(out) < maxStamps; {
 		var one []byte
 		one, rest, _ = bytes.Cut(rest, []byte(","))

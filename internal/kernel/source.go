@@ -23,6 +23,10 @@ type Options struct {
 	Objects func() *affinity.Snapshot
 	// Interval between two readings; 0 for a second.
 	Interval time.Duration
+	// Remote reads another machine in place of this one; nil for this one.
+	Remote Remote
+	// Name is the source's among those of a snapshot; "" for SourceName.
+	Name string
 }
 
 // Source reads the tables of this machine again and again, and emits what
@@ -30,6 +34,7 @@ type Options struct {
 type Source struct {
 	opts   Options
 	reader *Reader
+	mirror mirror // of a Remote
 	ledger *ledger
 	want   *expected // of objects
 	of     signature
@@ -41,6 +46,9 @@ type Source struct {
 func New(o Options) *Source {
 	if o.Interval <= 0 {
 		o.Interval = time.Second
+	}
+	if o.Name == "" {
+		o.Name = SourceName
 	}
 	return &Source{opts: o, reader: NewReader(), ledger: newLedger(o.Node)}
 }
@@ -54,7 +62,7 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 	s.say(emit, affinity.SourceSyncing, "waits for the Services and their endpoints", 0)
 	for {
 		began, used := time.Now(), threadTime()
-		s.step(emit)
+		s.step(ctx, emit)
 		pause := max(s.opts.Interval, min(share*(threadTime()-used), slowest)) - time.Since(began)
 		select {
 		case <-ctx.Done():
@@ -73,7 +81,7 @@ const (
 )
 
 // step is one reading.
-func (s *Source) step(emit func(affinity.Event)) {
+func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 	objects := s.opts.Objects()
 	if state, why := ready(objects); state != affinity.SourceLive {
 		s.say(emit, state, why, s.ledger.pins)
@@ -82,8 +90,10 @@ func (s *Source) step(emit func(affinity.Event)) {
 	if of := sign(objects); !slices.Equal(of, s.of) {
 		s.want, s.of = expect(objects), of
 	}
-	n, err := s.reader.read(s.want)
+	n, err := s.read(ctx, s.want)
 	switch {
+	case ctx.Err() != nil:
+		return
 	case errors.Is(err, ErrNotAllowed):
 		s.forget(emit)
 		s.say(emit, affinity.SourceForbidden, err.Error(), 0)
@@ -128,7 +138,7 @@ func (s *Source) say(emit func(affinity.Event), state affinity.SourceState, deta
 	if s.status.State != state || since.IsZero() {
 		since = time.Now()
 	}
-	s.status = affinity.SourceStatus{Name: SourceName, State: state, Since: since, Objects: pins, Detail: detail}
+	s.status = affinity.SourceStatus{Name: s.opts.Name, State: state, Since: since, Objects: pins, Detail: detail}
 	emit(affinity.SourceChanged{Status: s.status})
 }
 

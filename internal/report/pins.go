@@ -53,6 +53,9 @@ type ServicePort struct {
 // one Ingress.
 func Pins(s *affinity.Snapshot, target affinity.Target) *PinList {
 	list := newList[AddressPin](s, "PinList")
+	if d := s.Dataplane; d != (affinity.Dataplane{}) {
+		list.Metadata.Dataplane = &Dataplane{Mode: d.Mode, Why: d.Why, Semantics: d.Semantics()}
+	}
 	wanted, known := s.Meant(target), s.KnownAddresses()
 	for _, p := range s.AddressPins {
 		if wanted(p.Service) && !p.Over(s.At) {
