@@ -202,6 +202,38 @@ func BenchmarkRecent10000(b *testing.B) {
 	}
 }
 
+// BenchmarkFeed10000 is one reading of an agent's, of 10,000 clients of which a
+// tenth have connected since the last.
+func BenchmarkFeed10000(b *testing.B) {
+	proc, want, bump := procOf(b, 10_000, 4)
+	f := &Feed{reader: &Reader{clock: clock{hz: 250, exact: true}, proc: proc, param: "/nonexistent"}}
+	names := want.names()
+	frame := f.Read(names, 0)
+	for _, l := range frame.Lists {
+		if len(l.Put) != 100 {
+			b.Fatalf("%s: %d clients", l.Name, len(l.Put))
+		}
+	}
+	if len(frame.Lists) != 100 {
+		b.Fatalf("%d lists, fault %q", len(frame.Lists), frame.Fault)
+	}
+	b.ReportAllocs()
+	var used time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		for i := range 10 {
+			bump(i)
+		}
+		b.StartTimer()
+		used -= processTime()
+		f.Read(names, f.seq)
+		used += processTime()
+	}
+	b.ReportMetric(float64(used.Microseconds())/1000/float64(b.N), "cpu-ms/op")
+	b.ReportMetric(heap(), "heap-MB")
+	runtime.KeepAlive(f)
+}
+
 // BenchmarkNFT10000 is one reading of 10,000 clients in the sets of two
 // endpoints, of the real kernel.
 func BenchmarkNFT10000(b *testing.B) {
