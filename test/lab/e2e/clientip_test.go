@@ -35,6 +35,7 @@ func TestPinsByAddress(t *testing.T) {
 			t.Run("changes", func(t *testing.T) { testPinsByAddress(t, l, mode) })
 			t.Run("over time", func(t *testing.T) { testPinsOverTime(t, l, mode) })
 			t.Run("own addresses", func(t *testing.T) { testOwnAddresses(t, l, mode) })
+			t.Run("on screen", func(t *testing.T) { testPinsOnScreen(t, l) })
 			if mode == "iptables" {
 				t.Run("eviction", func(t *testing.T) { testEviction(t, l) })
 			}
