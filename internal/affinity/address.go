@@ -145,13 +145,14 @@ type addresses struct {
 	ends  []AddressEnd
 	ended uint64
 
-	found   map[addressKeyed]Finding    // what pins showed
-	unready map[PodRef]time.Time        // since when pods with pins are not, as far as it was seen
-	owners  map[netip.Addr]AddressOwner // nil when pods have changed
-	nodes   map[netip.Addr]string       // by the address that their pods give as their host's
-	modes   map[string]string           // of kube-proxy, by node
-	derived map[AddressKey]bool         // pins that our own connections made, and no kernel told of
-	own     map[netip.Addr]bool         // addresses of sessions
+	found     map[addressKeyed]Finding    // what pins showed
+	foundWith uint64                      // State.routesVersion when found was told last
+	unready   map[PodRef]time.Time        // since when pods with pins are not, as far as it was seen
+	owners    map[netip.Addr]AddressOwner // nil when pods have changed
+	nodes     map[netip.Addr]string       // by the address that their pods give as their host's
+	modes     map[string]string           // of kube-proxy, by node
+	derived   map[AddressKey]bool         // pins that our own connections made, and no kernel told of
+	own       map[netip.Addr]bool         // addresses of sessions
 
 	viewPins  []*AddressPin
 	viewLists []AddressList           // nil when they have changed

@@ -58,14 +58,28 @@ func (st *State) judgeAddresses(e AddressPinsChanged, now time.Time) {
 		st.judgeHeld(p, now)
 	}
 	st.judgeBypass(e, now)
-	if changed || len(a.found) != before {
+	if changed || len(a.found) != before || len(a.found) > 0 && a.foundWith != st.routesVersion {
+		a.foundWith = st.routesVersion
 		all := make([]Finding, 0, len(a.found))
-		for _, f := range a.found {
+		for key, f := range a.found {
+			f.Routes = st.routesTo(key.service)
 			all = append(all, f)
 		}
 		SortFindings(all)
 		st.applyFindings(Findings{Source: addressSource, Findings: all})
 	}
+}
+
+// routesTo are the routes that lead to a Service.
+func (st *State) routesTo(ref ServiceRef) []RouteID {
+	var ids []RouteID
+	for id, r := range st.routes {
+		if r.Backend.Service == ref {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // find records a finding of the pins, the first time.

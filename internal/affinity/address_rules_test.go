@@ -148,7 +148,7 @@ func TestPinFindings(t *testing.T) {
 		w.read("node1", nil, w.pin("node1", "203.0.113.7", "http", "a"))
 		w.want("D02 high exact: node1 still sends clients to pod a, which is not ready")
 	})
-	t.Run("D02 ready again", func(t *testing.T) {
+	t.Run("D02 stays silent", func(t *testing.T) {
 		w := newRulesWorld(t)
 		w.pod("a", false)
 		w.read("node1", nil, w.pin("node1", "203.0.113.7", "http", "a"))
@@ -172,6 +172,23 @@ func TestPinFindings(t *testing.T) {
 		p.Renewed, p.Expires = w.now, w.now.Add(time.Minute)
 		w.read("node1", one, p)
 		w.want("E04 high likely: the only client, 203.0.113.7, has kept one pod for 3 times the timeout")
+	})
+	t.Run("E04 stays silent", func(t *testing.T) {
+		w := newRulesWorld(t)
+		for range 6 { // pinned anew each time: another pin, of which none is old
+			w.after(61 * time.Second)
+			w.read("node1", []AddressList{w.list("node1", "a", 1, 100, true)}, w.pin("node1", "203.0.113.7", "http", "a"))
+		}
+		w.want()
+	})
+	t.Run("of the routes that lead there", func(t *testing.T) {
+		w := newRulesWorld(t)
+		w.read("node1", nil, w.pin("node1", "203.0.113.7", "http", "a"), w.pin("node1", "203.0.113.7", "ws", "b"))
+		w.apply(Routes{Source: "ingresses", Routes: []Route{{ID: "r", Kind: RouteIngress, Name: "echo", Backend: Backend{Service: ServiceRef{"msgapp", "echo"}, PortName: "http"}}}})
+		w.read("node1", nil)
+		if all := w.st.Snapshot(w.now).FindingsOf(Target{Kind: "ingress", Name: "echo"}); len(all) != 1 || all[0].Rule != "F03" {
+			t.Errorf("%+v", all)
+		}
 	})
 	t.Run("F01", func(t *testing.T) {
 		w := newRulesWorld(t)

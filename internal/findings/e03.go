@@ -9,6 +9,7 @@ import (
 var e03 = Rule{
 	ID: "E03", Title: "Many clients share one address", Severity: affinity.SeverityHigh,
 	What:    "ClientIP affinity goes by the address from which a connection reaches the node, not by X-Forwarded-For. kube-proxy's own masquerading comes later and does no harm; a proxy in front does: all its clients are one client.",
+	Shown:   "the tables of a node (--kernel) hold the address of an ingress pod (certain) or, likely and for one of them, of a node itself.",
 	Impact:  "everybody lands on one pod",
 	Fix:     "use a cookie on the ingress instead of ClientIP, or a load balancer that keeps the client's address",
 	Verify:  "two clients from different networks reach different pods",

@@ -11,6 +11,7 @@ import (
 var f01 = Rule{
 	ID: "F01", Title: "sessionAffinity: ClientIP is bypassed by the ingress", Severity: affinity.SeverityInfo,
 	What:    "Ingress controllers connect to the pods that the EndpointSlices name. What the Service says about affinity never meets that traffic; it counts for clients inside the cluster, and for NodePort and LoadBalancer.",
+	Shown:   "sessions through the ingress got ten answers or more while the tables of a node (--kernel) hold no pin of an ingress pod. It is likely: other nodes may not be read.",
 	Impact:  "the two timers are unrelated: the cookie's is absolute, the Service's slides with each new connection, and neither extends the other",
 	Fix:     "nothing to do if the cookie is what you rely on; remove ClientIP if nobody reaches the Service directly",
 	Verify:  "stickytop {obj}: the ClientIP layer is drawn as not in the path",

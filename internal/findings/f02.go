@@ -10,6 +10,7 @@ import (
 var f02 = Rule{
 	ID: "F02", Title: "ClientIP is remembered by each node for itself", Severity: affinity.SeverityHigh,
 	What:    "kube-proxy and its replacements keep the table of clients on each node. A load balancer that spreads the connections of one client over nodes gets a pod from each.",
+	Shown:   "the tables of two nodes (--kernel) hold one client in its time on two pods.",
 	Impact:  "one client has as many pods as it meets nodes",
 	Fix:     "let the load balancer hash by source address, or use a cookie on an ingress",
 	Verify:  "ask each node's NodePort from one client: one pod answers",

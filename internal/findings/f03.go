@@ -11,6 +11,7 @@ import (
 var f03 = Rule{
 	ID: "F03", Title: "ClientIP is kept for each port apart", Severity: affinity.SeverityMedium,
 	What:    "The table of clients is kept by Service port: a client that uses two ports of one Service may have two pods.",
+	Shown:   "the tables of a node (--kernel) hold one client in its time on two pods, by two ports of the Service.",
 	Impact:  "HTTP and WebSocket of one client, on two ports, lead to different pods",
 	Fix:     "serve both on one port, or keep what they share outside the pods",
 	Verify:  "ask both ports from one client: one pod answers",

@@ -7,6 +7,7 @@ import (
 var f05 = Rule{
 	ID: "F05", Title: "iptables mode remembers 100 clients for each pod and node", Severity: affinity.SeverityMedium,
 	What:    "kube-proxy in iptables mode keeps clients with xt_recent, whose list holds 100 addresses unless the module was loaded with ip_list_tot. The hundred-and-first pushes the oldest out, whatever the timeout.",
+	Shown:   "a list of a node (--kernel) is four fifths full, or full, which is high. Filling up goes when it empties; having been full stays.",
 	Impact:  "with more than about 100 active client addresses for each pod and node, pins end early",
 	Fix:     "use nftables mode, or load xt_recent with a larger ip_list_tot on every node; a cookie on an ingress has no such limit",
 	Verify:  "on a node: cat /sys/module/xt_recent/parameters/ip_list_tot",

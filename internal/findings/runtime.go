@@ -67,3 +67,27 @@ var i08 = Rule{
 	Verify:  "curl the path with ?EIO=4&transport=polling: the body begins with 0{",
 	Sources: []string{"n8n-io/terraform-aws-n8n#54", "engine.io-protocol, handshake"},
 }
+
+// Those that pins by address show, where nodes' tables are read (--kernel). The
+// fold judges them in internal/affinity/address_rules.go; their proof is
+// TestPinFindings there.
+
+var d02 = Rule{
+	ID: "D02", Title: "ClientIP feeds a pod that is not ready", Severity: affinity.SeverityHigh, Runtime: true,
+	What:    "kube-proxy keeps a client on its endpoint as long as the EndpointSlice calls that ready. With publishNotReadyAddresses it always does, and where no endpoint is ready the terminating ones serve. A connection that fails renews the pin like any other, so a client that retries never leaves.",
+	Shown:   "the tables of a node (--kernel) hold a pin that was renewed five seconds or more after its pod was seen not ready, terminating or gone.",
+	Impact:  "pinned clients stay with a pod that does not serve, while others are ready",
+	Fix:     "unset publishNotReadyAddresses, let pods that drain refuse connections late, and let clients back off for longer than the timeout",
+	Verify:  "view 6 ClientIP, filter by the pod: none of its pins is renewed",
+	Sources: []string{"kubernetes/kubernetes#110302", "kubernetes/kubernetes#114018", "kubernetes staging/src/k8s.io/endpointslice/utils.go", "cilium/cilium#27096"},
+}
+
+var e04 = Rule{
+	ID: "E04", Title: "A poller holds its ClientIP pin alive", Severity: affinity.SeverityHigh, Runtime: true,
+	What:    "Each new connection restarts the time of a pin. A client that connects more often than the timeout, a health check or a proxy, never moves again, also when pods are added.",
+	Shown:   "the tables of a node (--kernel) hold a pin for three times its timeout or more. It is told of one client of a Service, and is high where that is the only one of the node's, for then one pod has all the traffic; else it is a fact.",
+	Impact:  "where the only client is a proxy, one pod gets everything and the others nothing",
+	Fix:     "let health checks and proxies go to the pods, past the Service; or do without sessionAffinity where one proxy is the only client",
+	Verify:  "view 6 ClientIP: SINCE of that address",
+	Sources: []string{"stacklok/toolhive#5738", "kubernetes pkg/proxy/iptables/proxier.go"},
+}

@@ -2,4 +2,7 @@ package kernel
 
 import "github.com/google/nftables"
 
-type conn = *nftables.Conn
+type (
+	conn     = *nftables.Conn
+	dumpConn = *dumper
+)

@@ -38,6 +38,24 @@ type front struct {
 	portName string
 }
 
+// signature tells whether the objects that names are computed from are those
+// of before: snapshots share what has not changed.
+type signature []any
+
+func sign(s *affinity.Snapshot) signature {
+	var of signature
+	for i := range s.Services {
+		if s.Services[i].Policy.Mechanism != affinity.MechanismClientIP {
+			continue
+		}
+		of = append(of, &s.Services[i])
+		if all := s.Endpoints(s.Services[i].Ref); len(all) > 0 {
+			of = append(of, &all[0], len(all))
+		}
+	}
+	return of
+}
+
 // expect computes the names that kube-proxy gives. It leaves out the Services
 // that kube-proxy does (kubernetes: pkg/proxy/util/utils.go, ShouldSkipService).
 func expect(s *affinity.Snapshot) *expected {

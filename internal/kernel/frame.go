@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -75,7 +74,7 @@ type EntryFrame struct {
 }
 
 func toFrame(e Entry, uptime time.Duration) EntryFrame {
-	f := EntryFrame{EntryKey: EntryKey{e.Client, e.Front, e.Endpoint, e.Protocol}, Timeout: e.Timeout, Seen: e.Seen, Stamps: e.Stamps}
+	f := EntryFrame{EntryKey: EntryKey{e.Client, e.Front, e.Endpoint, e.Protocol}, Timeout: e.Timeout, Seen: e.Seen, Stamps: e.stamps(nil)}
 	if e.Seen == 0 {
 		f.End = uptime + e.Left
 	}
@@ -90,11 +89,13 @@ func (f EntryFrame) entry(uptime time.Duration) Entry {
 	return e
 }
 
-// same reports whether nothing happened to an entry between two readings, which
-// tell one deadline a little differently.
-func (f EntryFrame) same(o EntryFrame) bool {
-	d := (f.End - o.End).Abs()
-	return f.EntryKey == o.EntryKey && d < jitter && f.Timeout == o.Timeout && f.Seen == o.Seen && slices.Equal(f.Stamps, o.Stamps)
+// tells reports whether nothing has happened to an entry since f: two readings
+// tell one deadline a little differently, and every connection changes Seen.
+func (f *EntryFrame) tells(e *Entry, uptime time.Duration) bool {
+	if f.Timeout != e.Timeout || f.Seen != e.Seen {
+		return false
+	}
+	return e.Seen != 0 || (f.End-uptime-e.Left).Abs() < jitter
 }
 
 // Feed reads the tables of this machine for another one. One goroutine at a
@@ -102,7 +103,20 @@ func (f EntryFrame) same(o EntryFrame) bool {
 type Feed struct {
 	reader *Reader
 	seq    uint64
-	sent   map[string]sentList
+	turn   uint32
+	sent   map[string]*fed
+}
+
+// fed is a list as the other machine knows it.
+type fed struct {
+	head    ListFrame
+	entries map[EntryKey]*fedEntry
+	turn    uint32 // of the last reading that showed it
+}
+
+type fedEntry struct {
+	EntryFrame
+	turn uint32
 }
 
 type sentList struct {
@@ -159,38 +173,54 @@ func (f *Feed) fault(err error) Frame {
 	return out
 }
 
-// difference adds to a frame what the last one did not have.
+// difference adds to a frame what the last one did not have. What was sent stays
+// the measure, or small steps would add up.
 func (f *Feed) difference(out *Frame, n reading) {
-	now := make(map[string]sentList, len(n.lists))
-	for _, l := range n.lists {
-		s := sentList{head: ListFrame{Name: l.Name, Family: l.Family, Timeout: l.Timeout, Limit: l.Limit, Cut: l.Cut}, entries: make(map[EntryKey]EntryFrame, len(l.Entries))}
-		before, known := f.sent[l.Name]
-		change := s.head
-		for _, e := range l.Entries {
-			x := toFrame(e, n.uptime)
-			if old, ok := before.entries[x.EntryKey]; ok && old.same(x) {
-				x = old // what was sent stays the measure, or small steps would add up
-			} else {
-				change.Put = append(change.Put, x)
-			}
-			s.entries[x.EntryKey] = x
+	f.turn++
+	if f.sent == nil {
+		f.sent = map[string]*fed{}
+	}
+	for i := range n.lists {
+		l := &n.lists[i]
+		s := f.sent[l.Name]
+		known := s != nil
+		if !known {
+			s = &fed{entries: make(map[EntryKey]*fedEntry, len(l.Entries))}
+			f.sent[l.Name] = s
 		}
-		for key := range before.entries {
-			if _, still := s.entries[key]; !still {
+		head := ListFrame{Name: l.Name, Family: l.Family, Timeout: l.Timeout, Limit: l.Limit, Cut: l.Cut}
+		change := head
+		for i := range l.Entries {
+			e := &l.Entries[i]
+			key := EntryKey{e.Client, e.Front, e.Endpoint, e.Protocol}
+			x := s.entries[key]
+			if x == nil {
+				x = &fedEntry{}
+				s.entries[key] = x
+			}
+			if x.turn == 0 || !x.tells(e, n.uptime) {
+				x.EntryFrame = toFrame(*e, n.uptime)
+				change.Put = append(change.Put, x.EntryFrame)
+			}
+			x.turn = f.turn
+		}
+		for key, x := range s.entries {
+			if x.turn != f.turn {
+				delete(s.entries, key)
 				change.Gone = append(change.Gone, key)
 			}
 		}
-		now[l.Name] = s
-		if !known || len(change.Put) > 0 || len(change.Gone) > 0 || !sameHead(before.head, s.head) {
+		if !known || len(change.Put) > 0 || len(change.Gone) > 0 || !sameHead(s.head, head) {
 			out.Lists = append(out.Lists, change)
 		}
+		s.head, s.turn = head, f.turn
 	}
-	for name := range f.sent {
-		if _, still := now[name]; !still {
+	for name, s := range f.sent {
+		if s.turn != f.turn {
+			delete(f.sent, name)
 			out.Gone = append(out.Gone, name)
 		}
 	}
-	f.sent = now
 }
 
 func sameHead(x, y ListFrame) bool {

@@ -48,8 +48,11 @@ type Entry struct {
 	Timeout time.Duration
 
 	// xt_recent tells when, in jiffies.
-	Seen   uint64   // last connection
-	Stamps []uint64 // the last connections, in no order
+	Seen uint64 // last connection
+	// The last connections, in no order: as they were printed, of the reading,
+	// or as another machine sent them.
+	ring   []byte
+	Stamps []uint64
 
 	Front    string // ipvs: "ip:port" that was asked for
 	Endpoint string // ipvs: "ip:port" that was chosen

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -36,15 +37,17 @@ src=fd00:0009:0000:0000:0000:0000:0000:0002 ttl: 0 last_seen: 4295202741 oldest_
 `
 
 func TestParseRecent(t *testing.T) {
-	got, cut, err := parseRecent(strings.NewReader(recentText))
+	got, cut, err := parseRecent(nil, []byte(recentText))
 	if err != nil || cut || len(got) != 3 {
 		t.Fatalf("%v, cut %v, %v", got, cut, err)
 	}
-	if got[1].Client != netip.MustParseAddr("10.9.0.2") || got[1].Seen != 4295164414 || len(got[1].Stamps) != 4 || got[2].Client != netip.MustParseAddr("fd00:9::2") {
+	if got[1].Client != netip.MustParseAddr("10.9.0.2") || got[1].Seen != 4295164414 || len(got[1].stamps(nil)) != 4 || got[2].Client != netip.MustParseAddr("fd00:9::2") {
 		t.Errorf("%+v", got)
 	}
-	for _, bad := range []string{"src=1.2.3.4\n", "src=x ttl: 1 last_seen: 1 oldest_pkt: 1 1\n", "src=1.2.3.4 ttl: 1 last_seen: -1 oldest_pkt: 1 1\n"} {
-		if _, _, err := parseRecent(strings.NewReader(bad)); err == nil {
+	for _, bad := range []string{"src=1.2.3.4\n", "src=x ttl: 1 last_seen: 1 oldest_pkt: 1 1\n", "src=1.2.3.4 ttl: 1 last_seen: -1 oldest_pkt: 1 1\n",
+		"src=1.2.3 ttl: 1 last_seen: 1 oldest_pkt: 1 1\n", "src=1.2.3.4.5 ttl: 1 last_seen: 1 oldest_pkt: 1 1\n", "src=1.2.3.256 ttl: 1 last_seen: 1 oldest_pkt: 1 1\n",
+		"src=1.2.3.4 ttl: 1 last_seen: 99999999999999999999 oldest_pkt: 1 1\n", "src=fe80::1%eth0 ttl: 1 last_seen: 1 oldest_pkt: 1 1\n"} {
+		if _, _, err := parseRecent(nil, []byte(bad)); err == nil {
 			t.Errorf("%q was read", bad)
 		}
 	}
@@ -107,56 +110,118 @@ func fixture(timeout time.Duration) (*expected, string, string) {
 	return expect(st.Snapshot(now)), recentName(svc5, "p80", "TCP", "10.180.0.10:80"), recentName(svc5, "p80", "TCP", "10.180.0.3:80")
 }
 
-// TestInterpret tells the pins in force from those shadowed and expired:
+// TestLedger tells the pins in force from those shadowed and expired:
 // 10.180.0.10 comes before 10.180.0.3, as text.
-func TestInterpret(t *testing.T) {
+func TestLedger(t *testing.T) {
 	want, first, second := fixture(20 * time.Second)
-	r := &Reader{clock: clock{hz: 250, exact: true}}
-	up := 2000 * time.Second
+	c := clock{hz: 250, exact: true}
+	up, at := 2000*time.Second, time.Now()
 	now := uint64(formula(250, up))
 	ago := func(s uint64, addr string) Entry {
-		return Entry{Client: netip.MustParseAddr(addr), Seen: now - 250*s, Stamps: []uint64{now - 250*s, now - 250*(s+15), now - 250*(s+60)}}
+		seen := now - 250*s
+		return Entry{Client: netip.MustParseAddr(addr), Seen: seen, ring: fmt.Appendf(nil, "%d, %d, %d", seen, seen-250*15, seen-250*60)}
 	}
-	at := time.Now()
-	n := reading{mode: ModeIPTables, at: at, uptime: up, lists: []List{
-		{Name: first, Limit: 3, Entries: []Entry{ago(10, "10.9.0.2"), ago(50, "10.9.0.3")}},
-		{Name: second, Limit: 1, Entries: []Entry{ago(1, "10.9.0.2")}}}}
-	w := r.interpret(n, want, "node1")
-	if len(w.pins) != 2 || len(w.expired) != 1 {
-		t.Fatalf("%d pins, %d expired", len(w.pins), len(w.expired))
-	}
-	for k, p := range w.pins {
-		older := k.Endpoint == "10.180.0.10:80"
-		if p.Shadowed == older {
-			t.Errorf("%s: shadowed %v; the first endpoint wins, not the newest pin", k.Endpoint, p.Shadowed)
+	l := newLedger("node1")
+	take := func(after time.Duration, lists ...List) (map[string]affinity.AddressPin, map[string]affinity.AddressEndReason) {
+		put, gone, _ := l.take(reading{mode: ModeIPTables, at: at.Add(after), uptime: up + after, lists: lists}, want, &c)
+		pins, ends := map[string]affinity.AddressPin{}, map[string]affinity.AddressEndReason{}
+		for _, p := range put {
+			pins[p.Endpoint+" "+p.Client.String()] = p
 		}
-		if older && (p.Expires.Sub(at) != 10*time.Second || at.Sub(p.Since) != 25*time.Second) {
-			t.Errorf("ends in %s, holds for %s", p.Expires.Sub(at), at.Sub(p.Since))
+		for _, g := range gone {
+			ends[g.Endpoint+" "+g.Client.String()] = g.Reason
 		}
+		return pins, ends
 	}
-	// The newer one is evicted, the older one's endpoint goes.
-	n2 := reading{mode: ModeIPTables, at: at.Add(time.Second), uptime: up + time.Second,
-		lists: []List{{Name: second, Limit: 1, Entries: []Entry{ago(0, "10.9.0.9")}}}}
-	put, gone := difference(w, r.interpret(n2, want, "node1"), "node1", n2.at)
-	reasons := map[string]affinity.AddressEndReason{}
-	for _, g := range gone {
-		reasons[g.Endpoint] = g.Reason
+	const one, two = "10.180.0.10:80 ", "10.180.0.3:80 "
+	a, b := List{Name: first, Limit: 3, Entries: []Entry{ago(10, "10.9.0.2"), ago(50, "10.9.0.3")}}, List{Name: second, Limit: 1, Entries: []Entry{ago(1, "10.9.0.2")}}
+	put, gone := take(0, a, b)
+	older, newer := put[one+"10.9.0.2"], put[two+"10.9.0.2"]
+	if len(put) != 2 || len(gone) != 0 || l.pins != 2 || older.Shadowed || !newer.Shadowed {
+		t.Fatalf("%+v, gone %v: the first endpoint wins, not the newest pin", put, gone)
 	}
-	if len(put) != 1 || reasons["10.180.0.10:80"] != affinity.AddressEndRemoved || reasons["10.180.0.3:80"] != affinity.AddressEndEvicted {
-		t.Errorf("put %v, ended %v", put, reasons)
+	if older.Expires.Sub(at) != 10*time.Second || at.Sub(older.Since) != 25*time.Second {
+		t.Errorf("ends in %s, holds for %s", older.Expires.Sub(at), at.Sub(older.Since))
+	}
+	if lists := l.relist(); len(lists) != 2 || lists[0].Live+lists[1].Live != 2 || lists[0].Expired+lists[1].Expired != 1 {
+		t.Errorf("%+v", lists)
+	}
+	// The same again is no news.
+	lists := l.relist()
+	if put, gone = take(time.Second, a, b); len(put)+len(gone) != 0 || &lists[0] != &l.relist()[0] {
+		t.Errorf("nothing happened: put %v, gone %v", put, gone)
+	}
+	// The time of the first is up, though its entry stays: the other serves.
+	if put, gone = take(11*time.Second, a, b); len(put) != 1 || put[two+"10.9.0.2"].Shadowed || gone[one+"10.9.0.2"] != affinity.AddressEndExpired || len(gone) != 1 {
+		t.Errorf("expired: put %v, gone %v", put, gone)
+	}
+	// A longer timeout brings old entries to life again, in iptables mode.
+	want, _, _ = fixture(100 * time.Second)
+	if put, gone = take(12*time.Second, a, b); len(put) != 3 || len(gone) != 0 || !put[two+"10.9.0.2"].Shadowed || put[one+"10.9.0.3"].Timeout != 100*time.Second {
+		t.Errorf("a longer timeout: put %v, gone %v", put, gone)
+	}
+	// One is pushed out of a full list, the endpoint of the others goes.
+	if put, gone = take(13*time.Second, List{Name: second, Limit: 1, Entries: []Entry{ago(0, "10.9.0.9")}}); len(put) != 1 || len(gone) != 3 ||
+		gone[one+"10.9.0.2"] != affinity.AddressEndRemoved || gone[two+"10.9.0.2"] != affinity.AddressEndEvicted {
+		t.Errorf("put %v, ended %v", put, gone)
+	}
+	if l.pins != 1 || len(l.all()) != 1 {
+		t.Errorf("%d pins", l.pins)
+	}
+}
+
+// TestLedgerSet takes deadlines that the kernel counts down itself.
+func TestLedgerSet(t *testing.T) {
+	want, _, _ := fixture(20 * time.Second)
+	name := setName(svc5, "p80", "TCP", "10.180.0.3:80")
+	l, at := newLedger("node1"), time.Now()
+	client := netip.MustParseAddr("10.9.0.2")
+	take := func(after, left, timeout time.Duration) ([]affinity.AddressPin, []affinity.AddressEnd) {
+		n := reading{mode: ModeNFTables, at: at.Add(after), lists: []List{{Name: name, Timeout: timeout, Limit: 65535}}}
+		if left > 0 {
+			n.lists[0].Entries = []Entry{{Client: client, Left: left}}
+		}
+		put, gone, _ := l.take(n, want, &clock{})
+		return put, gone
+	}
+	put, _ := take(0, 15*time.Second, 20*time.Second)
+	if len(put) != 1 || !put[0].Expires.Equal(at.Add(15*time.Second)) || !put[0].Since.Equal(at.Add(-5*time.Second)) || put[0].Note != "" {
+		t.Fatalf("%+v", put)
+	}
+	if put, gone := take(time.Second, 13900*time.Millisecond, 20*time.Second); len(put)+len(gone) != 0 {
+		t.Errorf("counting down is news: %v", put)
+	}
+	if put, _ := take(2*time.Second, 19900*time.Millisecond, 20*time.Second); len(put) != 1 || !put[0].Since.Equal(at.Add(-5*time.Second)) || !put[0].Renewed.Equal(at.Add(1900*time.Millisecond)) {
+		t.Errorf("renewed: %+v", put)
+	}
+	want, _, _ = fixture(60 * time.Second)
+	if put, _ := take(3*time.Second, 18900*time.Millisecond, 20*time.Second); len(put) != 1 || !strings.Contains(put[0].Note, "still enforces 20s") {
+		t.Errorf("the node lags behind: %+v", put)
+	}
+	if put, _ := take(4*time.Second, 17900*time.Millisecond, 60*time.Second); len(put) != 1 || put[0].Note != "" {
+		t.Errorf("the node has followed: %+v", put)
+	}
+	if _, gone := take(30*time.Second, 0, 60*time.Second); len(gone) != 1 || gone[0].Reason != affinity.AddressEndExpired {
+		t.Errorf("gone: %+v", gone)
 	}
 }
 
 func FuzzParseRecent(f *testing.F) {
 	f.Add(recentText)
 	f.Fuzz(func(t *testing.T, text string) {
-		entries, _, err := parseRecent(strings.NewReader(text))
+		entries, _, err := parseRecent(nil, []byte(text))
 		if err != nil {
 			return
 		}
 		for _, e := range entries {
 			if !e.Client.IsValid() {
 				t.Errorf("%+v", e)
+			}
+			if n := len(e.stamps(nil)); n > maxStamps {
+				t.Errorf("%d stamps", n)
+			}
+			if a, err := netip.ParseAddr(e.Client.String()); err != nil || a != e.Client {
+				t.Errorf("%s is no address", e.Client)
 			}
 			c := clock{hz: 250}
 			if age, ok := c.age(e.Seen, time.Hour); ok && age < 0 {

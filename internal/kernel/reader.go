@@ -22,8 +22,11 @@ type Reader struct {
 	param string // xt_recent's ip_list_tot
 	clock clock
 
-	nft        conn // open connection, nil while there is none
-	recentOnce bool // lists were seen: no lists now means no clients
+	nft        conn     // open connection, nil while there is none
+	elements   dumpConn // for dumps of sets, nil while there is none
+	text       []byte   // of the files of a reading, used again by the next
+	entries    []Entry  // likewise
+	recentOnce bool     // lists were seen: no lists now means no clients
 }
 
 // NewReader returns a Reader of the machine, or the container, it runs in.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +27,15 @@ func uptime() time.Duration {
 		return 0
 	}
 	return time.Duration(t.Nano())
+}
+
+// threadTime is what this thread has used of the cores.
+func threadTime() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // read reads the lists that want names, and counts those it does not.
@@ -93,6 +101,7 @@ func (r *Reader) readSets(want *expected) (n reading, same bool, err error) {
 		}
 	}
 	n.mode, n.at, n.uptime = ModeNFTables, time.Now(), uptime()
+	r.entries = r.entries[:0]
 	found := false
 	for family, name := range map[nftables.TableFamily]string{nftables.TableFamilyIPv4: affinity.IPv4, nftables.TableFamilyIPv6: affinity.IPv6} {
 		table := &nftables.Table{Name: proxyTable, Family: family}
@@ -110,14 +119,19 @@ func (r *Reader) readSets(want *expected) (n reading, same bool, err error) {
 				continue
 			}
 			at := time.Now()
-			elements, err := r.nft.GetSetElements(s)
-			if err = nftError(err); errors.Is(err, fs.ErrNotExist) {
+			l := List{Name: s.Name, Family: name, Timeout: s.Timeout, Limit: int(s.Size)}
+			from := len(r.entries)
+			if r.entries, l.Cut, err = r.dump(r.entries, s); errors.Is(err, fs.ErrNotExist) {
 				return n, false, errVanished
 			} else if err != nil {
 				return n, false, err
 			}
-			// The longer a dump takes, the older its first elements are.
-			n.lists = append(n.lists, nftList(s, name, elements, at.Sub(n.at)))
+			l.Entries = r.entries[from:]
+			late := at.Sub(n.at)
+			for i := range l.Entries {
+				l.Entries[i].Left += late
+			}
+			n.lists = append(n.lists, l)
 		}
 		after, err := r.sets(table)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -142,22 +156,6 @@ func (r *Reader) sets(table *nftables.Table) ([]*nftables.Set, error) {
 	return slices.DeleteFunc(all, func(s *nftables.Set) bool { return !strings.HasPrefix(s.Name, setPrefix) }), nil
 }
 
-func nftList(s *nftables.Set, family string, elements []nftables.SetElement, late time.Duration) List {
-	l := List{Name: s.Name, Family: family, Timeout: s.Timeout, Limit: int(s.Size)}
-	for _, e := range elements {
-		client, ok := netip.AddrFromSlice(e.Key)
-		if !ok {
-			continue // no address, so not a client's
-		}
-		if len(l.Entries) == maxEntries {
-			l.Cut = true
-			break
-		}
-		l.Entries = append(l.Entries, Entry{Client: client.Unmap(), Left: e.Expires + late, Timeout: e.Timeout})
-	}
-	return l
-}
-
 // nftError finds the error number again, which the library prints into its
 // errors but does not wrap.
 func nftError(err error) error {
@@ -177,6 +175,10 @@ func nftError(err error) error {
 }
 
 func (r *Reader) closeNFT() {
+	if r.elements != nil {
+		r.elements.Close()
+		r.elements = nil
+	}
 	if r.nft != nil {
 		_ = r.nft.CloseLasting()
 		r.nft = nil
@@ -186,8 +188,12 @@ func (r *Reader) closeNFT() {
 // readRecent reads the xt_recent lists. kube-proxy has none for a node without
 // any ClientIP endpoint, so an empty folder proves nothing.
 func (r *Reader) readRecent(want *expected) (reading, error) {
-	dir := filepath.Join(r.proc, "net/xt_recent")
-	names, err := os.ReadDir(dir)
+	dir, err := os.Open(filepath.Join(r.proc, "net/xt_recent"))
+	if err != nil {
+		return reading{}, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
 	if err != nil {
 		return reading{}, err
 	}
@@ -196,27 +202,28 @@ func (r *Reader) readRecent(want *expected) (reading, error) {
 	}
 	n := reading{mode: ModeIPTables}
 	limit := r.recentLimit()
-	for _, f := range names {
-		if !strings.HasPrefix(f.Name(), recentPrefix) {
+	r.text, r.entries = r.text[:0], r.entries[:0]
+	for _, name := range names {
+		if !strings.HasPrefix(name, recentPrefix) {
 			continue
 		}
-		if _, known := want.recent[f.Name()]; !known {
+		if _, known := want.recent[name]; !known {
 			n.unknown++
 			continue
 		}
-		file, err := os.Open(filepath.Join(dir, f.Name()))
+		text, err := r.slurp(int(dir.Fd()), name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the endpoint left just now
 		}
 		if err != nil {
 			return n, err
 		}
-		l := List{Name: f.Name(), Limit: limit}
-		l.Entries, l.Cut, err = parseRecent(file)
-		file.Close()
-		if err != nil {
+		l := List{Name: name, Limit: limit}
+		from := len(r.entries)
+		if r.entries, l.Cut, err = parseRecent(r.entries, text); err != nil {
 			return n, err
 		}
+		l.Entries = r.entries[from:]
 		n.lists = append(n.lists, l)
 	}
 	n.at, n.uptime = time.Now(), uptime()
@@ -225,6 +232,34 @@ func (r *Reader) readRecent(want *expected) (reading, error) {
 	}
 	r.recentOnce = true
 	return n, nil
+}
+
+// maxRecentText bounds what is read of one list: 65,535 lines are the most that
+// ip_list_tot allows.
+const maxRecentText = 64 << 20
+
+// slurp reads a file of dir behind what is in text already.
+func (r *Reader) slurp(dir int, name string) ([]byte, error) {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	from := len(r.text)
+	for len(r.text)-from < maxRecentText {
+		r.text = slices.Grow(r.text, 32<<10)
+		n, err := unix.Read(fd, r.text[len(r.text):cap(r.text)])
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+		case n == 0:
+			return r.text[from:len(r.text):len(r.text)], nil
+		default:
+			r.text = r.text[:len(r.text)+n]
+		}
+	}
+	return nil, fmt.Errorf("%s is larger than anything xt_recent writes", name)
 }
 
 // recentLimit is how many clients a list takes. Its default is the kernel's

@@ -2,7 +2,14 @@
 
 package kernel
 
-type conn = *struct{}
+import "time"
+
+type (
+	conn     = *struct{}
+	dumpConn = *struct{}
+)
+
+func threadTime() time.Duration { return 0 }
 
 func (r *Reader) read(*expected) (reading, error) { return reading{}, ErrUnsupported }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -34,7 +35,10 @@ type Source struct {
 	opts   Options
 	reader *Reader
 	mirror mirror // of a Remote
-	last   world
+	ledger *ledger
+	want   *expected // of objects
+	of     signature
+	told   []affinity.AddressList
 	status affinity.SourceStatus
 }
 
@@ -46,35 +50,47 @@ func New(o Options) *Source {
 	if o.Name == "" {
 		o.Name = SourceName
 	}
-	return &Source{opts: o, reader: NewReader()}
+	return &Source{opts: o, reader: NewReader(), ledger: newLedger(o.Node)}
 }
 
 // Run reads until ctx ends. That the tables cannot be read is a state, and no
 // error.
 func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 	defer s.reader.Close()
-	tick := time.NewTicker(s.opts.Interval)
-	defer tick.Stop()
+	runtime.LockOSThread() // whose time is counted
+	defer runtime.UnlockOSThread()
 	s.say(emit, affinity.SourceSyncing, "waits for the Services and their endpoints", 0)
 	for {
+		began, used := time.Now(), threadTime()
 		s.step(ctx, emit)
+		pause := max(s.opts.Interval, min(share*(threadTime()-used), slowest)) - time.Since(began)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(max(pause, 0)):
 		}
 	}
 }
+
+// A reading that takes 10 ms of a core is followed by the next after share
+// times that, so that the reader stays under 1 % of it; but after slowest at
+// the latest.
+const (
+	share   = 100
+	slowest = 10 * time.Second
+)
 
 // step is one reading.
 func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 	objects := s.opts.Objects()
 	if state, why := ready(objects); state != affinity.SourceLive {
-		s.say(emit, state, why, len(s.last.pins))
+		s.say(emit, state, why, s.ledger.pins)
 		return
 	}
-	want := expect(objects)
-	n, err := s.read(ctx, want)
+	if of := sign(objects); !slices.Equal(of, s.of) {
+		s.want, s.of = expect(objects), of
+	}
+	n, err := s.read(ctx, s.want)
 	switch {
 	case ctx.Err() != nil:
 		return
@@ -87,30 +103,28 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 		s.say(emit, affinity.SourceAbsent, err.Error(), 0)
 		return
 	case err != nil:
-		s.say(emit, affinity.SourceStale, err.Error(), len(s.last.pins))
+		s.say(emit, affinity.SourceStale, err.Error(), s.ledger.pins)
 		return
 	}
-	now := s.reader.interpret(n, want, s.opts.Node)
-	put, gone := difference(s.last, now, s.opts.Node, n.at)
-	changed := len(put) > 0 || len(gone) > 0 || !sameLists(s.last.lists, now.lists)
-	s.last = now
-	if changed {
-		emit(affinity.AddressPinsChanged{Node: s.opts.Node, Put: put, Gone: gone, Lists: now.lists})
+	put, gone, lists := s.ledger.take(n, s.want, &s.reader.clock)
+	if len(put) > 0 || len(gone) > 0 || !slices.Equal(lists, s.told) {
+		s.told = lists
+		emit(affinity.AddressPinsChanged{Node: s.opts.Node, Put: put, Gone: gone, Lists: lists})
 	}
-	s.say(emit, affinity.SourceLive, describe(n, now, s.reader.clock), len(now.pins))
+	s.say(emit, affinity.SourceLive, describe(n, s.ledger, s.reader.clock), s.ledger.pins)
 }
 
 // forget ends every pin: the tables are not read any more.
 func (s *Source) forget(emit func(affinity.Event)) {
-	if len(s.last.pins) == 0 && len(s.last.lists) == 0 {
+	if s.ledger.pins == 0 && len(s.told) == 0 {
 		return
 	}
 	at := time.Now()
 	e := affinity.AddressPinsChanged{Node: s.opts.Node}
-	for _, p := range s.last.pins {
-		e.Gone = append(e.Gone, affinity.AddressEnd{AddressPin: *p, At: at, Reason: affinity.AddressEndUnread})
+	for _, p := range s.ledger.all() {
+		e.Gone = append(e.Gone, affinity.AddressEnd{AddressPin: p, At: at, Reason: affinity.AddressEndUnread})
 	}
-	s.last = world{}
+	s.ledger, s.told = newLedger(s.opts.Node), nil
 	emit(e)
 }
 
@@ -152,7 +166,7 @@ func ready(s *affinity.Snapshot) (affinity.SourceState, string) {
 	return affinity.SourceLive, ""
 }
 
-func describe(n reading, w world, c clock) string {
+func describe(n reading, w *ledger, c clock) string {
 	text := fmt.Sprintf("%s: %d lists", n.mode, len(w.lists))
 	if n.unknown > 0 {
 		text += fmt.Sprintf(", %d more of endpoints that are not watched", n.unknown)
@@ -168,21 +182,4 @@ func describe(n reading, w world, c clock) string {
 		text += "; there are more entries than are read"
 	}
 	return text
-}
-
-// sameLists compares without regard to order.
-func sameLists(x, y []affinity.AddressList) bool {
-	if len(x) != len(y) {
-		return false
-	}
-	byName := make(map[string]affinity.AddressList, len(x))
-	for _, l := range x {
-		byName[l.Name+" "+l.Endpoint+" "+l.Service.String()+" "+l.PortName] = l
-	}
-	for _, l := range y {
-		if byName[l.Name+" "+l.Endpoint+" "+l.Service.String()+" "+l.PortName] != l {
-			return false
-		}
-	}
-	return true
 }

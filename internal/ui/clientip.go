@@ -32,6 +32,7 @@ type clientIPPanel struct {
 	owners      map[netip.Addr]affinity.AddressOwner
 	elsewhere   []pinRow // other pins of the address under the cursor, when full
 	made        clientIPInput
+	madeAt      time.Time
 	ownersOf    podsID
 }
 
@@ -98,7 +99,7 @@ func (p *clientIPPanel) refresh(d *data, shown bool) {
 		}
 	}
 	in := p.input(d)
-	if in == p.made {
+	if in == p.made || in.asks() == p.made.asks() && d.now.Sub(p.madeAt) < time.Duration(in.n/10_000)*time.Second {
 		return
 	}
 	wanted := d.snap.Meant(d.target)
@@ -114,7 +115,24 @@ func (p *clientIPPanel) refresh(d *data, shown bool) {
 	if r, ok := p.selected(); ok && p.full {
 		p.elsewhere = elsewhere(d, r)
 	}
-	p.made = p.input(d)
+	p.made, p.madeAt = p.input(d), d.now
+}
+
+// asks is the part of the input that the user has a hand in. While it stays,
+// the rows of very many pins are made anew less often; those on screen show
+// what is known now all the same.
+func (in clientIPInput) asks() clientIPInput {
+	return clientIPInput{filter: in.filter, sortBy: in.sortBy, down: in.down, target: in.target, cursor: in.cursor}
+}
+
+// now is a row as the snapshot has it.
+func (r pinRow) now(d *data) pinRow {
+	if r.end == nil {
+		if pin := d.snap.AddressPin(r.AddressKey); pin != nil {
+			return pinRow{AddressPin: pin}
+		}
+	}
+	return r
 }
 
 // rowsOf returns the rows that the filter passes: pins by Service, port,

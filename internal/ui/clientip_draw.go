@@ -34,6 +34,9 @@ func (p *clientIPPanel) columns(c class) []column {
 
 func (p *clientIPPanel) draw(a area, d *data) {
 	r, ok := p.selected()
+	if ok {
+		r = r.now(d)
+	}
 	switch {
 	case ok && p.full:
 		p.drawPin(a.sub(1, 0, a.w-2, a.h), d, r)
@@ -84,9 +87,9 @@ func (p *clientIPPanel) drawList(a area, d *data, rows int) {
 	drawHead(body, slots, p.col, cmp.Or(p.sortBy, "service"), p.down)
 	from, to := p.window(rows)
 	for i := from; i < to; i++ {
-		y := 1 + i - from
+		y, r := 1+i-from, p.rows[i].now(d)
 		for _, s := range slots {
-			p.drawCell(body.sub(s.x, y, s.w, 1), d, p.rows[i], s)
+			p.drawCell(body.sub(s.x, y, s.w, 1), d, r, s)
 		}
 		if i == p.at {
 			drawCursor(a, y, gutter)

@@ -30,7 +30,15 @@ func TestPinsByAddress(t *testing.T) {
 	for _, mode := range []string{"nftables", "iptables"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			testPinsByAddress(t, labOf(t, "clientip-"+mode), mode)
+			l := labOf(t, "clientip-"+mode)
+			// One after the other: all of them change the Service.
+			t.Run("changes", func(t *testing.T) { testPinsByAddress(t, l, mode) })
+			t.Run("over time", func(t *testing.T) { testPinsOverTime(t, l, mode) })
+			t.Run("own addresses", func(t *testing.T) { testOwnAddresses(t, l, mode) })
+			t.Run("on screen", func(t *testing.T) { testPinsOnScreen(t, l) })
+			if mode == "iptables" {
+				t.Run("eviction", func(t *testing.T) { testEviction(t, l) })
+			}
 		})
 	}
 }

@@ -35,7 +35,13 @@ type line[T any] struct {
 // follow runs a program in the client's namespace until the test ends or stop is called.
 func follow[T any](t *testing.T, l *lab.Lab, parse func([]byte) (T, error), program string, args ...string) *lines[T] {
 	t.Helper()
-	cmd, err := l.Command(within(t, 15*time.Minute), "client", program, args...)
+	return followIn(t, l, "client", parse, program, args...)
+}
+
+// followIn is follow in another of the lab's namespaces.
+func followIn[T any](t *testing.T, l *lab.Lab, ns string, parse func([]byte) (T, error), program string, args ...string) *lines[T] {
+	t.Helper()
+	cmd, err := l.Command(within(t, 15*time.Minute), ns, program, args...)
 	check(t, err)
 	out, err := cmd.StdoutPipe()
 	check(t, err)

@@ -16,17 +16,24 @@ import (
 // terminal is a shell in tmux, in the client's network namespace.
 type terminal struct {
 	l      *lab.Lab
+	ns     string // that it runs in
 	socket string
 }
 
 func terminalOf(t *testing.T, l *lab.Lab, width, height int) *terminal {
+	t.Helper()
+	return terminalIn(t, l, "client", width, height)
+}
+
+// terminalIn is terminalOf in another of the lab's namespaces.
+func terminalIn(t *testing.T, l *lab.Lab, ns string, width, height int) *terminal {
 	t.Helper()
 	if _, err := exec.LookPath("tmux"); err != nil {
 		t.Skip("no tmux in PATH")
 	}
 	dir, err := os.MkdirTemp(folder, "tmux") // t.TempDir's are too long for a socket
 	check(t, err)
-	term := &terminal{l, filepath.Join(dir, "s")}
+	term := &terminal{l, ns, filepath.Join(dir, "s")}
 	term.tmux(t, "-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "env PS1='$ ' sh")
 	t.Cleanup(func() { _, _ = term.command(context.Background(), "kill-server") })
 	term.shows(t, 5*time.Second, "$")
@@ -34,7 +41,7 @@ func terminalOf(t *testing.T, l *lab.Lab, width, height int) *terminal {
 }
 
 func (term *terminal) command(ctx context.Context, args ...string) (string, error) {
-	out, err := term.l.Exec(ctx, "client", "tmux", append([]string{"-u", "-S", term.socket}, args...)...)
+	out, err := term.l.Exec(ctx, term.ns, "tmux", append([]string{"-u", "-S", term.socket}, args...)...)
 	return string(out), err
 }
 

@@ -1,0 +1,137 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// pinWorld is two Services of which a node's tables hold a client each way: in
+// its time, shadowed, without a deadline, and one in IPv6.
+func pinWorld() (*affinity.State, func(...affinity.AddressPin), time.Time) {
+	var st affinity.State
+	svc := affinity.ServiceRef{Namespace: "msgapp", Name: "echo"}
+	pods := []string{"echo-7c9f-2xkqp", "echo-7c9f-8mmzd"}
+	for i, name := range pods {
+		st.Apply(affinity.PodChanged{Pod: affinity.Pod{Ref: affinity.PodRef{Namespace: "msgapp", Name: name}, IP: []string{"10.244.1.2", "10.244.2.3"}[i], HostIP: "172.30.0.12", Node: "node2", Ready: true}}, tNow)
+	}
+	put := func(pins ...affinity.AddressPin) {
+		st.Apply(affinity.AddressPinsChanged{Node: "node2", Put: pins}, tNow)
+	}
+	pin := func(client string, pod int, left time.Duration) affinity.AddressPin {
+		return affinity.AddressPin{
+			AddressKey: affinity.AddressKey{Node: "node2", Service: svc, PortName: "http", Protocol: "TCP", Client: netip.MustParseAddr(client), Endpoint: []string{"10.244.1.2:8080", "10.244.2.3:8080"}[pod]},
+			Port:       80, Pod: affinity.PodRef{Namespace: "msgapp", Name: pods[pod]}, Timeout: time.Minute, Since: tNow.Add(-5 * time.Minute), Renewed: tNow.Add(left - time.Minute), Expires: tNow.Add(left),
+			Renewal: affinity.RenewalSliding, Source: affinity.DeadlineKernel,
+		}
+	}
+	shadowed := pin("203.0.113.7", 1, 50*time.Second)
+	shadowed.Shadowed = true
+	unknown := pin("203.0.113.8", 1, 0)
+	unknown.Expires, unknown.Renewed, unknown.Source, unknown.Note = time.Time{}, time.Time{}, affinity.DeadlineAssumed, "when it ends cannot be told: the kernel's HZ is not known"
+	over := pin("203.0.113.9", 0, -time.Second)
+	front := pin("2001:db8::7", 0, 30500*time.Millisecond)
+	front.Front = "[fd00::9]:80"
+	other := pin("172.30.0.12", 0, 20*time.Second)
+	other.Service.Name = "msgapp-backend"
+	put(pin("203.0.113.7", 0, 43*time.Second), shadowed, unknown, over, front, other)
+	return &st, put, tNow
+}
+
+func TestPinFormats(t *testing.T) {
+	st, _, now := pinWorld()
+	list := Pins(st.Snapshot(now), affinity.Target{})
+	for name, format := range map[string]string{"table": "", "wide": "wide", "json": "json", "yaml": "yaml", "name": "name"} {
+		p, err := NewPrinter(format, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := p(&out, list); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "pins."+name, out.Bytes())
+	}
+	for target, want := range map[affinity.Target]int{
+		{Kind: "service", Name: "echo"}:                     4,
+		{Kind: "service", Name: "echo", Namespace: "other"}: 0,
+		{Kind: "service", Name: "msgapp-backend"}:           1,
+		{Kind: "ingress", Name: "none"}:                     0,
+	} {
+		if got := Pins(st.Snapshot(now), target); len(got.Items) != want {
+			t.Errorf("%s: %d pins, want %d", target, len(got.Items), want)
+		}
+	}
+}
+
+// TestPinWatch wants each change once: pins that are there, one renewed, those
+// that end with the reason, before what is new.
+func TestPinWatch(t *testing.T) {
+	st, put, now := pinWorld()
+	w := PinWatch{Format: "json", Target: affinity.Target{Kind: "service", Name: "echo"}}
+	next := func() []string {
+		t.Helper()
+		var out bytes.Buffer
+		if err := w.Write(&out, st.Snapshot(now)); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for line := range strings.Lines(out.String()) {
+			var x AddressPin
+			if err := json.Unmarshal([]byte(line), &x); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			if x.Kind != "Pin" || x.APIVersion != APIVersion || x.Service != "echo" {
+				t.Errorf("line is a %s of %s: %s", x.Kind, x.APIVersion, line)
+			}
+			got = append(got, strings.TrimSpace(x.Client+" "+x.Pod+" "+x.Ended))
+		}
+		return got
+	}
+	want := func(when string, lines ...string) {
+		t.Helper()
+		if d := cmp.Diff(lines, next()); d != "" {
+			t.Errorf("%s (-want +got):\n%s", when, d)
+		}
+	}
+	want("at first", "203.0.113.7 echo-7c9f-2xkqp", "203.0.113.7 echo-7c9f-8mmzd", "203.0.113.8 echo-7c9f-8mmzd", "203.0.113.9 echo-7c9f-2xkqp", "2001:db8::7 echo-7c9f-2xkqp")
+	want("nothing happened")
+
+	pins := map[string]affinity.AddressPin{}
+	for _, p := range st.Snapshot(now).AddressPins {
+		pins[p.Service.Name+" "+p.Client.String()+" "+p.Pod.Short()] = *p
+	}
+	renewed := pins["echo 203.0.113.7 2xkqp"]
+	renewed.Expires = renewed.Expires.Add(10 * time.Second)
+	put(renewed, pins["msgapp-backend 172.30.0.12 2xkqp"])
+	want("one renewed, and one of another Service", "203.0.113.7 echo-7c9f-2xkqp")
+
+	end := func(name string, reason affinity.AddressEndReason) affinity.AddressEnd {
+		return affinity.AddressEnd{AddressPin: pins[name], At: now, Reason: reason}
+	}
+	fresh := pins["echo 203.0.113.8 8mmzd"]
+	fresh.Client = netip.MustParseAddr("203.0.113.200")
+	st.Apply(affinity.AddressPinsChanged{Node: "node2", Put: []affinity.AddressPin{fresh}, Gone: []affinity.AddressEnd{
+		end("echo 203.0.113.9 2xkqp", affinity.AddressEndExpired), end("echo 203.0.113.8 8mmzd", affinity.AddressEndEvicted), end("msgapp-backend 172.30.0.12 2xkqp", affinity.AddressEndRemoved)}}, now)
+	want("some ended", "203.0.113.9 echo-7c9f-2xkqp expired", "203.0.113.8 echo-7c9f-8mmzd evicted", "203.0.113.200 echo-7c9f-8mmzd")
+	put(pins["echo 203.0.113.9 2xkqp"])
+	want("one is back", "203.0.113.9 echo-7c9f-2xkqp")
+
+	rows := PinWatch{}
+	var out bytes.Buffer
+	for range 2 {
+		if err := rows.Write(&out, st.Snapshot(now)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(out.String(), "CLIENT"); n != 1 {
+		t.Errorf("%d headers in\n%s", n, out.String())
+	}
+}
