@@ -62,6 +62,11 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 					return err
 				}
 			}
+			if what == "sessions" {
+				if err := probes.checkSome(); err != nil {
+					return err
+				}
+			}
 			s, err := newSetup(cmd.Context(), c)
 			if err != nil {
 				return err
@@ -180,7 +185,7 @@ func (s *setup) selection(snap *affinity.Snapshot) error {
 
 func (s *setup) print(what string, out outputFlags, p report.Printer, streams genericiooptions.IOStreams) error {
 	snap := s.engine.Snapshot()
-	o := report.Options{Reveal: out.reveal, Exchanges: out.exchanges}
+	o := report.Options{Reveal: out.reveal, Exchanges: out.exchanges, Target: s.target}
 	var list report.Printable
 	switch what {
 	case "pods":
@@ -196,6 +201,9 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 	}
 	if err := p(streams.Out, list); err != nil {
 		return err
+	}
+	if what == "sessions" {
+		compareModels(streams.ErrOut, snap)
 	}
 	return s.verdict(snap, what, streams)
 }
@@ -231,6 +239,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 	}
 	for _, x := range snap.Sessions {
+		if x.LastFailure != nil && affinity.BadStatus(x.LastStatus) {
+			return cannot("--path asks for another path, --host for another name", "no session was answered by a pod: %s", x.LastFailure.Text)
+		}
 		if x.LastFailure != nil {
 			return cannot("--resolve HOST:PORT:ADDRESS or --url says where the ingress is, --via-controller goes through the API server", "no session was answered: %s", x.LastFailure.Text)
 		}

@@ -68,6 +68,8 @@ func newSetup(ctx context.Context, c config) (*setup, error) {
 		return nil, usageError("--kernel reads the pins of Services: it needs a cluster, a URL alone does not say which there are")
 	case c.probe.noProbe && (c.target.Kind == "url" || c.target.IsZero() && c.probe.url != ""):
 		return nil, usageError("--no-probe only watches a cluster, and a URL alone is no cluster: there would be nothing to see")
+	case c.target.Kind == "url" && c.probe.url != "":
+		return nil, usageError("a URL and --url: with a URL as the target there is nothing else to ask")
 	case c.probe.cookie != "" && c.target.Kind != "url" && c.probe.url == "":
 		return nil, usageError("--cookie names the cookie of a URL; a cluster's Ingresses say it themselves")
 	case c.target.Kind == "url":
@@ -108,12 +110,9 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 		door, c.probe.url = c.probe.url, "" // the route's own, for no other
 	}
 	loader := flags.ToRawKubeConfigLoader()
-	cfg, namespace, err := kube.Config(loader, *flags.Context)
+	cfg, namespace, err := c.cluster.restConfig()
 	if err != nil {
 		return nil, err
-	}
-	if unnamed(cfg, flags) {
-		return nil, &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
 	}
 	source, err := kube.New(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, LabelSelector: c.cluster.selector, Version: c.version})
 	if err != nil {
@@ -189,6 +188,19 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 		}
 	}}, prober, sources...)
 	return s, nil
+}
+
+// restConfig is what the flags and the kubeconfig say of the cluster, and the
+// namespace in force.
+func (f *clusterFlags) restConfig() (*rest.Config, string, error) {
+	if err := f.check(); err != nil {
+		return nil, "", err
+	}
+	cfg, namespace, err := kube.Config(f.config.ToRawKubeConfigLoader(), *f.config.Context)
+	if err == nil && unnamed(cfg, f.config) {
+		err = &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
+	}
+	return cfg, namespace, err
 }
 
 // musterCrew makes or finds the agents of the run, and lets its clients start

@@ -10,10 +10,24 @@ import (
 
 // kinds are the words that a target may begin with, kubectl's short names
 // among them.
-var kinds = map[string]string{
+var kinds = targetKinds(map[string]string{
 	"ing": "ingress", "ingress": "ingress", "ingresses": "ingress", "ingresses.networking.k8s.io": "ingress", "ingress.networking.k8s.io": "ingress",
 	"svc": "service", "service": "service", "services": "service",
 	"ingressroute": "ingressroute", "ingressroutes": "ingressroute", "ingressroutes.traefik.io": "ingressroute", "ingressroute.traefik.io": "ingressroute",
+})
+
+// targetKinds adds the custom resources that are routes: httproute/NAME,
+// httproutes.gateway.networking.k8s.io/NAME.
+func targetKinds(words map[string]string) map[string]string {
+	for _, k := range ingress.CustomKinds {
+		if k.Route != "" {
+			kind := strings.ToLower(k.Route)
+			for _, word := range []string{kind, k.Resource, kind + "." + k.Group, k.Resource + "." + k.Group} {
+				words[word] = kind
+			}
+		}
+	}
+	return words
 }
 
 // parseTarget reads ing/NAME, svc/NAME, ingressroute/NAME, KIND NAME, or a URL.

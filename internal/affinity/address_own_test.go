@@ -38,7 +38,7 @@ func came(id, pod string) Observed {
 	return o
 }
 
-func (st *State) only(t *testing.T, after time.Duration) *AddressPin {
+func (st *State) onlyPin(t *testing.T, after time.Duration) *AddressPin {
 	t.Helper()
 	s := st.Snapshot(tNow.Add(after))
 	if len(s.AddressPins) != 1 {
@@ -53,13 +53,13 @@ func TestDerivedPin(t *testing.T) {
 	o := came("s01", "echo-a")
 	o.Took = 200 * time.Millisecond
 	at(o, time.Second)
-	p := st.only(t, time.Second)
+	p := st.onlyPin(t, time.Second)
 	if p.Source != DeadlineAssumed || p.Note == "" || p.Node != "node2" || p.Pod.Name != "echo-a" || !p.Expires.Equal(tNow.Add(60800*time.Millisecond)) {
 		t.Errorf("the mode is not known: %+v", p)
 	}
 	at(DataplaneKnown{Node: "node2", Mode: "nftables"}, 2*time.Second)
 	at(came("s01", "echo-a"), 10*time.Second)
-	p = st.only(t, 10*time.Second)
+	p = st.onlyPin(t, 10*time.Second)
 	if p.Source != DeadlineDerived || p.Note != "" || !p.Expires.Equal(tNow.Add(70*time.Second)) || !p.Since.Equal(tNow.Add(800*time.Millisecond)) {
 		t.Errorf("a new connection: %+v", p)
 	}
@@ -69,7 +69,7 @@ func TestDerivedPin(t *testing.T) {
 	}
 	// Moved before its time: why is not known.
 	at(came("s01", "echo-b"), 20*time.Second)
-	if p = st.only(t, 20*time.Second); p.Pod.Name != "echo-b" || !p.Since.Equal(tNow.Add(20*time.Second)) {
+	if p = st.onlyPin(t, 20*time.Second); p.Pod.Name != "echo-b" || !p.Since.Equal(tNow.Add(20*time.Second)) {
 		t.Errorf("moved: %+v", p)
 	}
 	s := st.Snapshot(tNow.Add(81 * time.Second))
@@ -91,7 +91,7 @@ func TestPinThroughAnotherNode(t *testing.T) {
 	o := came("s01", "echo-a")
 	o.Remote = "172.30.0.11:30080"
 	at(o, time.Second)
-	if p := st.only(t, time.Second); p.Node != "node1" {
+	if p := st.onlyPin(t, time.Second); p.Node != "node1" {
 		t.Errorf("on %q", p.Node)
 	}
 }
@@ -104,7 +104,7 @@ func TestKernelTellsOwnPins(t *testing.T) {
 	at(spec("s02", "172.30.0.102"), 0)
 	at(came("s01", "echo-a"), time.Second)
 	at(came("s02", ""), time.Second)
-	key := st.only(t, time.Second).AddressKey
+	key := st.onlyPin(t, time.Second).AddressKey
 	pin := AddressPin{AddressKey: key, Pod: PodRef{"msgapp", "echo-a"}, Timeout: time.Minute, Expires: tNow.Add(50 * time.Second), Source: DeadlineKernel, Renewal: RenewalSliding}
 	two := pin
 	two.Client, two.Endpoint, two.Pod = netip.MustParseAddr("172.30.0.102"), "10.244.1.3:8080", PodRef{"msgapp", "echo-b"}

@@ -175,6 +175,7 @@ type Field struct{ Name, Value string }
 // SourceStatus is one watch's or source's state.
 type SourceStatus struct {
 	Name    string // "pods", "endpointslices"
+	Group   string // API group of objects: "discovery.k8s.io"; "" for core, and what is none
 	State   SourceState
 	Since   time.Time // of this state
 	Objects int

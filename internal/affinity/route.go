@@ -4,11 +4,14 @@ import "time"
 
 // Kinds of routes.
 const (
-	RouteIngress      = "Ingress"
-	RouteIngressRoute = "IngressRoute" // traefik.io/v1alpha1
-	RouteHTTPRoute    = "HTTPRoute"    // gateway.networking.k8s.io/v1
-	RouteService      = "Service"      // a Service asked itself, no ingress in between
-	RouteURL          = "URL"          // named by the user, no cluster needed
+	RouteIngress       = "Ingress"
+	RouteIngressRoute  = "IngressRoute"  // traefik.io/v1alpha1
+	RouteHTTPRoute     = "HTTPRoute"     // gateway.networking.k8s.io/v1
+	RouteHTTPProxy     = "HTTPProxy"     // projectcontour.io/v1
+	RouteVirtualServer = "VirtualServer" // k8s.nginx.org/v1
+	RouteOpenShift     = "Route"         // route.openshift.io/v1
+	RouteService       = "Service"       // a Service asked itself, no ingress in between
+	RouteURL           = "URL"           // named by the user, no cluster needed
 )
 
 // Route is one host and path and the Service behind it.

@@ -34,7 +34,7 @@ type State struct {
 	sessions map[SessionID]*session
 	order    []SessionID
 
-	found map[foundKey]Finding // what sockets showed
+	found map[foundKey]verdict // what sockets showed
 	cuts  []cut                // connections that were cut, newest last
 
 	views     views
@@ -44,6 +44,7 @@ type State struct {
 
 // settlement is which candidate policy the cookies proved.
 type settlement struct {
+	at         time.Time // when the newest of the cookies came
 	controller string
 	mode       string
 	proof      string
@@ -87,7 +88,7 @@ func (st *State) init() {
 	st.edits = map[RouteID]edit{}
 	st.findings = map[string][]Finding{}
 	st.sessions = map[SessionID]*session{}
-	st.found = map[foundKey]Finding{}
+	st.found = map[foundKey]verdict{}
 }
 
 // Apply folds one event that was seen at now. It is the only mutation.
@@ -137,6 +138,8 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.applySocket(e, now)
 	case Attributed:
 		st.attribute(e, now)
+	case CookieShared:
+		st.shareCookie(e, now)
 	}
 }
 

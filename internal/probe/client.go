@@ -21,7 +21,10 @@ import (
 type Client struct {
 	spec affinity.SessionSpec
 	set  *settings
-	jar  cookie.Jar
+	jar  jar
+	emit func(affinity.Event) // nil where nobody shares the jar
+
+	allow func(context.Context) error // waits until one more request may be sent; nil for at once
 }
 
 // Header returns the header of a new request to u, the X-Request-Id in it and
@@ -58,14 +61,27 @@ func (c *Client) Receive(u *url.URL, lines []string, now time.Time) []affinity.O
 			why = err.Error()
 		case c.spec.Client == affinity.ClientNoJar:
 			why = "this client keeps no cookies"
+		case c.crossSite(u, parsed) != "":
+			why = c.crossSite(u, parsed)
 		default:
 			why = c.jar.Set(u, parsed, now)
 		}
 		if len(offers) < maxCookies {
 			offers = append(offers, offer(parsed, why, now))
+			c.share(offers[len(offers)-1])
 		}
 	}
 	return offers
+}
+
+// share tells the other tabs of a cookie.
+func (c *Client) share(o affinity.Offer) {
+	if c.jar.tabs == nil || o.NotReturned != "" && !o.Deletes {
+		return
+	}
+	for _, tab := range c.jar.tabs.offered(c.spec.ID, o) {
+		c.emit(affinity.CookieShared{Session: tab, From: c.spec.ID, Offer: o})
+	}
 }
 
 // offer turns a parsed line into what may be shown of it.

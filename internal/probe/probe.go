@@ -93,6 +93,11 @@ type Options struct {
 	// DialName is what the screen calls Dial: "port-forward to pod x".
 	DialName string
 
+	// Header are more headers of HTTP requests and of Socket.IO's polls: those
+	// that an application's client adds. From another origin a browser asks
+	// leave for them first.
+	Header http.Header
+
 	// Socket says how sessions that hold a connection behave.
 	Socket SocketOptions
 
@@ -128,6 +133,9 @@ func (o Options) settings() (*settings, error) {
 		return nil, fmt.Errorf("version %q: must be a word", s.Version)
 	}
 	if err := s.Socket.check(); err != nil {
+		return nil, err
+	}
+	if err := checkHeader(s.Header); err != nil {
 		return nil, err
 	}
 	if o.URL != "" {

@@ -80,11 +80,20 @@ type Session struct {
 	Requests     int        `json:"requests"`
 	Failures     int        `json:"failures"`
 	LastStatus   int        `json:"lastStatus,omitempty"`
-	LastFailure  string     `json:"lastFailure,omitempty"`
-	TookMillis   float64    `json:"tookMilliseconds,omitempty"`
-	MoveCount    int        `json:"moveCount"`
-	Moves        []Move     `json:"moves"`
-	Exchanges    []Exchange `json:"exchanges,omitempty"` // with --requests
+	// StatusCount is how often LastStatus came in a row, since StatusSince.
+	// StatusNote is what it amounts to when it is an error that a pod is behind;
+	// ErrorAnswers counts those, which are not among Failures.
+	StatusCount  int               `json:"statusCount,omitempty"`
+	StatusSince  *metav1.MicroTime `json:"statusSince,omitempty"`
+	StatusNote   string            `json:"statusNote,omitempty"`
+	ErrorAnswers int               `json:"errorAnswers"`
+	LastFailure  string            `json:"lastFailure,omitempty"`
+	TookMillis   float64           `json:"tookMilliseconds,omitempty"`
+	MoveCount    int               `json:"moveCount"`
+	Moves        []Move            `json:"moves"`
+	Exchanges    []Exchange        `json:"exchanges,omitempty"` // with --requests
+
+	Held `json:",inline"`
 }
 
 // RouteRef names the route a session takes.
@@ -137,6 +146,7 @@ type Timer struct {
 	TotalSeconds     float64           `json:"totalSeconds,omitempty"`
 	Source           string            `json:"source"` // seen or modelled
 	Bypassed         string            `json:"bypassed,omitempty"`
+	Detail           string            `json:"detail,omitempty"` // which field or default says so
 }
 
 // Move is one change of pod.
@@ -159,6 +169,7 @@ type Exchange struct {
 	Source     string           `json:"source,omitempty"`
 	Cookie     string           `json:"cookie,omitempty"` // fingerprint, never the value
 	NewCookie  bool             `json:"newCookie,omitempty"`
+	Leg        string           `json:"leg,omitempty"` // of a held connection
 	Failure    string           `json:"failure,omitempty"`
 }
 
@@ -205,6 +216,7 @@ type Layer struct {
 	TimeoutSeconds float64  `json:"timeoutSeconds,omitempty"`
 	Renewal        string   `json:"renewal"`
 	Bypassed       string   `json:"bypassed,omitempty"`
+	Waits          *Waits   `json:"waits,omitempty"`
 	Why            string   `json:"why,omitempty"`
 	Notes          []string `json:"notes,omitempty"`
 }

@@ -373,7 +373,7 @@ func (m *Model) sortByColumn() tea.Cmd {
 		m.clientip.sortOn(slots[min(max(m.clientip.col, 0), len(slots)-1)].name)
 		return nil
 	}
-	slots := place(m.sessions.columns(m.d.class), m.w-cursorGutter-1)
+	slots := place(m.sessions.columns(&m.d), m.w-cursorGutter-1)
 	name := slots[min(max(m.sessions.col, 0), len(slots)-1)].name
 	if name == "strip" {
 		name = "moves"

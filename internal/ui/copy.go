@@ -42,7 +42,7 @@ func (m *Model) copyCell() tea.Cmd {
 		if s == nil {
 			break
 		}
-		slots := place(m.sessions.columns(m.d.class), m.w-cursorGutter-1)
+		slots := place(m.sessions.columns(&m.d), m.w-cursorGutter-1)
 		c := slots[min(max(m.sessions.col, 0), len(slots)-1)]
 		return m.send(string(s.Spec.ID)+" "+strings.ToLower(c.title), sessionText(&m.d, s, c.name))
 	case inPods:

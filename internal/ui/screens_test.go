@@ -84,6 +84,12 @@ var screens = []struct {
 	{name: "no-probe", make: noProbe, keys: []string{"2"}},
 	{name: "browser-session", make: browserSession, keys: []string{"2"}},
 	{name: "url", make: urlOnly},
+	{name: "error-page", make: errorPage},
+	{name: "error-page-sessions", make: errorPage, keys: []string{"2"}},
+	{name: "error-page-detail", make: errorPage, keys: []string{"2", "enter"}},
+	{name: "error-of-pods", make: errorOfPods},
+	{name: "error-of-pods-sessions", make: errorOfPods, keys: []string{"2"}},
+	{name: "error-of-pods-detail", make: errorOfPods, keys: []string{"2", "enter"}},
 	{name: "clientip", make: pinned, keys: []string{"6"}},
 	{name: "clientip-full", make: pinned, keys: []string{"6", "X", "j", "enter"}},
 	{name: "clientip-filtered", make: pinned, keys: []string{"6", "/", "type:state=evicted or state=shadowed", "enter"}},
@@ -92,6 +98,12 @@ var screens = []struct {
 	{name: "clientip-topo", make: pinned},
 	{name: "clientip-decides", make: decides},
 	{name: "clientip-pods", make: pinned, keys: []string{"3"}},
+	{name: "sockets", make: sockets, keys: []string{"2"}},
+	{name: "sockets-detail", make: sockets, keys: []string{"2", "enter"}},
+	{name: "sockets-refused", make: sockets, keys: []string{"2", "j", "j", "enter"}},
+	{name: "sockets-cut", make: sockets, keys: []string{"2", "G", "enter"}},
+	{name: "sockets-events", make: sockets, keys: []string{"4"}},
+	{name: "sockets-findings", make: sockets, keys: []string{"5"}},
 }
 
 func told() (*world, Options) {

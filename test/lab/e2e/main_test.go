@@ -102,6 +102,8 @@ var labs = map[string]*shared{
 	"outage":  {ingress: "traefik-nginx"},
 	"traefik": {ingress: "traefik"},
 	"haproxy": {ingress: "haproxy"},
+	// Many sessions are held there, while their pods are killed.
+	"sockets": {ingress: "traefik-nginx"},
 	// Services are changed there.
 	"clientip-nftables": {ingress: "traefik-nginx", proxy: "nftables"},
 	"clientip-iptables": {ingress: "traefik-nginx", proxy: "iptables"},

@@ -58,6 +58,7 @@ type (
 		Cookie           string
 		NewCookie        bool
 		Failure          string
+		Leg              string
 	}
 )
 
