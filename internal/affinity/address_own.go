@@ -174,10 +174,10 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	case "iptables", "nftables":
 	case "ipvs":
 		p.Note = "ipvs holds it beyond its time while connections are open"
-	default:
-		p.Source, p.Note, p.Renewal = DeadlineAssumed, plane.Doubt(), plane.Renews()
 	case "":
 		p.Source, p.Note = DeadlineAssumed, "how "+nodeOr(key.Node)+" keeps pins is not known; this is kube-proxy's way with iptables and nftables"
+	default:
+		p.Source, p.Note, p.Renewal = DeadlineAssumed, plane.Doubt(), plane.Renews()
 	}
 	if old := a.pins[key]; old != nil && a.derived[key] && !old.Over(now) {
 		p.Since = old.Since

@@ -84,11 +84,12 @@ func TestOwners(t *testing.T) {
 		{Ref: PodRef{"x", "one"}, IP: "172.30.0.12", Node: "node2"},
 		{Ref: PodRef{"x", "two"}, IP: "172.30.0.12", Node: "node2"},
 		{Ref: PodRef{"traefik", "traefik-1"}, IP: "10.244.2.9", Labels: map[string]string{"app.kubernetes.io/name": "traefik"}},
+		{Ref: PodRef{"msgapp", "stickytop-x"}, IP: "10.244.2.8", HostIP: "172.30.0.12", Labels: map[string]string{"app.kubernetes.io/name": "stickytop-agent"}},
 	}}
 	owners := s.Owners()
-	for ip, want := range map[string]string{"10.244.1.2": "msgapp/echo-a", "172.30.0.11": "node node1", "172.30.0.12": "node node2", "10.244.2.9": "ingress pod traefik/traefik-1", "192.0.2.1": ""} {
+	for ip, want := range map[string]string{"10.244.1.2": "msgapp/echo-a", "172.30.0.11": "node node1", "172.30.0.12": "node node2", "10.244.2.9": "ingress pod traefik/traefik-1", "10.244.2.8": "agent msgapp/stickytop-x", "192.0.2.1": ""} {
 		o := owners[netip.MustParseAddr(ip)]
-		if o.String() != want || o.Shared() != strings.Contains(want, " ") {
+		if o.String() != want || o.Shared() != (strings.HasPrefix(want, "node ") || strings.HasPrefix(want, "ingress ")) {
 			t.Errorf("%s is %q (shared %v), want %q", ip, o, o.Shared(), want)
 		}
 	}

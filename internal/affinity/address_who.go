@@ -15,6 +15,7 @@ type AddressOwner struct {
 // Kinds of owners.
 const (
 	OwnerPod     = "pod"
+	OwnerAgent   = "agent"       // a pod of ours, or of another run of stickytop
 	OwnerIngress = "ingress pod" // a pod of an ingress controller: all its users have this address
 	OwnerNode    = "node"        // its own processes, pods on its network, and who is masqueraded there
 )
@@ -22,8 +23,9 @@ const (
 // Shared reports whether many clients are behind the address.
 func (o AddressOwner) Shared() bool { return o.Kind == OwnerIngress || o.Kind == OwnerNode }
 
-// String is "msgapp/echo-a" for a pod, "node node1" and "ingress pod
-// traefik/traefik-x" for those that many share, and "" when nothing is known.
+// String is "msgapp/echo-a" for a pod, "agent msgapp/stickytop-x" for one of
+// ours, "node node1" and "ingress pod traefik/traefik-x" for those that many
+// share, and "" when nothing is known.
 func (o AddressOwner) String() string {
 	if o.Kind == OwnerPod || o.Kind == "" {
 		return o.Name
@@ -52,8 +54,11 @@ func owners(pods []Pod) map[netip.Addr]AddressOwner {
 		switch o, taken := known[ip]; {
 		case !taken:
 			known[ip], mine[ip] = AddressOwner{OwnerPod, p.Ref.String()}, true
-			if p.routes() {
+			switch {
+			case p.routes():
 				known[ip] = AddressOwner{OwnerIngress, p.Ref.String()}
+			case p.Labels["app.kubernetes.io/name"] == agentName:
+				known[ip] = AddressOwner{OwnerAgent, p.Ref.String()}
 			}
 		case mine[ip] && o.Name != p.Ref.String():
 			known[ip], mine[ip] = AddressOwner{OwnerNode, p.Node}, false // several pods: the host's network
@@ -61,6 +66,9 @@ func owners(pods []Pod) map[netip.Addr]AddressOwner {
 	}
 	return known
 }
+
+// agentName is what pods of `agents up` say in app.kubernetes.io/name.
+const agentName = "stickytop-agent"
 
 // controllerNames are what charts and manifests of ingress controllers say in
 // app.kubernetes.io/name (or app, name).

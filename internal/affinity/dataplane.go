@@ -67,10 +67,10 @@ func (d Dataplane) Renews() Renewal {
 // Doubt is why a deadline that is worked out for this dataplane is assumed and
 // not derived; "" when it is derived.
 func (d Dataplane) Doubt() string {
-	switch {
-	case d.Mode == ModeIPTables || d.Mode == ModeNFTables || d.Mode == ModeIPVS:
+	switch d.Mode {
+	case ModeIPTables, ModeNFTables, ModeIPVS:
 		return ""
-	case d.Mode == "":
+	case "":
 		return d.Semantics()
 	}
 	return d.Mode + ", whose tables are not read: " + d.Semantics()

@@ -198,7 +198,7 @@ func (c *Client) connect(conn net.Conn, address string) (net.Conn, error) {
 	// 16 KiB is far more than an agent's header; a longer one is no agent's.
 	limited := &io.LimitedReader{R: conn, N: 16 << 10}
 	in := bufio.NewReader(limited)
-	resp, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect})
+	resp, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // what follows is the tunnel, not a body
 	if err != nil {
 		return nil, fmt.Errorf("the agent's answer: %w", err)
 	}

@@ -74,7 +74,7 @@ func NewServer(c Config) (*Server, error) {
 // Run listens until ctx ends, the silence or the life of the agent is over, or
 // it is asked to end, and says which. Its errors are those of listening.
 func (s *Server) Run(ctx context.Context) (why string, err error) {
-	l, err := net.Listen("tcp", s.config.Address)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Address)
 	if err != nil {
 		return "", fmt.Errorf("listen: %w", err)
 	}

@@ -162,14 +162,14 @@ func TestRemoteSource(t *testing.T) {
 	defer cancel()
 	s := New(Options{Node: "node7", Name: "kernel/node7", Interval: time.Millisecond, Objects: func() *affinity.Snapshot { return st.Snapshot(now) },
 		Remote: func(_ context.Context, names Names, since uint64) (Frame, time.Time, error) {
-			switch calls++; {
-			case calls == 1:
+			switch calls++; calls {
+			case 1:
 				if len(names.Sets) != 1 || len(names.Recent) != 1 || since != 0 {
 					t.Errorf("asked for %+v since %d", names, since)
 				}
 				return feed.frame(t, reading{mode: ModeNFTables, uptime: time.Hour, lists: []List{{Name: names.Sets[0], Timeout: 20 * time.Second,
 					Entries: []Entry{{Client: netip.MustParseAddr("10.9.0.2"), Left: 15 * time.Second}}}}}), now, nil
-			case calls == 2:
+			case 2:
 				return Frame{}, now, errors.New("the agent does not answer")
 			}
 			return Frame{Seq: 1, Full: true, Fault: FaultNotAllowed}, now, nil

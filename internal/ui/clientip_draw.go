@@ -209,6 +209,8 @@ func (p *clientIPPanel) whoText(d *data, r pinRow) string {
 		return word
 	case o.Kind == affinity.OwnerIngress:
 		return "ing " + name
+	case o.Kind == affinity.OwnerAgent:
+		return "agent " + name
 	}
 	return o.String()
 }

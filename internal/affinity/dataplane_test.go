@@ -1,0 +1,56 @@
+package affinity
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDataplaneOfPins: what the cluster's objects tell makes a deadline derived,
+// or says why it is assumed; a node's own word goes first.
+func TestDataplaneOfPins(t *testing.T) {
+	tests := []struct {
+		plane  Dataplane
+		node   string // its kube-proxy's own word
+		source DeadlineSource
+		note   string
+		again  time.Duration // the deadline after a second connection at 30 s
+	}{
+		{Dataplane{}, "", DeadlineAssumed, "is not known", 90 * time.Second},
+		{Dataplane{Mode: ModeNFTables}, "", DeadlineDerived, "", 90 * time.Second},
+		{Dataplane{Mode: ModeIPVS}, "", DeadlineDerived, "connections are open", 90 * time.Second},
+		{Dataplane{Mode: ModeCilium}, "", DeadlineAssumed, "cilium, whose tables are not read", 90 * time.Second},
+		{Dataplane{Mode: ModeCalicoEBPF}, "", DeadlineAssumed, "after the first connection", 60 * time.Second},
+		{Dataplane{Mode: ModeOVN}, "", DeadlineAssumed, "65535", 90 * time.Second},
+		{Dataplane{Mode: ModeCilium}, ModeIPTables, DeadlineDerived, "", 90 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.plane.Mode+tt.node, func(t *testing.T) {
+			st, at := ownWorld()
+			at(DataplaneDetected{tt.plane}, 0)
+			if tt.node != "" {
+				at(DataplaneKnown{Node: "node2", Mode: tt.node}, 0)
+			}
+			at(spec("s01", "10.244.2.7"), 0)
+			at(came("s01", "echo-a"), 0)
+			at(came("s01", "echo-a"), 30*time.Second)
+			p := st.onlyPin(t, 30*time.Second)
+			if p.Source != tt.source || !strings.Contains(p.Note, tt.note) || tt.note == "" && p.Note != "" || !p.Expires.Equal(tNow.Add(tt.again)) {
+				t.Errorf("%s, note %q, ends after %s; want %s, %q, %s", p.Source, p.Note, p.Expires.Sub(tNow), tt.source, tt.note, tt.again)
+			}
+			if got := st.Snapshot(tNow).Dataplane; got != tt.plane {
+				t.Errorf("the snapshot says %+v", got)
+			}
+		})
+	}
+}
+
+// TestPlanOnNodes: agents are on nodes of their own.
+func TestPlanOnNodes(t *testing.T) {
+	one, two := netip.MustParseAddr("10.244.1.7"), netip.MustParseAddr("10.244.2.7")
+	plan := MakePlan(nil, []Route{{ID: "r"}}, Budget{From: []netip.Addr{one, two}, Nodes: map[netip.Addr]string{one: "node1"}, Node: "here"})
+	if len(plan.Sessions) != 2 || plan.Sessions[0].Node != "node1" || plan.Sessions[1].Node != "here" || plan.Sessions[0].From != one || plan.Sessions[1].From != two {
+		t.Errorf("%+v", plan.Sessions)
+	}
+}
