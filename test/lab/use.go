@@ -26,14 +26,19 @@ func (l *Lab) Kubeconfig(user string) string { return l.Spec.Kubeconfig(user) }
 
 // Command returns a command that will run in one of the lab's network namespaces (client, control, node1, ...,
 // or pod/NAME, pod/NAMESPACE/NAME), with the administrator's KUBECONFIG. Files, processes and terminal are the
-// caller's own. Signals reach the command itself: nothing stands between.
+// caller's own. Signals reach the command itself: nothing stands between. Like the lab that a process starts for
+// itself, a command in it is killed when the process ends, however that ends; what the command starts is not.
 func (l *Lab) Command(ctx context.Context, ns, name string, args ...string) (*exec.Cmd, error) {
 	ns, err := l.resolve(ns)
 	if err != nil {
 		return nil, err
 	}
 	pid := strconv.Itoa(l.pid)
-	inside := append([]string{l.program, "_in", pid, ns, name}, args...)
+	parent := "0"
+	if l.tether != nil {
+		parent = strconv.Itoa(os.Getpid())
+	}
+	inside := append([]string{l.program, "_in", pid, ns, parent, name}, args...)
 	if l.Spec.Rootless {
 		inside = append([]string{"nsenter", "-t", pid, "-U", "--preserve-credentials"}, inside...)
 	}

@@ -46,8 +46,6 @@ type Spec struct {
 	Proxy    string `json:"proxy"`
 	Ingress  string `json:"ingress"`
 	Rootless bool   `json:"rootless"`
-	// Tethered labs end when the process that started them does.
-	Tethered bool `json:"tethered"`
 }
 
 // NodeName returns the name of node i, counted from 1. It is also its network namespace's name.
