@@ -3,6 +3,7 @@ package lab_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -130,6 +131,19 @@ func TestScaleAndRollout(t *testing.T) {
 	}
 	check(t, l.Scale(ctx, "echo", 3))
 	check(t, l.WaitFor(ctx, "echo"))
+
+	check(t, l.Scale(ctx, "msgapp-mongodb", 2))
+	check(t, l.WaitFor(ctx, "msgapp-mongodb"))
+	if got := podsOf(t, l, "mongodb"); len(got) != 2 {
+		t.Errorf("pods of the StatefulSet %v, want 2", got)
+	}
+	check(t, l.Scale(ctx, "msgapp-mongodb", 1))
+	check(t, l.WaitFor(ctx, "msgapp-mongodb"))
+	for _, err := range []error{l.Scale(ctx, "nonsense", 2), l.Rollout(ctx, "nonsense"), l.WaitFor(ctx, "nonsense")} {
+		if err == nil || !strings.Contains(err.Error(), "no Deployment or StatefulSet nonsense in namespace msgapp") {
+			t.Errorf("on what is not there: %v", err)
+		}
+	}
 }
 
 // TestAPIServerGone pauses and stops the API server: the first hangs, the second refuses, and the ingress serves on.
@@ -144,6 +158,11 @@ func TestAPIServerGone(t *testing.T) {
 	check(t, l.PauseAPIServer(ctx))
 	_, err := l.Exec(ctx, "client", "kubectl", "get", "pods", "--request-timeout=1s")
 	serves("paused")
+	status, e := l.Status(ctx)
+	check(t, e)
+	if text := fmt.Sprint(status.Processes); !strings.Contains(text, "{kube-apiserver paused, pid ") || strings.Contains(text, "{etcd paused") {
+		t.Errorf("status of a paused API server: %s", text)
+	}
 	check(t, l.ResumeAPIServer(ctx))
 	if err == nil {
 		t.Error("a paused API server answered")
@@ -342,6 +361,15 @@ func TestDrop(t *testing.T) {
 	check(t, l.Drop(ctx, "pod/"+pod, "node1", 100))
 	check(t, l.Drop(ctx, "pod/"+pod, "node2", 100))
 	eventually(t, 15*time.Second, "a pod cut off from its node is unready", func() bool { return !ready(endpoints(t, l, "echo")[pod]) })
-	check(t, l.Heal(ctx, "", ""))
+	check(t, l.DeletePod(ctx, pod))
+	kubectl(t, l, "wait", "--for=delete", "pod/"+pod, "--timeout=30s")
+	check(t, l.Heal(ctx, "", "")) // also of a pod that is gone
+	for _, ns := range []string{"node1", "node2"} {
+		out, err := l.Exec(ctx, ns, "nft", "list", "tables")
+		check(t, err)
+		if strings.Contains(string(out), "lab_fault") {
+			t.Errorf("healed, and %s has %s", ns, out)
+		}
+	}
 	settled(t, l)
 }
