@@ -16,11 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kubestickytop/stickytop/test/lab"
 )
 
-// folder holds what the suite builds and writes.
+// folder holds what the suite builds and writes. A run that was killed leaves its own to the next one.
 var folder string
+
+const folders = "stickytop-e2e-"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -34,11 +38,12 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	var err error
-	if folder, err = os.MkdirTemp("", "e2e-"); err != nil {
+	lock, err := makeFolder()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer lock.Close()
 	defer os.RemoveAll(folder)
 	code := m.Run()
 	for name, s := range labs {
@@ -51,6 +56,36 @@ func run(m *testing.M) int {
 		}
 	}
 	return code
+}
+
+// makeFolder makes the suite's folder, takes the lock in it, and removes the folders whose lock nobody has any more.
+func makeFolder() (*os.File, error) {
+	old, err := filepath.Glob(filepath.Join(os.TempDir(), folders+"*", "lock"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range old {
+		lock, err := os.Open(path)
+		if err != nil {
+			continue // another user's, or gone by now
+		}
+		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = os.RemoveAll(filepath.Dir(path))
+		}
+		_ = lock.Close()
+	}
+	if folder, err = os.MkdirTemp("", folders); err != nil {
+		return nil, err
+	}
+	fresh := filepath.Join(folder, "locking")
+	lock, err := os.Create(fresh)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, err
+	}
+	return lock, os.Rename(fresh, filepath.Join(folder, "lock")) // nobody finds it before it is locked
 }
 
 // build builds a package of the module in dir once.
