@@ -20,7 +20,7 @@ func TestCookieAffinity(t *testing.T) {
 		t.Run(ingress, func(t *testing.T) {
 			l := sharedLab(t)
 			if ingress != "traefik-nginx" {
-				o := options(ingress)
+				o := options(t, ingress)
 				o.Ingress = ingress
 				l = startLab(t, o)
 			}
@@ -128,7 +128,7 @@ func TestClientIPAffinity(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			l := sharedLab(t)
 			if mode != "nftables" {
-				o := options(mode)
+				o := options(t, mode)
 				o.Proxy = mode
 				l = startLab(t, o)
 			}

@@ -66,7 +66,7 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := Check(ctx, spec, program); err != nil {
+	if err := check(ctx, spec, program); err != nil {
 		return nil, err
 	}
 	lock, err := reserve(&spec)
@@ -95,7 +95,7 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 func (o Options) resolve(ctx context.Context) (Spec, string, error) {
 	spec := Spec{
 		Name: either(o.Name, "lab"), Nodes: o.Nodes, Proxy: either(o.Proxy, "nftables"),
-		Ingress: either(o.Ingress, "traefik-nginx"), Rootless: os.Geteuid() != 0,
+		Ingress: either(o.Ingress, "traefik-nginx"), Rootless: !privileged(),
 	}
 	if spec.Nodes == 0 {
 		spec.Nodes = 2
@@ -118,7 +118,7 @@ func (o Options) resolve(ctx context.Context) (Spec, string, error) {
 	}
 	program := o.Program
 	if program == "" {
-		if program, err = buildSelf(ctx, spec.Cache); err != nil {
+		if program, err = Program(ctx); err != nil {
 			return spec, "", err
 		}
 	}
@@ -132,8 +132,14 @@ func either(s, otherwise string) string {
 	return s
 }
 
-// buildSelf builds the lab command: a test's own binary cannot be the lab's init. Each checkout has a file of its own.
-func buildSelf(ctx context.Context, cache string) (string, error) {
+// Program builds the lab command with the go command, into the cache, and returns its path: a test's own binary cannot be
+// the lab's init. On a busy machine the first build takes longer than a lab's start; the next ones take a moment. Each
+// checkout has a file of its own.
+func Program(ctx context.Context) (string, error) {
+	cache, err := layout.Cache()
+	if err != nil {
+		return "", err
+	}
 	const module = "github.com/kubestickytop/stickytop/test/lab"
 	source, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
@@ -141,6 +147,9 @@ func buildSelf(ctx context.Context, cache string) (string, error) {
 	}
 	sum := sha256.Sum256(source)
 	path := filepath.Join(cache, fmt.Sprintf("lab-%x", sum[:6]))
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, module+"/cmd/lab")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the lab command: %w: %s", err, out)

@@ -47,19 +47,32 @@ func unique(name string) string { return fmt.Sprintf("t%d-%s", os.Getpid(), name
 // sharedLab returns the shared lab, or skips the test, saying why, where no lab can run.
 func sharedLab(t *testing.T) *lab.Lab {
 	t.Helper()
+	o := options(t, "main")
 	shared.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 		defer cancel()
-		shared.lab, shared.err = lab.Start(ctx, options("main"))
+		shared.lab, shared.err = lab.Start(ctx, o)
 	})
 	check(t, shared.err)
 	return shared.lab
 }
 
-// options are those of a lab of that name. LAB_TEST_PROGRAM names a lab binary, for users who cannot build one.
-func options(name string) lab.Options {
-	return lab.Options{Name: unique(name), Program: os.Getenv("LAB_TEST_PROGRAM"), Progress: os.Stderr}
+// options are those of a lab of that name.
+func options(t *testing.T, name string) lab.Options {
+	t.Helper()
+	path, err := program()
+	check(t, err)
+	return lab.Options{Name: unique(name), Program: path, Progress: os.Stderr}
 }
+
+// program is the lab command: $LAB_TEST_PROGRAM, for users who cannot build one, or what is built once, however long
+// that takes. Tests only bound how long a lab takes to start.
+var program = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("LAB_TEST_PROGRAM"); path != "" {
+		return path, nil
+	}
+	return lab.Program(context.Background())
+})
 
 // startLab starts a lab of the test's own.
 func startLab(t *testing.T, o lab.Options) *lab.Lab {

@@ -25,9 +25,7 @@ const holdVariable = "LAB_TEST_HOLD"
 
 func hold(what string) {
 	name, how, _ := strings.Cut(what, "/")
-	o := options("")
-	o.Name, o.Progress, o.Detached = name, nil, how == "detached"
-	l, err := lab.Start(context.Background(), o)
+	l, err := lab.Start(context.Background(), lab.Options{Name: name, Program: os.Getenv("LAB_TEST_PROGRAM"), Detached: how == "detached"})
 	if err == nil && how == "command" {
 		var cmd *exec.Cmd
 		if cmd, err = l.Command(context.Background(), "node1", "tail", "-f", l.Spec.Path("spec.json")); err == nil {
@@ -99,7 +97,7 @@ func killed(t *testing.T, dir, namespace string) {
 
 func TestCloseLeavesNothing(t *testing.T) {
 	sharedLab(t) // two labs side by side
-	o := options("close")
+	o := options(t, "close")
 	o.Nodes = 3
 	l, err := lab.Start(deadline(t, 3*time.Minute), o)
 	check(t, err)
@@ -225,7 +223,9 @@ func TestExec(t *testing.T) {
 func holder(t *testing.T, what string) (*exec.Cmd, io.ReadCloser) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), holdVariable+"="+what)
+	path, err := program()
+	check(t, err)
+	cmd.Env = append(os.Environ(), holdVariable+"="+what, "LAB_TEST_PROGRAM="+path)
 	out, err := cmd.StdoutPipe()
 	check(t, err)
 	check(t, cmd.Start())

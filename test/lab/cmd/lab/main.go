@@ -45,7 +45,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.PersistentFlags().StringVar(&name, "name", "lab", "which lab, when several run")
-	cmd.AddCommand(buildCommand(), upCommand(), downCommand(), statusCommand(), execCommand(), shellCommand(), kubeconfigCommand())
+	cmd.AddCommand(checkCommand(), buildCommand(), upCommand(), downCommand(), statusCommand(), execCommand(), shellCommand(), kubeconfigCommand())
 	cmd.AddCommand(podFaults()...)
 	cmd.AddCommand(clusterFaults()...)
 	return cmd
