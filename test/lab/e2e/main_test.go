@@ -162,7 +162,7 @@ func labOf(t *testing.T, name string) *lab.Lab {
 }
 
 func (s *shared) start(name, program string) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	began := time.Now()
 	if s.lab, err = lab.Start(ctx, lab.Options{Name: name, Ingress: s.ingress, Proxy: s.proxy, Program: program}); err == nil {
@@ -188,10 +188,14 @@ func check(t *testing.T, err error) {
 	}
 }
 
+// patience is how many times longer than on an idle machine anything may take that must only happen soon. What must
+// happen within a time, or before something else, is measured where it matters.
+const patience = 4
+
 // within bounds what a test waits for.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	ctx, cancel := context.WithTimeout(context.Background(), patience*d)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -199,6 +203,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 // eventually waits until a condition holds.
 func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
+	limit *= patience
 	end := time.Now().Add(limit)
 	for !holds() {
 		if time.Now().After(end) {
