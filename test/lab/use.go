@@ -43,7 +43,8 @@ func (l *Lab) Command(ctx context.Context, ns, name string, args ...string) (*ex
 		inside = append([]string{"nsenter", "-t", pid, "-U", "--preserve-credentials"}, inside...)
 	}
 	cmd := exec.CommandContext(ctx, inside[0], inside[1:]...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig("admin"))
+	// All labs have one API server's address: kubectl would take what it cached of one for another's.
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig("admin"), "KUBECACHEDIR="+l.Spec.Path("kubectl-cache"))
 	return cmd, nil
 }
 

@@ -164,6 +164,37 @@ func TestPartition(t *testing.T) {
 	s.finish(t, l)
 }
 
+// TestDelay makes all packets between the client and the ingress late: every request takes that longer to the program,
+// and no longer to the controller.
+func TestDelay(t *testing.T) {
+	l := mainLab(t)
+	const late = 150 * time.Millisecond
+	ctx := within(t, time.Minute)
+	node := kubectl(t, l, "-n", "ingress", "get", "pods", "-o", "jsonpath={.items[0].spec.nodeName}")
+	check(t, l.Delay(ctx, "client", node, late))
+	defer func() { check(t, l.Heal(ctx, "", "")) }()
+	list := sessions(t, l, "ing/echo", "-n", "msgapp", "--path", "/", "--sessions", "3", "--for", "6s")
+	list.agrees(t, l)
+	log := accessLog(t, l)
+	quick := false
+	for _, s := range list.Items {
+		if s.State != "STUCK" || s.Failures > 0 {
+			t.Errorf("%s is %s with %d failures (%s), want STUCK", s.Name, s.State, s.Failures, s.Detail)
+		}
+		for _, x := range s.Exchanges {
+			// A connection's round trip, and the request's.
+			if took := time.Duration(x.TookMilliseconds * float64(time.Millisecond)); took < 4*late {
+				t.Errorf("%s request %s took %s, want at least %s", s.Name, x.RequestID, took, 4*late)
+			}
+			e := log[x.RequestID]
+			quick = quick || e.end.Sub(e.Time) < late
+		}
+	}
+	if !quick {
+		t.Error("the controller itself was slow: nothing is shown by that")
+	}
+}
+
 // wantRecovered waits until each session is on its pod again, as if nothing had happened but failures.
 func wantRecovered(t *testing.T, s stream, before map[string]session) {
 	t.Helper()
