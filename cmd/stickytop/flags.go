@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -20,7 +21,8 @@ type probeFlags struct {
 	maxRPS    float64
 	interval  time.Duration
 	timeout   time.Duration
-	client    string
+	client    []string
+	compare   bool
 	transport string
 	keepAlive bool
 	noProbe   bool
@@ -35,6 +37,8 @@ type probeFlags struct {
 	via      string
 
 	socket    probe.SocketOptions
+	words     socketFlags
+	models    []affinity.ClientModel // of client and compare
 	cookie    string
 	podHeader string
 	podJSON   string
@@ -46,7 +50,7 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.Float64Var(&f.maxRPS, "max-rps", probe.DefaultMaxRPS, "requests per second of all sessions together")
 	fs.DurationVar(&f.interval, "interval", probe.DefaultInterval, "time between the requests of one session")
 	fs.DurationVar(&f.timeout, "probe-timeout", probe.DefaultTimeout, "time for one whole request")
-	fs.StringVar(&f.client, "client", string(affinity.ClientBrowser), "how the sessions treat cookies: browser (keeps a jar) or no-jar")
+	f.addClients(fs)
 	fs.StringVar(&f.transport, "transport", "http", "what the sessions speak: "+strings.Join(probe.Transports(), ", "))
 	fs.BoolVar(&f.keepAlive, "keep-alive", false, "reuse connections instead of opening one for each request")
 	fs.BoolVar(&f.noProbe, "no-probe", false, "only watch the cluster, send nothing")
@@ -65,16 +69,15 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.socket.IOAsk, "socketio-ask", "", "event to emit, whose ack names the pod")
 	fs.StringVar(&f.socket.IOEvent, "socketio-event", "", "event of the server that names the pod")
 	fs.BoolVar(&f.socket.Idle, "idle", false, "hold WebSockets (--transport ws) without a word, and tell when they are cut")
+	f.addSockets(fs)
 	fs.StringVar(&f.cookie, "cookie", "", "name of the affinity cookie, where no Ingress says it")
 	fs.StringVar(&f.podHeader, "pod-header", "", "response header that names the pod; nothing else is believed then")
 	fs.StringVar(&f.podJSON, "pod-json", "", "path in a JSON body that names the pod (pod.name); nothing else is believed then")
 }
 
 func (f *probeFlags) check() error {
-	switch affinity.ClientModel(f.client) {
-	case affinity.ClientBrowser, affinity.ClientNoJar:
-	default:
-		return usageError("--client %q: use browser or no-jar", f.client)
+	if err := cmp.Or(f.checkRanges(), f.checkClients()); err != nil {
+		return err
 	}
 	switch {
 	case f.sessions < 0:
@@ -88,12 +91,12 @@ func (f *probeFlags) check() error {
 	case f.path != "" && f.path[0] != '/':
 		return usageError("--path %q: must begin with /", f.path)
 	}
-	return nil
+	return f.checkSockets()
 }
 
 func (f *probeFlags) options(version string) probe.Options {
 	o := probe.Options{Version: version, Interval: f.interval, MaxRPS: f.maxRPS, KeepAlive: f.keepAlive, Timeout: f.timeout,
-		URL: f.url, Host: f.host, Resolve: f.resolve, CAFile: f.ca, Insecure: f.insecure, Socket: f.socket}
+		URL: f.url, Host: f.host, Resolve: f.resolve, CAFile: f.ca, Insecure: f.insecure, Header: f.words.all, Socket: f.socket}
 	if f.proxy == "env" {
 		o.Proxy = http.ProxyFromEnvironment
 	}
@@ -104,7 +107,7 @@ func (f *probeFlags) options(version string) probe.Options {
 }
 
 func (f *probeFlags) budget() affinity.Budget {
-	return affinity.Budget{PerRoute: f.sessions, Max: f.max, Transport: f.transport, Client: affinity.ClientModel(f.client)}
+	return affinity.Budget{PerRoute: f.sessions, Max: f.max, Transport: f.transport, Client: f.models[0], Clients: f.models}
 }
 
 func (f *probeFlags) hints() affinity.Hints {
@@ -121,6 +124,8 @@ type clusterFlags struct {
 	all      bool
 	selector string
 	kernel   kernelFlags
+	agents   agentFlags
+	from     fromFlags
 }
 
 func (f *clusterFlags) add(fs *pflag.FlagSet) {
@@ -129,6 +134,8 @@ func (f *clusterFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.all, "all-namespaces", "A", false, "watch all namespaces")
 	fs.StringVarP(&f.selector, "selector", "l", "", "label selector of the Ingresses to show")
 	f.kernel.add(fs)
+	f.agents.add(fs)
+	f.from.add(fs)
 }
 
 // screenFlags say how to draw.
@@ -167,8 +174,8 @@ func (f *outputFlags) add(cmd *cobra.Command) {
 	fs.BoolVar(&f.exchanges, "requests", false, "list every request of each session (-o json or yaml)")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		f.windowSaid = cmd.Flags().Changed("for")
-		if f.window <= 0 {
-			return usageError("--for %s: must be above 0", f.window)
+		if f.window <= 0 || f.window > maxWindow {
+			return usageError("--for %s: must be above 0, at most %s", f.window, short(maxWindow))
 		}
 		return nil
 	}

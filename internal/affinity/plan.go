@@ -1,15 +1,19 @@
 package affinity
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
 // Target is what the user asked to see.
 type Target struct {
-	Kind      string // "ingress", "service", "pod", "ingressroute", "httproute", "url"; "" for everything there is
+	Kind      string // "service", "pod", "url" or a route's kind in lower case: "ingress", "httproute"; "" for everything there is
 	Namespace string // "" for any
 	Name      string
+	Port      string // of a Service that is asked itself: name or number; "" for its first
+	Direct    bool   // the Service itself, past any ingress
 }
 
 // IsZero reports whether the user named nothing; a namespace alone is a place
@@ -32,17 +36,11 @@ func (t Target) Matches(r Route) bool {
 	case "":
 		return true
 	case "service":
-		return r.Backend.Service.Name == t.Name
-	case "ingress":
-		return r.Kind == RouteIngress && r.Name == t.Name
-	case "ingressroute":
-		return r.Kind == RouteIngressRoute && r.Name == t.Name
-	case "httproute":
-		return r.Kind == RouteHTTPRoute && r.Name == t.Name
+		return r.Backend.Service.Name == t.Name && (r.Kind == RouteService || !t.Direct)
 	case "url":
 		return r.Kind == RouteURL
 	}
-	return false
+	return strings.EqualFold(r.Kind, t.Kind) && r.Name == t.Name
 }
 
 // Budget bounds a plan.
@@ -51,8 +49,12 @@ type Budget struct {
 	Max       int // sessions in all
 	Transport string
 	Client    ClientModel
-	Extra     map[RouteID]int    // sessions opened by hand, on top
-	Closed    map[SessionID]bool // sessions ended by hand, never reopened
+	From      []netip.Addr          // one session for each, in place of PerRoute
+	Node      string                // SessionSpec.Node of them
+	Nodes     map[netip.Addr]string // of those that differ
+	Clients   []ClientModel         // several models side by side, in turn; Client alone when empty
+	Extra     map[RouteID]int       // sessions opened by hand, on top
+	Closed    map[SessionID]bool    // sessions ended by hand, never reopened
 }
 
 // Plan is which sessions should exist, and the routes they go to.
@@ -76,18 +78,30 @@ func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 		have[s.Route] = append(have[s.Route], s)
 	}
 	for _, r := range routes {
-		want := b.PerRoute + b.Extra[r.ID]
+		all := have[r.ID]
+		want := b.perRoute() + b.Extra[r.ID]
 		made := 0
-		for _, s := range have[r.ID] {
+		for _, s := range all {
 			made++
 			if !b.Closed[s.ID] {
 				plan.Sessions = append(plan.Sessions, s)
 			}
 		}
 		for ; made < want; made++ {
-			plan.Sessions = append(plan.Sessions, SessionSpec{
-				ID: SessionID(fmt.Sprintf("s%02d", next)), Route: r.ID, Transport: b.Transport, Client: b.Client,
-			})
+			spec := SessionSpec{ID: SessionID(fmt.Sprintf("s%02d", next)), Route: r.ID, Transport: b.Transport}
+			var tab int
+			if spec.Client, tab = b.model(made); spec.Client.Tabs() > 1 {
+				spec.Jar = spec.ID
+				if first := made - tab; tab > 0 && first < len(all) {
+					spec.Jar = all[first].ID
+				}
+			}
+			if len(b.From) > 0 {
+				spec.From = b.From[made%len(b.From)]
+				spec.Node = cmp.Or(b.Nodes[spec.From], b.Node)
+			}
+			all = append(all[:len(all):len(all)], spec)
+			plan.Sessions = append(plan.Sessions, spec)
 			next++
 		}
 	}
@@ -96,6 +110,47 @@ func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 		plan.Sessions = plan.Sessions[:b.Max]
 	}
 	return plan
+}
+
+// models are the client models that take turns.
+func (b Budget) models() []ClientModel {
+	if len(b.Clients) == 0 {
+		return []ClientModel{b.Client}
+	}
+	return b.Clients
+}
+
+// model returns the client model of a route's n-th session, and which tab of
+// its browser it is.
+func (b Budget) model(n int) (m ClientModel, tab int) {
+	all, round := b.models(), 0
+	for _, m := range all {
+		round += m.Tabs()
+	}
+	n %= round
+	for _, m := range all {
+		if n < m.Tabs() {
+			return m, n
+		}
+		n -= m.Tabs()
+	}
+	return all[0], 0
+}
+
+// perRoute is how many sessions a route gets: enough for one of each model,
+// where it gets any, or one for each address.
+func (b Budget) perRoute() int {
+	if len(b.From) > 0 {
+		return len(b.From)
+	}
+	round := 0
+	for _, m := range b.models() {
+		round += m.Tabs()
+	}
+	if b.PerRoute == 0 {
+		return 0
+	}
+	return max(b.PerRoute, round)
 }
 
 // CommandKind is something a user may ask of a running engine.

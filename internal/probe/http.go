@@ -25,6 +25,7 @@ type httpSession struct {
 	client *Client
 	target Target
 	rt     *http.Transport // of target; nil before the first request
+	leave  time.Time       // until when a preflight's answer holds
 }
 
 func (s *httpSession) Close() {
@@ -41,8 +42,21 @@ func (s *httpSession) Observe(ctx context.Context, t Target) Trip {
 	ctx, cancel := context.WithTimeout(ctx, s.client.set.Timeout)
 	defer cancel()
 	began := time.Now()
+	var before []affinity.Observed
+	if names := s.client.asksLeave(t.URL); len(names) > 0 && !began.Before(s.leave) {
+		r, age := s.client.askLeave(ctx, s.rt, t, http.MethodGet, t.URL, names)
+		trip := s.client.take(r, t)
+		if trip.Observed.Failure != nil {
+			return trip
+		}
+		before, s.leave, began = append(before, trip.Observed), time.Now().Add(age), time.Now()
+	}
 	header, id, sent := s.client.Header(t.URL, began)
-	trip := Trip{Observed: affinity.Observed{Session: s.client.spec.ID, RequestID: id, Sent: sent}}
+	s.client.addHeader(header)
+	if page := s.client.page(t.URL); page != nil {
+		header["Origin"] = []string{originOf(page)}
+	}
+	trip := Trip{Before: before, Observed: affinity.Observed{Session: s.client.spec.ID, RequestID: id, Sent: sent}}
 	seen := newSighting(t, s.client.set.Insecure)
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, seen.hooks()), http.MethodGet, t.URL.String(), nil)
 	if err != nil {
@@ -76,6 +90,9 @@ func (s *httpSession) answer(trip *Trip, t Target, resp *http.Response, cancel c
 	if o.Failure == nil {
 		o.Failure = broken
 	}
+	if o.Failure == nil {
+		o.Failure = s.client.corsFailure(t.URL, resp.Header)
+	}
 	if leaves := redirect(o, t.URL, resp); leaves != nil {
 		o.Failure = leaves
 	}
@@ -90,7 +107,7 @@ func (s *httpSession) retarget(t Target) {
 		return
 	}
 	s.Close()
-	s.target = t
+	s.target, s.leave = t, time.Time{}
 	set := s.client.set
 	proto := new(http.Protocols)
 	proto.SetHTTP1(true)

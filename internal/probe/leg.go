@@ -53,6 +53,15 @@ func (c *Client) ask(leg, method string, u *url.URL, body []byte) asking {
 	return a
 }
 
+// addHeader adds the application's own headers.
+func (c *Client) addHeader(h http.Header) {
+	for name, values := range c.set.Header {
+		if _, own := h[name]; !own {
+			h[name] = values
+		}
+	}
+}
+
 // maxPoll is how much of the answer to a poll is read.
 const maxPoll = 2 << 20
 
@@ -60,6 +69,9 @@ const maxPoll = 2 << 20
 func (a asking) send(ctx context.Context, c *Client, rt http.RoundTripper, t Target, timeout time.Duration) reply {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if a.leg != affinity.LegPreflight {
+		c.addHeader(a.header)
+	}
 	r := reply{asking: a, seen: newSighting(t, c.set.Insecure)}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, r.seen.hooks()), a.method, a.url.String(), bytes.NewReader(a.body))
 	if err != nil {
@@ -99,10 +111,17 @@ func (c *Client) take(r reply, t Target) Trip {
 	o := &trip.Observed
 	if r.resp != nil {
 		o.Status = r.resp.StatusCode
-		o.Offers = c.Receive(r.url, r.resp.Header["Set-Cookie"], now)
+		if r.leg != affinity.LegPreflight { // made without credentials: its cookies are nobody's (Fetch, CORS-preflight fetch)
+			o.Offers = c.Receive(r.url, r.resp.Header["Set-Cookie"], now)
+		}
 		o.Answer.Header = fields(r.resp.Header, c.set.KeepHeaders)
 		if o.Failure == nil {
 			o.Failure = statusFailure(o.Status)
+		}
+		if o.Failure == nil && o.Status != http.StatusSwitchingProtocols && r.leg != affinity.LegPreflight {
+			if bad := c.corsFailure(r.url, r.resp.Header); bad != nil && o.Status < 300 {
+				o.Failure = bad
+			}
 		}
 		if leaves := redirect(o, r.url, r.resp); leaves != nil {
 			o.Failure = leaves

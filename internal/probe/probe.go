@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -87,8 +88,15 @@ type Options struct {
 	// Dial connects in place of a net.Dialer: a port-forward, which serves
 	// routes that have no address too. It is given "tcp" and "host:port".
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialFrom connects for sessions whose own address is another machine's.
+	DialFrom map[netip.Addr]func(ctx context.Context, network, address string) (net.Conn, error)
 	// DialName is what the screen calls Dial: "port-forward to pod x".
 	DialName string
+
+	// Header are more headers of HTTP requests and of Socket.IO's polls: those
+	// that an application's client adds. From another origin a browser asks
+	// leave for them first.
+	Header http.Header
 
 	// Socket says how sessions that hold a connection behave.
 	Socket SocketOptions
@@ -125,6 +133,9 @@ func (o Options) settings() (*settings, error) {
 		return nil, fmt.Errorf("version %q: must be a word", s.Version)
 	}
 	if err := s.Socket.check(); err != nil {
+		return nil, err
+	}
+	if err := checkHeader(s.Header); err != nil {
 		return nil, err
 	}
 	if o.URL != "" {

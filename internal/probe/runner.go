@@ -93,7 +93,7 @@ func (r *Runner) Run(ctx context.Context, emit func(affinity.Event)) error {
 		if ctx.Err() == nil {
 			emit(e)
 		}
-	}, live: map[affinity.SessionID]*running{}, ladders: map[affinity.RouteID]*ladder{}, refused: map[affinity.SessionSpec]bool{}}
+	}, live: map[affinity.SessionID]*running{}, ladders: map[affinity.RouteID]*ladder{}, refused: map[affinity.SessionSpec]bool{}, browsers: map[affinity.SessionID]*tabs{}}
 	defer p.join()
 	for {
 		select {
@@ -116,12 +116,13 @@ func (r *Runner) Run(ctx context.Context, emit func(affinity.Event)) error {
 
 // pool is the live sessions of one Run, touched by its goroutine alone.
 type pool struct {
-	runner  *Runner
-	emit    func(affinity.Event)
-	live    map[affinity.SessionID]*running
-	ladders map[affinity.RouteID]*ladder
-	refused map[affinity.SessionSpec]bool // that no transport can hold; reported once
-	group   sync.WaitGroup
+	runner   *Runner
+	emit     func(affinity.Event)
+	live     map[affinity.SessionID]*running
+	ladders  map[affinity.RouteID]*ladder
+	refused  map[affinity.SessionSpec]bool // that no transport can hold; reported once
+	browsers map[affinity.SessionID]*tabs  // jars that several sessions share
+	group    sync.WaitGroup
 }
 
 type running struct {
@@ -212,7 +213,13 @@ func (p *pool) open(ctx context.Context, spec affinity.SessionSpec, route affini
 		return
 	}
 	ctx, end := context.WithCancel(ctx)
-	client := &Client{spec: spec, set: p.runner.set}
+	client := &Client{spec: spec, set: p.runner.set, emit: p.emit, allow: p.runner.limiter.Wait}
+	if spec.Jar != "" {
+		if p.browsers[spec.Jar] == nil {
+			p.browsers[spec.Jar] = &tabs{}
+		}
+		client.jar.tabs = p.browsers[spec.Jar]
+	}
 	s := &session{
 		client: client, conn: t.Open(client), pace: p.runner.pace, limiter: p.runner.limiter,
 		emit: p.emit, wake: make(chan struct{}, 1), next: time.Now().Add(wait),

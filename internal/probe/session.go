@@ -61,6 +61,12 @@ func (s *session) run(ctx context.Context) {
 	s.obey()
 	s.emit(affinity.SessionOpened{Spec: s.client.spec})
 	defer s.conn.Close()
+	if t := s.client.jar.tabs; t != nil {
+		for _, o := range t.join(s.client.spec.ID) {
+			s.emit(affinity.CookieShared{Session: s.client.spec.ID, From: s.client.spec.Jar, Offer: o})
+		}
+		defer t.leave(s.client.spec.ID)
+	}
 	for s.wait(ctx) {
 		if s.target.Missing == "" && s.limiter.Wait(ctx) != nil {
 			break
@@ -113,9 +119,8 @@ func (s *session) obey() bool {
 		s.reroute(route, to)
 	}
 	if drop {
-		for _, name := range s.client.jar.Clear() {
-			s.dropped(name, "dropped by you", false)
-		}
+		names, of := s.client.jar.Clear(s.client.spec.ID)
+		s.dropped(names, of, "dropped by you", false)
 	}
 	if ask {
 		s.next = earlier(s.next, s.last.Add(minGap))
@@ -138,13 +143,17 @@ func (s *session) reroute(route affinity.Route, to *ladder) {
 
 // expire throws away what a browser's clock would.
 func (s *session) expire(now time.Time) {
-	for _, name := range s.client.jar.Expire(now) {
-		s.dropped(name, "its time was up", true)
-	}
+	names, of := s.client.jar.Expire(now, s.client.spec.ID)
+	s.dropped(names, of, "its time was up", true)
 }
 
-func (s *session) dropped(name, reason string, expired bool) {
-	s.emit(affinity.CookieDropped{Session: s.client.spec.ID, Name: cleanName(name), Reason: reason, Expired: expired})
+// dropped tells of cookies that are gone, for every session that had them.
+func (s *session) dropped(names []string, of []affinity.SessionID, reason string, expired bool) {
+	for _, name := range names {
+		for _, id := range of {
+			s.emit(affinity.CookieDropped{Session: id, Name: cleanName(name), Reason: reason, Expired: expired})
+		}
+	}
 }
 
 // ask makes one round trip, reports it, and sets the time of the next. One that
@@ -156,6 +165,9 @@ func (s *session) ask(ctx context.Context) {
 		return
 	}
 	s.last = time.Now()
+	for _, before := range trip.Before {
+		s.emit(before)
+	}
 	s.emit(trip.Observed)
 	holder, holds := s.conn.(Holder)
 	steps := append(trip.Steps, affinityStep(s.route, trip.Observed))

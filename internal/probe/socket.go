@@ -37,13 +37,13 @@ type SocketOptions struct {
 	Expect       string        // ws: what a message must contain, within Options.Timeout; nothing
 	Ping         time.Duration // ws: between pings; 25 s
 
-	IOPath       string // socketio: /socket.io/
-	IONamespace  string // socketio: "/"
-	IOAuth       string // socketio: JSON object that CONNECT carries; none
-	IOTransports string // socketio: "polling,websocket", "polling" or "websocket"
-	IOVersion    int    // socketio: EIO to ask for, 3 or 4; 0 finds out
-	IOAsk        string // socketio: event that is emitted, whose ack names the pod; none
-	IOEvent      string // socketio: event of the server that names the pod; none
+	IOPath       string          // socketio: /socket.io/
+	IONamespace  string          // socketio: "/"
+	IOAuth       affinity.Secret // socketio: JSON object that CONNECT carries; none
+	IOTransports string          // socketio: "polling,websocket", "polling" or "websocket"
+	IOVersion    int             // socketio: EIO to ask for, 3 or 4; 0 finds out
+	IOAsk        string          // socketio: event that is emitted, whose ack names the pod; none
+	IOEvent      string          // socketio: event of the server that names the pod; none
 }
 
 // Defaults of SocketOptions.
@@ -59,7 +59,10 @@ const (
 	IOWebSocket = "websocket"
 )
 
-var namespaceName = regexp.MustCompile(`^/[0-9A-Za-z_./~-]{0,120}$`)
+// A count of {0,120} would be written out 120 times at every start.
+var namespaceName = regexp.MustCompile(`^/[0-9A-Za-z_./~-]*$`)
+
+const maxNamespaceName = 121
 
 // check completes o. Its errors name the option.
 func (o *SocketOptions) check() error {
@@ -81,13 +84,13 @@ func (o *SocketOptions) check() error {
 		return fmt.Errorf("ping interval %s: the shortest is 1s", o.Ping)
 	case !strings.HasPrefix(o.IOPath, "/"):
 		return fmt.Errorf("Socket.IO path %q: must begin with /", o.IOPath)
-	case !namespaceName.MatchString(o.IONamespace):
+	case len(o.IONamespace) > maxNamespaceName, !namespaceName.MatchString(o.IONamespace):
 		return fmt.Errorf("Socket.IO namespace %q: write /NAME", o.IONamespace)
 	case o.IOTransports != IOBoth && o.IOTransports != IOPolling && o.IOTransports != IOWebSocket:
 		return fmt.Errorf("Socket.IO transports %q: use %s, %s or %s", o.IOTransports, IOBoth, IOPolling, IOWebSocket)
 	case o.IOVersion != 0 && o.IOVersion != 3 && o.IOVersion != 4:
 		return fmt.Errorf("engine.IO version %d: use 3 or 4", o.IOVersion)
-	case o.IOAuth != "" && json.Unmarshal([]byte(o.IOAuth), &object) != nil:
+	case o.IOAuth != "" && json.Unmarshal([]byte(o.IOAuth.Reveal()), &object) != nil:
 		return errors.New("the Socket.IO auth payload is not a JSON object")
 	}
 	if o.Origin != "" {
@@ -95,7 +98,11 @@ func (o *SocketOptions) check() error {
 			return fmt.Errorf("origin %q: write http[s]://HOST[:PORT]", o.Origin)
 		}
 	}
-	for name, values := range o.Header {
+	return checkHeader(o.Header)
+}
+
+func checkHeader(h http.Header) error {
+	for name, values := range h {
 		if !isToken(name) || hasControl(strings.Join(values, "")) {
 			return fmt.Errorf("header %q: write NAME: VALUE", name)
 		}

@@ -84,14 +84,25 @@ func (s *ioSession) Observe(ctx context.Context, t Target) Trip {
 	if v := s.client.set.Socket.IOVersion; v != 0 {
 		s.version = engineio.Version(v)
 	}
-	if s.client.set.Socket.IOTransports == IOWebSocket {
+	if s.transports() == IOWebSocket {
 		return s.observeSocket(ctx)
 	}
 	a := s.client.ask(affinity.LegHandshake, http.MethodGet, s.at(affinity.CarrierPolling), nil)
+	var before []affinity.Observed
+	if names := s.client.asksLeave(a.url); len(names) > 0 {
+		r, _ := s.client.askLeave(ctx, s.http.rt, t, a.method, a.url, names)
+		trip := s.client.take(r, t)
+		if trip.Observed.Failure != nil {
+			return trip
+		}
+		before = append(before, trip.Observed)
+		a.began = time.Now()
+	}
 	r := a.send(ctx, s.client, s.http.rt, t, s.client.set.Timeout)
 	s.http.rt.CloseIdleConnections()
 	s.id = a.id
 	trip := s.client.take(r, t)
+	trip.Before = before
 	o := &trip.Observed
 	if o.Failure == nil {
 		o.Failure = s.open(r)
@@ -103,6 +114,14 @@ func (s *ioSession) Observe(ctx context.Context, t Target) Trip {
 	}
 	trip.Steps = r.seen.steps(*o)
 	return trip
+}
+
+// transports are those of the session's client model, or of the options.
+func (s *ioSession) transports() string {
+	if s.client.spec.Client == affinity.ClientWSOnly {
+		return IOWebSocket
+	}
+	return s.client.set.Socket.IOTransports
 }
 
 func (s *ioSession) observeSocket(ctx context.Context) Trip {
@@ -169,9 +188,11 @@ const (
 func (s *ioSession) Hold(ctx context.Context, line Line) Held {
 	now := time.Now()
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	h := &ioHold{s: s, o: s.client.set.Socket, line: line, ctx: inner, replies: make(chan response, 4), askID: -1,
+	h := &ioHold{s: s, o: s.client.set.Socket, line: line, ctx: inner, replies: make(chan response, 8), askID: -1,
 		news: news{session: s.client.spec.ID, emit: line.Emit},
 		held: affinity.Socket{Carrier: affinity.CarrierPolling, Opened: now, Heard: now, Active: now, Beat: now}}
+	h.requests = 1
+	h.most, h.reload = s.client.reload(now)
 	if s.wire != nil {
 		h.held.Carrier, h.wire, h.stage, h.carrierID = affinity.CarrierWebSocket, s.wire, stageDone, s.id
 		s.wire = nil
@@ -222,7 +243,7 @@ func (h *ioHold) begin() {
 		h.packet(p)
 	}
 	h.s.first = nil
-	if h.held.Carrier == affinity.CarrierPolling && h.o.IOTransports == IOBoth && open.Upgrade("websocket") {
+	if h.held.Carrier == affinity.CarrierPolling && h.s.transports() == IOBoth && open.Upgrade("websocket") {
 		h.upgrade()
 	}
 }
@@ -231,7 +252,7 @@ func (h *ioHold) begin() {
 func (h *ioHold) join() {
 	p := engineio.SocketPacket{Type: engineio.Connect, Namespace: h.o.IONamespace, ID: -1}
 	if h.s.version != 3 && h.o.IOAuth != "" {
-		p.Data = json.RawMessage(h.o.IOAuth)
+		p.Data = json.RawMessage(h.o.IOAuth.Reveal())
 	}
 	h.say(p.Packet())
 	h.joining = true

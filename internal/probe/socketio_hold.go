@@ -37,17 +37,20 @@ type ioHold struct {
 	carrierID string    // X-Request-Id of the request that what is said comes by
 	socketID  string    // of the upgrade, until it is done
 
-	opening time.Time // until when the open packet must come; zero once it did
-	greeted time.Time // until when a server may greet unasked
-	ping    time.Time // when the next is due: version 3 clients ping
-	pinged  time.Time
-	joining bool
-	nextID  int
-	askID   int
-	asked   time.Time // zero once it was answered
-	slow    bool
-	end     *affinity.SocketEnd
-	timer   alarm
+	opening  time.Time // until when the open packet must come; zero once it did
+	greeted  time.Time // until when a server may greet unasked
+	ping     time.Time // when the next is due: version 3 clients ping
+	pinged   time.Time
+	joining  bool
+	nextID   int
+	askID    int
+	asked    time.Time // zero once it was answered
+	slow     bool
+	reload   time.Time // when the page is loaded anew; zero for never
+	most     int       // requests before it is; 0 for any
+	requests int
+	end      *affinity.SocketEnd
+	timer    alarm
 }
 
 // response is a request's reply, and the WebSocket when it opened one.
@@ -61,6 +64,9 @@ func (h *ioHold) run(ctx context.Context) *affinity.SocketEnd {
 		h.drive()
 		if h.end != nil {
 			return h.end
+		}
+		if past(h.reload, time.Now()) || h.most > 0 && h.requests >= h.most {
+			return ended(h.held, affinity.EndedByClient, "left: the page is loaded anew", nil)
 		}
 		expiry, _ := h.line.Expiry()
 		var frames chan frame
@@ -82,7 +88,7 @@ func (h *ioHold) run(ctx context.Context) *affinity.SocketEnd {
 			h.answered(o)
 		case f := <-frames:
 			h.frame(f)
-		case <-h.timer.set(h.opening, h.greeted, h.ping, h.dead(), h.upgradeEnd(), h.nextPoll(), expiry, h.news.flush()):
+		case <-h.timer.set(h.opening, h.greeted, h.ping, h.dead(), h.upgradeEnd(), h.nextPoll(), expiry, h.reload, h.news.flush()):
 			h.due(time.Now(), expiry)
 		}
 	}
@@ -162,7 +168,19 @@ func (h *ioHold) drive() {
 func (h *ioHold) request(leg, method string, body []byte, timeout time.Duration) {
 	a := h.s.client.ask(leg, method, h.s.at(affinity.CarrierPolling), body)
 	rt, client, target := h.s.http.rt, h.s.client, h.s.target
+	names := client.asksLeave(a.url)
+	h.requests++
 	h.group.Go(func() {
+		if len(names) > 0 { // each poll has a URL of its own, so no earlier answer holds
+			r, _ := client.askLeave(h.ctx, rt, target, method, a.url, names)
+			h.replies <- response{reply: r}
+			if r.failure != nil {
+				main := aborted(a, target)
+				main.failure.Text = "not sent: " + r.failure.Text
+				h.replies <- response{reply: main}
+				return
+			}
+		}
 		if h.line.Allow(h.ctx) != nil {
 			h.replies <- response{reply: aborted(a, target)}
 			return
@@ -179,6 +197,7 @@ func aborted(a asking, t Target) reply {
 // upgrade starts opening the WebSocket beside the polls.
 func (h *ioHold) upgrade() {
 	h.stage = stageDialing
+	h.requests++
 	u := h.s.at(affinity.CarrierWebSocket)
 	a := h.s.client.ask(affinity.LegUpgrade, http.MethodGet, u, nil)
 	client, target := h.s.client, h.s.target
@@ -223,6 +242,9 @@ func (h *ioHold) answered(o response) {
 		h.line.Emit(trip.Observed)
 		h.opened(o, failure)
 		return
+	case affinity.LegPreflight:
+		h.line.Emit(trip.Observed)
+		return // the request that it was for tells the rest
 	default:
 		h.posting = false
 		h.line.Emit(trip.Observed)
@@ -370,9 +392,7 @@ func (h *ioHold) goodbye() {
 		select {
 		case o := <-h.replies:
 			h.posting = h.posting && (o.reply.leg == affinity.LegPoll || o.reply.leg == affinity.LegUpgrade)
-			if o.conn != nil {
-				_ = o.conn.Close()
-			}
+			h.late(o)
 		case <-ctx.Done():
 			return
 		}
@@ -390,16 +410,25 @@ func (h *ioHold) goodbye() {
 	}
 }
 
-// drain closes what was opened for nobody.
+// drain takes in what came while the session ended.
 func (h *ioHold) drain() {
 	for {
 		select {
 		case o := <-h.replies:
-			if o.conn != nil {
-				_ = o.conn.Close()
-			}
+			h.late(o)
 		default:
 			return
 		}
+	}
+}
+
+// late tells of a request that was answered while the session ended, and
+// closes what was opened for nobody.
+func (h *ioHold) late(o response) {
+	if o.reply.resp != nil && o.reply.failure == nil {
+		h.line.Emit(h.s.client.take(o.reply, h.s.target).Observed)
+	}
+	if o.conn != nil {
+		_ = o.conn.Close()
 	}
 }

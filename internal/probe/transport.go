@@ -13,6 +13,7 @@ import (
 // One more is one file and one line here.
 var transports = []Transport{
 	httpTransport{},
+	tcpTransport{},
 	wsTransport{},
 	ioTransport{},
 }
@@ -69,6 +70,8 @@ type Held struct {
 // Trip is the outcome of one round trip.
 type Trip struct {
 	Observed affinity.Observed
+	// Before are requests that had to come first: a browser's preflight.
+	Before []affinity.Observed
 	// Steps is how far the request came: DNS, TCP, TLS, HTTP.
 	Steps []affinity.PathStep
 	// RetryAfter is how long the answer asks to be left alone; zero when it

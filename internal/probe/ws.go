@@ -64,6 +64,7 @@ func (s *wsSession) Hold(ctx context.Context, line Line) Held {
 	if name := s.wire.conn.Subprotocol(); name != "" {
 		h.held.Protocol += " " + affinity.Clean(name, 40)
 	}
+	_, h.reload = s.client.reload(now)
 	if !o.Idle {
 		h.ping = now.Add(spread(o.Ping))
 		h.first()
@@ -83,6 +84,7 @@ type wsHold struct {
 	news news
 	held affinity.Socket
 
+	reload  time.Time // when the page is loaded anew; zero for never
 	ping    time.Time // when the next is due; zero for never
 	pinged  time.Time // when the last went out; zero once it was answered
 	said    time.Time // when the message went out whose answer is expected; zero for none
@@ -136,7 +138,7 @@ func (h *wsHold) run(ctx context.Context) *affinity.SocketEnd {
 				return socketEnd(f.err, h.held, f.at)
 			}
 			h.frame(f)
-		case <-h.timer.set(h.ping, pong, echo, expiry, h.news.flush()):
+		case <-h.timer.set(h.ping, pong, echo, expiry, h.reload, h.news.flush()):
 			now := time.Now()
 			switch {
 			case past(pong, now):
@@ -145,6 +147,9 @@ func (h *wsHold) run(ctx context.Context) *affinity.SocketEnd {
 			case past(echo, now):
 				text := affinity.Clean(fmt.Sprintf("no message with %q within %s", h.o.Expect, patience), maxText)
 				return ended(h.held, affinity.EndedByClient, text, &affinity.Failure{Op: "read", Kind: affinity.FailureTimeout, Text: text})
+			case past(h.reload, now):
+				h.s.wire.bye()
+				return ended(h.held, affinity.EndedByClient, "left: the page is loaded anew", nil)
 			case past(h.ping, now):
 				h.sendPing()
 			case past(expiry, now):

@@ -45,6 +45,10 @@ func run(m *testing.M) int {
 	}
 	defer lock.Close()
 	defer os.RemoveAll(folder)
+	if err := os.Setenv("XDG_STATE_HOME", filepath.Join(folder, "state")); err != nil { // of the program under test
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	code := m.Run()
 	for name, s := range labs {
 		if s.lab == nil {
@@ -133,6 +137,8 @@ var labs = map[string]*shared{
 	"outage":  {ingress: "traefik-nginx"},
 	"traefik": {ingress: "traefik"},
 	"haproxy": {ingress: "haproxy"},
+	// Many sessions are held there, while their pods are killed.
+	"sockets": {ingress: "traefik-nginx"},
 	// Services are changed there.
 	"clientip-nftables": {ingress: "traefik-nginx", proxy: "nftables"},
 	"clientip-iptables": {ingress: "traefik-nginx", proxy: "iptables"},
@@ -147,6 +153,13 @@ func labOf(t *testing.T, name string) *lab.Lab {
 		if err != nil {
 			s.err = err
 			return
+		}
+		if os.Getenv("STICKYTOP") == "" { // for lab/stickytop, the program as a pod
+			path, err := buildProduct()
+			if s.err = err; err != nil {
+				return
+			}
+			_ = os.Setenv("STICKYTOP", path)
 		}
 		// Once a kernel was seen to keep a lab's first process for minutes, beyond the reach of SIGKILL, while three
 		// others came up beside it in ten seconds. A second one is another lab; the first's words stay in the output.

@@ -3,11 +3,16 @@
 const http = require('node:http');
 const os = require('node:os');
 
+const cluster = require('node:cluster');
+
 const pod = process.env.POD_NAME || os.hostname();
 const port = Number(process.env.PORT || 5000);
+// REVEAL=header names the pod in every answer of a socket's, as a middleware would.
+const reveal = process.env.REVEAL === 'header';
 
 function log(event, fields) {
-  console.log(JSON.stringify({ time: new Date().toISOString(), pod, event, ...fields }));
+  const worker = cluster.isWorker ? { worker: cluster.worker.id } : {};
+  console.log(JSON.stringify({ time: new Date().toISOString(), pod, ...worker, event, ...fields }));
 }
 
 // Names only: cookie values are other people's sessions.
@@ -46,6 +51,41 @@ function server() {
   });
 }
 
+// Logs every request of a socket's path by what the server itself sees of it, one line when it is answered: the truth
+// that clients' words are held against. It comes before whoever answers.
+function legs(http, isOurs) {
+  http.prependListener('request', (req, res) => {
+    if (!isOurs(req)) return;
+    if (reveal) res.setHeader('X-Pod-Name', pod);
+    const seen = leg(req);
+    res.on('close', () => log('leg', { ...seen, status: res.statusCode, ended: res.writableFinished }));
+  });
+  http.prependListener('upgrade', (req) => {
+    if (isOurs(req)) log('leg', { ...leg(req), ended: true });
+  });
+}
+
+function leg(req) {
+  const query = new URL(req.url, 'http://localhost').searchParams;
+  return { sid: query.get('sid') || '', transport: query.get('transport') || 'websocket', ...about(req) };
+}
+
+// Names the pod in the answer to an upgrade.
+function revealUpgrades(wss) {
+  if (reveal) wss.on('headers', (headers) => headers.push(`X-Pod-Name: ${pod}`));
+}
+
+// WORKERS=2 runs two processes that share the port without sharing sessions, as pm2 -i 2 does: connections go to them in turn.
+function workers(run) {
+  const n = Number(process.env.WORKERS || 1);
+  if (n < 2 || cluster.isWorker) return run();
+  for (let i = 0; i < n; i++) cluster.fork();
+  process.on('SIGTERM', () => {
+    for (const w of Object.values(cluster.workers)) w.kill('SIGTERM');
+  });
+  cluster.on('exit', () => Object.keys(cluster.workers).length === 0 && process.exit(0));
+}
+
 function start(http) {
   http.listen(port, '0.0.0.0', () => log('listening', { port }));
   process.on('SIGTERM', () => {
@@ -56,4 +96,4 @@ function start(http) {
   });
 }
 
-module.exports = { pod, log, about, server, start };
+module.exports = { pod, log, about, server, legs, revealUpgrades, workers, start };

@@ -1,3 +1,3 @@
 'use strict';
 const { Server } = require('socket.io');
-require('./socketio.js')((http) => new Server(http, { cors: { origin: '*' } }));
+require('./socketio.js')((http, ping) => new Server(http, { ...ping, cors: { origin: '*' } }));

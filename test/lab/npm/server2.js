@@ -1,2 +1,2 @@
 'use strict';
-require('./socketio.js')((http) => require('socket.io2')(http));
+require('./socketio.js')((http, ping) => require('socket.io2')(http, ping));

@@ -1,0 +1,213 @@
+package affinity
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// More client models. Those with a number are written MODEL=NUMBER.
+const (
+	ClientCrossSite ClientModel = "browser-cross-site" // a page of another site: SameSite and credentialed CORS decide
+	ClientWSOnly    ClientModel = "ws-only"            // Socket.IO by WebSocket alone, which needs no affinity
+	ClientTabs      ClientModel = "tabs"               // tabs=N: N sessions share one jar
+	ClientReload    ClientModel = "reload"             // reload=30s or reload=20: the jar is kept, the session begins anew
+)
+
+// Bounds of the numbers.
+const (
+	MaxTabs     = 50
+	minReload   = time.Second
+	minRequests = 3
+	dfltTabs    = 3
+	dfltReload  = 10 * time.Second
+)
+
+// ParseClient reads a client model as users write it.
+func ParseClient(text string) (ClientModel, error) {
+	name, number, numbered := strings.Cut(text, "=")
+	m := ClientModel(text)
+	switch kind := ClientModel(name); {
+	case !numbered && (kind == ClientBrowser || kind == ClientNoJar || kind == ClientCrossSite || kind == ClientWSOnly):
+		return m, nil
+	case kind == ClientTabs && !numbered:
+		return ClientModel(fmt.Sprintf("%s=%d", ClientTabs, dfltTabs)), nil
+	case kind == ClientTabs:
+		if n, err := strconv.Atoi(number); err != nil || n < 2 || n > MaxTabs {
+			return "", fmt.Errorf("%q: tabs=N, N from 2 to %d", Clean(text, 40), MaxTabs)
+		}
+		return m, nil
+	case kind == ClientReload && !numbered:
+		return ClientModel(fmt.Sprintf("%s=%s", ClientReload, dfltReload)), nil
+	case kind == ClientReload:
+		if _, every := m.Reload(); every >= minReload {
+			return m, nil
+		} else if n, _ := m.Reload(); n >= minRequests {
+			return m, nil
+		}
+		return "", fmt.Errorf("%q: reload=DURATION of at least %s, or reload=REQUESTS of at least %d", Clean(text, 40), minReload, minRequests)
+	}
+	return "", fmt.Errorf("%q: use browser, browser-cross-site, no-jar, ws-only, tabs=N or reload=DURATION|REQUESTS", Clean(text, 40))
+}
+
+// Kind is m without its number.
+func (m ClientModel) Kind() ClientModel {
+	name, _, _ := strings.Cut(string(m), "=")
+	return ClientModel(name)
+}
+
+// Tabs is how many sessions share a jar: 1 for all but tabs.
+func (m ClientModel) Tabs() int {
+	if m.Kind() != ClientTabs {
+		return 1
+	}
+	_, number, _ := strings.Cut(string(m), "=")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return 1
+	}
+	return min(max(n, 1), MaxTabs)
+}
+
+// Reload is after how many requests, or how long, a session begins anew; both
+// are zero for all but reload.
+func (m ClientModel) Reload() (requests int, every time.Duration) {
+	if m.Kind() != ClientReload {
+		return 0, 0
+	}
+	_, number, _ := strings.Cut(string(m), "=")
+	if n, err := strconv.Atoi(number); err == nil {
+		return max(n, 0), 0
+	}
+	d, err := time.ParseDuration(number)
+	if err != nil {
+		return 0, 0
+	}
+	return 0, max(d, 0)
+}
+
+// KeepsCookies reports whether m has a jar at all.
+func (m ClientModel) KeepsCookies() bool { return m != ClientNoJar }
+
+// CookieShared tells that a session has a cookie that another tab of its
+// browser was given.
+type CookieShared struct {
+	Session SessionID
+	From    SessionID
+	Offer   Offer
+}
+
+func (CookieShared) event() {}
+
+func (st *State) shareCookie(e CookieShared, now time.Time) {
+	s, ok := st.sessions[e.Session]
+	if !ok {
+		return
+	}
+	last, held, format := s.offeredLast, s.held, s.format
+	st.takeOffers(s, Observed{Offers: []Offer{e.Offer}}, now)
+	s.offeredLast, s.held, s.format = last, held, format
+	st.decodePin(s, time.Time{})
+	st.judge(s)
+}
+
+// judgeModels is B07 as a comparison: clients that keep cookies stay on one
+// pod where one that does not is sent to several, endpoints unchanged.
+func (st *State) judgeModels(s *session, now time.Time) {
+	key := foundKey{rule: "B07", route: s.Spec.Route}
+	if f, had := st.found[key]; had && f.Certainty == CertaintyExact || s.Spec.Client.KeepsCookies() || !s.offered {
+		return
+	}
+	first, second := s.recent[0], s.recent[1]
+	if first.pod.IsZero() || second.pod.IsZero() || first.pod == second.pod || first.version != second.version {
+		return
+	}
+	for _, id := range st.order {
+		keeper := st.sessions[id]
+		if keeper.Spec.Route != s.Spec.Route || !keeper.Spec.Client.KeepsCookies() || !keeper.stays(first.version) {
+			continue
+		}
+		st.find(Finding{Rule: "B07", Severity: SeverityHigh, Certainty: CertaintyExact, Route: s.Spec.Route, Session: s.Spec.ID,
+			Title:  "sticky only for cookie-keeping clients",
+			Impact: "browsers stay on one pod; clients without a cookie jar (Node, mobile, load generators) change pods between requests",
+			Evidence: []FindingEvidence{
+				{Source: "session", Text: fmt.Sprintf("%s (%s) stays on %s", keeper.Spec.ID, keeper.Spec.Client, st.podLabel(keeper.Pod))},
+				{Source: "session", Text: fmt.Sprintf("%s (%s) was answered by %s, then by %s: it was offered a cookie and keeps none", s.Spec.ID, s.Spec.Client,
+					st.podLabel(second.pod), st.podLabel(first.pod))}},
+			Fix:    "let the client keep cookies and send them back, or do not rely on affinity for it",
+			Verify: "compare again with --compare: both models stay on one pod"}, proof{}, now)
+		return
+	}
+}
+
+// stays reports whether s was answered by one pod each time, thrice at least,
+// while the endpoints were those of version.
+func (s *session) stays(version uint64) bool {
+	const least = 3
+	n := slices.IndexFunc(s.recent[:], func(v visit) bool { return v.pod != s.Pod || v.version != version })
+	if n < 0 {
+		n = len(s.recent)
+	}
+	return n >= least && s.InARow == 0 && (n == len(s.recent) || s.recent[n].pod.IsZero() || s.recent[n].version != version)
+}
+
+// preflighted is the pod that answered a preflight. It carries no cookie, so
+// where it went says nothing of where the session is.
+func (st *State) preflighted(s *session, o Observed) (PodRef, Source) {
+	k := known{open: true}
+	if b := st.backendOf(s); b != nil {
+		k = b.known
+	}
+	for _, c := range identify(o.Answer, k, st.Hints) {
+		st.named(c.pod)
+		return c.pod, c.source
+	}
+	return PodRef{}, SourceNone
+}
+
+// ModelSummary is what the sessions of one client model on one route came to.
+type ModelSummary struct {
+	Route    RouteID
+	Client   ClientModel
+	Sessions int
+	Held     int // one pod with every answer, or moved for a reason that was seen
+	Wander   int // answered by several pods, and nothing that was seen made it so
+	Broken   int // the last request failed
+	Requests int
+	Failures int
+	Moves    int
+}
+
+// CompareModels sums the sessions up by route and client model, in the order
+// of routes and of the first session of each model.
+func CompareModels(s *Snapshot) []ModelSummary {
+	var all []ModelSummary
+	for _, x := range s.Sessions {
+		i := slices.IndexFunc(all, func(m ModelSummary) bool { return m.Route == x.Spec.Route && m.Client == x.Spec.Client })
+		if i < 0 {
+			i = len(all)
+			all = append(all, ModelSummary{Route: x.Spec.Route, Client: x.Spec.Client})
+		}
+		all[i].add(x)
+	}
+	slices.SortStableFunc(all, func(a, b ModelSummary) int { return strings.Compare(string(a.Route), string(b.Route)) })
+	return all
+}
+
+func (m *ModelSummary) add(x *Session) {
+	m.Sessions++
+	m.Requests += x.Requests
+	m.Failures += x.Failures
+	m.Moves += x.MoveCount
+	switch {
+	case x.InARow > 0:
+		m.Broken++
+	case x.Pod.IsZero() || x.Via == SourceNone:
+	case x.MoveCount == 0 || x.base == Stuck && !slices.ContainsFunc(x.Moves, func(v Move) bool { return !v.Explained() }):
+		m.Held++
+	default:
+		m.Wander++
+	}
+}
