@@ -87,7 +87,8 @@ lab: ## start a real Kubernetes without containers (builds it once, see docs/lab
 lab-down: ## end it; nothing stays but the cache
 	$(GO) -C test/lab run ./cmd/lab down
 
-e2e: build ## run the end-to-end tests against the lab
+e2e: build ## run the end-to-end tests against the lab; what cannot run here is said first
+	@$(GO) -C test/lab run ./cmd/lab check || true
 	$(GO) -C test/lab test -race -count=1 -p 1 -timeout 30m ./...
 
 ci: ## what CI runs

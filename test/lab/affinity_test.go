@@ -20,7 +20,7 @@ func TestCookieAffinity(t *testing.T) {
 		t.Run(ingress, func(t *testing.T) {
 			l := sharedLab(t)
 			if ingress != "traefik-nginx" {
-				o := options(ingress)
+				o := options(t, ingress)
 				o.Ingress = ingress
 				l = startLab(t, o)
 			}
@@ -128,7 +128,7 @@ func TestClientIPAffinity(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			l := sharedLab(t)
 			if mode != "nftables" {
-				o := options(mode)
+				o := options(t, mode)
 				o.Proxy = mode
 				l = startLab(t, o)
 			}
@@ -150,7 +150,7 @@ func TestClientIPAffinity(t *testing.T) {
 // askNodePort returns the address of the pod that answered client n through a node's port 30080.
 func askNodePort(t *testing.T, l *lab.Lab, node, n int) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience*5*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.NodeIP(node)+":30080/", nil)
 	check(t, err)

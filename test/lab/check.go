@@ -5,8 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kubestickytop/stickytop/test/lab/internal/build"
 )
@@ -16,8 +20,16 @@ type Missing []string
 
 func (m *Missing) Error() string { return "the lab cannot run here: " + strings.Join(*m, "; ") }
 
-// Check returns a *Missing error when this machine cannot run the lab of that spec, and nil when it can.
-func Check(ctx context.Context, spec Spec, program string) error {
+// Check returns a *Missing error when this machine cannot run a lab of these options, and nil when it can.
+func (o Options) Check(ctx context.Context) error {
+	spec, program, err := o.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	return check(ctx, spec, program)
+}
+
+func check(ctx context.Context, spec Spec, program string) error {
 	var missing Missing
 	for _, need := range [][2]string{
 		{"ip", "package iproute2"}, {"nft", "package nftables"}, {"nsenter", "package util-linux"},
@@ -56,12 +68,56 @@ func probe(ctx context.Context, spec Spec, program string) []string {
 		return nil
 	}
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return strings.Split(strings.TrimSpace(out.String()), "\n")
+	switch {
+	case errors.As(err, &exit):
+		missing := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if spec.Rootless && setting("kernel/apparmor_restrict_unprivileged_userns") == "1" {
+			missing = append(missing, "kernel.apparmor_restrict_unprivileged_userns is 1, which gives no rights in a user namespace: be root, or set it to 0")
+		}
+		return missing
+	case spec.Rootless:
+		return []string{fmt.Sprintf("this user is not root with its rights (%s), and the kernel refuses an unprivileged user namespace: %s", needed, refusal(err))}
 	}
-	if spec.Rootless {
-		return []string{fmt.Sprintf("this user is not root, and the kernel refuses an unprivileged user namespace: %v "+
-			"(see kernel.unprivileged_userns_clone, user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)", err)}
+	return []string{fmt.Sprintf("the kernel refuses new namespaces to root: %s", refusal(err))}
+}
+
+// needed are the rights that a lab takes; in a user namespace of its own everybody has them.
+const needed = "CAP_SYS_ADMIN, CAP_NET_ADMIN"
+
+// privileged reports whether this process has those rights: root in a container may be without (capabilities(7)).
+func privileged() bool {
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return os.Geteuid() == 0
 	}
-	return []string{fmt.Sprintf("the kernel refuses new namespaces to root: %v (in a container: it needs CAP_SYS_ADMIN)", err)}
+	_, rest, _ := strings.Cut(string(data), "CapEff:")
+	word, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+	effective, err := strconv.ParseUint(word, 16, 64)
+	const both = 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_NET_ADMIN
+	return err == nil && effective&both == both
+}
+
+// refusal says why the kernel did not make namespaces, as far as its settings tell.
+func refusal(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
+		var limits []string
+		for _, kind := range []string{"user", "pid", "mnt", "net", "uts", "ipc"} {
+			if n := setting("user/max_" + kind + "_namespaces"); len(n) < 7 { // the kernel's own limits are far away
+				limits = append(limits, "user.max_"+kind+"_namespaces="+n)
+			}
+		}
+		return fmt.Sprintf("%v: a limit is reached, here or in a namespace around (%s)", err, strings.Join(limits, " "))
+	case setting("kernel/unprivileged_userns_clone") == "0":
+		return fmt.Sprintf("%v: kernel.unprivileged_userns_clone is 0", err)
+	case setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+		return fmt.Sprintf("%v: kernel.apparmor_restrict_unprivileged_userns is 1", err)
+	}
+	return fmt.Sprintf("%v: in a container, its seccomp profile or the rights it leaves forbid that; otherwise a security module", err)
+}
+
+// setting reads a sysctl; one that this kernel has not is empty.
+func setting(name string) string {
+	data, _ := os.ReadFile("/proc/sys/" + name)
+	return strings.TrimSpace(string(data))
 }

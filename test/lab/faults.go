@@ -58,19 +58,30 @@ func (l *Lab) patchWorkload(ctx context.Context, name string, patch any) error {
 	if apierrors.IsNotFound(err) {
 		_, err = client.AppsV1().StatefulSets(namespace).Patch(ctx, base, types.StrategicMergePatchType, data, metav1.PatchOptions{})
 	}
+	if apierrors.IsNotFound(err) {
+		return noWorkload(name)
+	}
 	return err
 }
 
-// WaitFor waits until a Deployment has exactly the pods it asks for, all updated and ready, and none of its
-// older pods is left.
+func noWorkload(name string) error {
+	namespace, base := splitName(name)
+	return fmt.Errorf("no Deployment or StatefulSet %s in namespace %s", base, namespace)
+}
+
+// WaitFor waits until a Deployment, or a StatefulSet of that name, has exactly the pods it asks for, all updated and
+// ready, and none of its older pods is left.
 func (l *Lab) WaitFor(ctx context.Context, name string) error {
 	client, err := l.Client("lab")
 	if err != nil {
 		return err
 	}
 	for {
-		settled, err := deploymentSettled(ctx, client, name)
-		if settled {
+		done, err := settled(ctx, client, name)
+		if apierrors.IsNotFound(err) {
+			return noWorkload(name)
+		}
+		if done {
 			return nil
 		}
 		select {
@@ -81,23 +92,42 @@ func (l *Lab) WaitFor(ctx context.Context, name string) error {
 	}
 }
 
-func deploymentSettled(ctx context.Context, client kubernetes.Interface, name string) (bool, error) {
+func settled(ctx context.Context, client kubernetes.Interface, name string) (bool, error) {
 	namespace, base := splitName(name)
 	d, err := client.AppsV1().Deployments(namespace).Get(ctx, base, metav1.GetOptions{})
-	if err != nil {
-		return false, err
+	if apierrors.IsNotFound(err) {
+		return setSettled(ctx, client, namespace, base)
 	}
-	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-	if err != nil {
-		return false, err
-	}
-	pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
 	if err != nil {
 		return false, err
 	}
 	want, s := *d.Spec.Replicas, d.Status
-	return s.ObservedGeneration >= d.Generation && s.ReadyReplicas == want && s.UpdatedReplicas == want &&
-		s.Replicas == want && len(pods.Items) == int(want), nil
+	if s.ObservedGeneration < d.Generation || s.ReadyReplicas != want || s.UpdatedReplicas != want || s.Replicas != want {
+		return false, nil
+	}
+	return hasPods(ctx, client, namespace, d.Spec.Selector, want)
+}
+
+func setSettled(ctx context.Context, client kubernetes.Interface, namespace, base string) (bool, error) {
+	set, err := client.AppsV1().StatefulSets(namespace).Get(ctx, base, metav1.GetOptions{})
+	if err != nil {
+		return false, err
+	}
+	want, s := *set.Spec.Replicas, set.Status
+	if s.ObservedGeneration < set.Generation || s.ReadyReplicas != want || s.Replicas != want || s.CurrentRevision != s.UpdateRevision {
+		return false, nil
+	}
+	return hasPods(ctx, client, namespace, set.Spec.Selector, want)
+}
+
+// hasPods reports whether a selector finds so many pods, those included that are still ending.
+func hasPods(ctx context.Context, client kubernetes.Interface, namespace string, labels *metav1.LabelSelector, want int32) (bool, error) {
+	selector, err := metav1.LabelSelectorAsSelector(labels)
+	if err != nil {
+		return false, err
+	}
+	pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	return err == nil && len(pods.Items) == int(want), err
 }
 
 // FailReadiness makes a pod's readiness probes fail from now on; Kubernetes notices after the probe's own period
@@ -116,7 +146,11 @@ func (l *Lab) RestoreReadiness(name string) error {
 	if err != nil {
 		return err
 	}
-	return os.Remove(filepath.Join(agent.PodDir(l.Spec, pod.UID), agent.UnreadyFile))
+	err = os.Remove(filepath.Join(agent.PodDir(l.Spec, pod.UID), agent.UnreadyFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("the lab does not make the readiness probes of pod %s fail", name)
+	}
+	return err
 }
 
 // Freeze stops a pod's processes with SIGSTOP: connections are accepted by the kernel, and nothing answers.

@@ -5,6 +5,7 @@ package lab
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,7 @@ type Options struct {
 	Nodes   int    // default 2
 	Proxy   string // kube-proxy's mode: nftables (default) or iptables
 	Ingress string // traefik-nginx (default), traefik or haproxy
-	// Detached labs outlive the process that starts them; others end with it, however it ends.
+	// Detached labs outlive, once they are ready, the process that starts them; others end with it, however it ends.
 	Detached bool
 	// Program is the lab command's binary. Empty means to build it with the go command.
 	Program string
@@ -48,7 +49,7 @@ type Lab struct {
 	control *control.Client
 	program string
 	pid     int      // of the lab's init, in the caller's PID namespace
-	tether  *os.File // closed: the lab ends
+	tether  *os.File // its end ends the lab; nil when the lab was set free, or started by another process
 	exited  chan struct{}
 
 	mu     sync.Mutex
@@ -65,7 +66,7 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := Check(ctx, spec, program); err != nil {
+	if err := check(ctx, spec, program); err != nil {
 		return nil, err
 	}
 	lock, err := reserve(&spec)
@@ -82,13 +83,19 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 		l.Close()
 		return nil, err
 	}
+	if o.Detached {
+		if err := l.release(); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
 	return l, nil
 }
 
 func (o Options) resolve(ctx context.Context) (Spec, string, error) {
 	spec := Spec{
 		Name: either(o.Name, "lab"), Nodes: o.Nodes, Proxy: either(o.Proxy, "nftables"),
-		Ingress: either(o.Ingress, "traefik-nginx"), Rootless: os.Geteuid() != 0, Tethered: !o.Detached,
+		Ingress: either(o.Ingress, "traefik-nginx"), Rootless: !privileged(),
 	}
 	if spec.Nodes == 0 {
 		spec.Nodes = 2
@@ -111,7 +118,7 @@ func (o Options) resolve(ctx context.Context) (Spec, string, error) {
 	}
 	program := o.Program
 	if program == "" {
-		if program, err = buildSelf(ctx, spec.Cache); err != nil {
+		if program, err = Program(ctx); err != nil {
 			return spec, "", err
 		}
 	}
@@ -125,10 +132,25 @@ func either(s, otherwise string) string {
 	return s
 }
 
-// buildSelf builds the lab command: a test's own binary cannot be the lab's init.
-func buildSelf(ctx context.Context, cache string) (string, error) {
-	path := filepath.Join(cache, "lab")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/kubestickytop/stickytop/test/lab/cmd/lab")
+// Program builds the lab command with the go command, into the cache, and returns its path: a test's own binary cannot be
+// the lab's init. On a busy machine the first build takes longer than a lab's start; the next ones take a moment. Each
+// checkout has a file of its own.
+func Program(ctx context.Context) (string, error) {
+	cache, err := layout.Cache()
+	if err != nil {
+		return "", err
+	}
+	const module = "github.com/kubestickytop/stickytop/test/lab"
+	source, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return "", fmt.Errorf("find the source of the lab command: %w", err)
+	}
+	sum := sha256.Sum256(source)
+	path := filepath.Join(cache, fmt.Sprintf("lab-%x", sum[:6]))
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, module+"/cmd/lab")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the lab command: %w: %s", err, out)
 	}
@@ -153,19 +175,16 @@ func launch(spec Spec, program string, lock *os.File) (*Lab, error) {
 	cmd := exec.Command(own, "_init", spec.Dir)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = "/"
-	cmd.ExtraFiles = []*os.File{lock}
 	cmd.SysProcAttr = unshare(spec.Rootless)
-	l := &Lab{Spec: spec, control: control.NewClient(spec.Socket()), program: own, exited: make(chan struct{})}
-	if spec.Tethered {
-		r, w, err := os.Pipe()
-		if err != nil {
-			return nil, err
-		}
-		defer r.Close()
-		cmd.ExtraFiles = append(cmd.ExtraFiles, r)
-		l.tether = w
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
 	}
+	defer r.Close()
+	cmd.ExtraFiles = []*os.File{lock, r}
+	l := &Lab{Spec: spec, control: control.NewClient(spec.Socket()), program: own, exited: make(chan struct{}), tether: w}
 	if err := cmd.Start(); err != nil {
+		w.Close()
 		return nil, fmt.Errorf("start the lab's init: %w", err)
 	}
 	l.pid = cmd.Process.Pid
@@ -174,6 +193,14 @@ func launch(spec Spec, program string, lock *os.File) (*Lab, error) {
 		close(l.exited)
 	}()
 	return l, os.WriteFile(spec.Path("init.pid"), []byte(strconv.Itoa(l.pid)), 0o600)
+}
+
+// release sets the lab free of this process: the byte tells its init not to mind the tether's end.
+func (l *Lab) release() error {
+	_, err := l.tether.Write([]byte{1})
+	err = errors.Join(err, l.tether.Close())
+	l.tether = nil
+	return err
 }
 
 // unshare asks for the lab's namespaces; without root, a user namespace in which the caller is root comes first.

@@ -47,24 +47,37 @@ func unique(name string) string { return fmt.Sprintf("t%d-%s", os.Getpid(), name
 // sharedLab returns the shared lab, or skips the test, saying why, where no lab can run.
 func sharedLab(t *testing.T) *lab.Lab {
 	t.Helper()
+	o := options(t, "main")
 	shared.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
-		shared.lab, shared.err = lab.Start(ctx, options("main"))
+		shared.lab, shared.err = lab.Start(ctx, o)
 	})
 	check(t, shared.err)
 	return shared.lab
 }
 
-// options are those of a lab of that name. LAB_TEST_PROGRAM names a lab binary, for users who cannot build one.
-func options(name string) lab.Options {
-	return lab.Options{Name: unique(name), Program: os.Getenv("LAB_TEST_PROGRAM"), Progress: os.Stderr}
+// options are those of a lab of that name.
+func options(t *testing.T, name string) lab.Options {
+	t.Helper()
+	path, err := program()
+	check(t, err)
+	return lab.Options{Name: unique(name), Program: path, Progress: os.Stderr}
 }
+
+// program is the lab command: $LAB_TEST_PROGRAM, for users who cannot build one, or what is built once, however long
+// that takes. Tests only bound how long a lab takes to start.
+var program = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("LAB_TEST_PROGRAM"); path != "" {
+		return path, nil
+	}
+	return lab.Program(context.Background())
+})
 
 // startLab starts a lab of the test's own.
 func startLab(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	l, err := lab.Start(ctx, o)
 	check(t, err)
@@ -88,9 +101,12 @@ func check(t *testing.T, err error) {
 	}
 }
 
+// patience is how many times longer than on an idle machine anything may take that must only happen soon.
+const patience = 4
+
 func deadline(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	ctx, cancel := context.WithTimeout(context.Background(), patience*d)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -140,6 +156,7 @@ func podsOf(t *testing.T, l *lab.Lab, component string) []string {
 // eventually waits until a condition holds.
 func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
 	t.Helper()
+	within *= patience
 	end := time.Now().Add(within)
 	for !holds() {
 		if time.Now().After(end) {
@@ -160,7 +177,7 @@ func settled(t *testing.T, l *lab.Lab) {
 
 // get asks a host through the ingress and returns the answer's status, body and cookies.
 func get(l *lab.Lab, n int, host, path string, header http.Header, cookies ...*http.Cookie) (int, string, []*http.Cookie, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience*3*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.IngressIP()+path, nil)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,13 +19,19 @@ import (
 	"github.com/kubestickytop/stickytop/test/lab"
 )
 
-// holdVariable names a lab that the test binary, started anew with it, starts and holds until it is killed.
+// holdVariable names a lab that the test binary, started anew with it, starts and holds until it is killed. It may be
+// followed by a slash and how: detached, or with a command in it.
 const holdVariable = "LAB_TEST_HOLD"
 
-func hold(name string) {
-	o := options("")
-	o.Name, o.Progress = name, nil
-	l, err := lab.Start(context.Background(), o)
+func hold(what string) {
+	name, how, _ := strings.Cut(what, "/")
+	l, err := lab.Start(context.Background(), lab.Options{Name: name, Program: os.Getenv("LAB_TEST_PROGRAM"), Detached: how == "detached"})
+	if err == nil && how == "command" {
+		var cmd *exec.Cmd
+		if cmd, err = l.Command(context.Background(), "node1", "tail", "-f", l.Spec.Path("spec.json")); err == nil {
+			err = cmd.Start()
+		}
+	}
 	if err != nil {
 		fmt.Println("error:", err)
 		os.Exit(1)
@@ -90,7 +97,7 @@ func killed(t *testing.T, dir, namespace string) {
 
 func TestCloseLeavesNothing(t *testing.T) {
 	sharedLab(t) // two labs side by side
-	o := options("close")
+	o := options(t, "close")
 	o.Nodes = 3
 	l, err := lab.Start(deadline(t, 3*time.Minute), o)
 	check(t, err)
@@ -122,8 +129,11 @@ func TestKillNine(t *testing.T) {
 	sharedLab(t)
 	for _, victim := range []string{"supervisor", "init", "holder"} {
 		t.Run(victim, func(t *testing.T) {
-			name := unique("kill")
-			holder, dir := startHolder(t, name)
+			name, how := unique("kill"), ""
+			if victim == "holder" {
+				how = "/command" // what it runs in the lab goes with it
+			}
+			holder, dir := startHolder(t, name+how)
 			initPID := initOf(t, dir)
 			namespace := namespaceOf(t, initPID)
 			pid := initPID
@@ -148,10 +158,74 @@ func TestKillNine(t *testing.T) {
 	}
 }
 
-func startHolder(t *testing.T, name string) (*exec.Cmd, string) {
+// TestKillStarter kills the process that starts a detached lab before the lab is ready: nobody waits for it any more.
+// Once it is ready, it outlives the process.
+func TestKillStarter(t *testing.T) {
+	check(t, sharedLab(t).Heal(deadline(t, 10*time.Second), "", "")) // the programs are built, labs can run
+	name := unique("starter")
+	starter, out := holder(t, name+"/detached")
+	var initPID int
+	var dir string
+	eventually(t, time.Minute, "the lab starts", func() bool {
+		l, err := lab.Attach(name)
+		if err != nil {
+			return false
+		}
+		dir = l.Spec.Dir
+		status, err := l.Status(deadline(t, 5*time.Second))
+		if err == nil && status.Ready {
+			t.Fatal("it was ready before it could be killed")
+		}
+		initPID = initOf(t, dir)
+		return err == nil
+	})
+	namespace := namespaceOf(t, initPID)
+	check(t, starter.Process.Kill())
+	killed(t, dir, namespace)
+	out.Close()
+
+	starter, dir = startHolder(t, name+"/detached") // which removes what the dead one left
+	check(t, starter.Process.Kill())
+	starter.Wait()
+	l, err := lab.Attach(name)
+	check(t, err)
+	kubectl(t, l, "get", "pods")
+	namespace = namespaceOf(t, initOf(t, dir))
+	if was, err := lab.Down(name); err != nil || !was {
+		t.Errorf("down: %v, %v", was, err)
+	}
+	killed(t, dir, namespace)
+}
+
+// TestExec runs lab exec as a shell does, and interrupts it: the command itself must get the signal, and time to end.
+func TestExec(t *testing.T) {
+	l := sharedLab(t)
+	cmd := exec.Command(l.Spec.Path("program"), "--name", l.Spec.Name, "exec", "--in", "node1", "sh", "-c",
+		"trap 'sleep 0.2; echo interrupted; exit 5' INT; ip -4 -brief address show eth0; while :; do sleep 0.1; done")
+	out, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	scanner := bufio.NewScanner(out)
+	if scanner.Scan(); !strings.Contains(scanner.Text(), l.NodeIP(1)) {
+		t.Errorf("in node1 the program said %q, want %s", scanner.Text(), l.NodeIP(1))
+	}
+	check(t, cmd.Process.Signal(syscall.SIGINT))
+	if scanner.Scan(); scanner.Text() != "interrupted" {
+		t.Errorf("interrupted, the program said %q", scanner.Text())
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 5 {
+		t.Errorf("it ended with %v, want exit code 5", err)
+	}
+}
+
+// holder starts this test binary to hold a lab.
+func holder(t *testing.T, what string) (*exec.Cmd, io.ReadCloser) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), holdVariable+"="+name)
+	path, err := program()
+	check(t, err)
+	cmd.Env = append(os.Environ(), holdVariable+"="+what, "LAB_TEST_PROGRAM="+path)
 	out, err := cmd.StdoutPipe()
 	check(t, err)
 	check(t, cmd.Start())
@@ -159,6 +233,13 @@ func startHolder(t *testing.T, name string) (*exec.Cmd, string) {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
+	return cmd, out
+}
+
+// startHolder starts a holder and returns when its lab is ready, with the lab's folder.
+func startHolder(t *testing.T, what string) (*exec.Cmd, string) {
+	t.Helper()
+	cmd, out := holder(t, what)
 	scanner := bufio.NewScanner(out)
 	if !scanner.Scan() || !filepath.IsAbs(scanner.Text()) {
 		t.Fatalf("the holder said %q", scanner.Text())

@@ -26,6 +26,9 @@ func Attach(name string) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := layout.CheckName(either(name, "lab")); err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(root, either(name, "lab"))
 	spec, err := layout.Load(dir)
 	if err != nil || !alive(dir) {
@@ -45,6 +48,9 @@ func List() ([]string, error) {
 		return nil, err
 	}
 	entries, err := os.ReadDir(root)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +84,7 @@ func alive(dir string) bool {
 // guarded runs fn while no other process makes or removes labs of this user.
 func guarded(fn func(root string) error) error {
 	for {
-		root, err := layout.StateRoot()
+		root, err := layout.MakeStateRoot()
 		if err != nil {
 			return err
 		}
@@ -120,6 +126,9 @@ func flock(file *os.File) error {
 	}
 }
 
+// longestSocket is how many bytes the kernel takes for a Unix socket's path (unix(7), sun_path less its end).
+const longestSocket = 107
+
 // reserve removes dead labs, makes the new lab's folder and takes its lock.
 func reserve(spec *Spec) (lock *os.File, err error) {
 	err = guarded(func(root string) error {
@@ -127,6 +136,9 @@ func reserve(spec *Spec) (lock *os.File, err error) {
 			return err
 		}
 		spec.Dir = filepath.Join(root, spec.Name)
+		if path := spec.Socket(); len(path) > longestSocket {
+			return fmt.Errorf("the temporary folder's name is too long for a socket in it (%s): set TMPDIR to a shorter one", path)
+		}
 		if err := os.Mkdir(spec.Dir, 0o700); err != nil {
 			if errors.Is(err, os.ErrExist) {
 				return fmt.Errorf("a lab named %q is running already", spec.Name)

@@ -26,19 +26,25 @@ func (l *Lab) Kubeconfig(user string) string { return l.Spec.Kubeconfig(user) }
 
 // Command returns a command that will run in one of the lab's network namespaces (client, control, node1, ...,
 // or pod/NAME, pod/NAMESPACE/NAME), with the administrator's KUBECONFIG. Files, processes and terminal are the
-// caller's own. Signals reach the command itself: nothing stands between.
+// caller's own. Signals reach the command itself: nothing stands between. Like the lab that a process starts for
+// itself, a command in it is killed when the process ends, however that ends; what the command starts is not.
 func (l *Lab) Command(ctx context.Context, ns, name string, args ...string) (*exec.Cmd, error) {
 	ns, err := l.resolve(ns)
 	if err != nil {
 		return nil, err
 	}
 	pid := strconv.Itoa(l.pid)
-	inside := append([]string{l.program, "_in", pid, ns, name}, args...)
+	parent := "0"
+	if l.tether != nil {
+		parent = strconv.Itoa(os.Getpid())
+	}
+	inside := append([]string{l.program, "_in", pid, ns, parent, name}, args...)
 	if l.Spec.Rootless {
 		inside = append([]string{"nsenter", "-t", pid, "-U", "--preserve-credentials"}, inside...)
 	}
 	cmd := exec.CommandContext(ctx, inside[0], inside[1:]...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig("admin"))
+	// All labs have one API server's address: kubectl would take what it cached of one for another's.
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig("admin"), "KUBECACHEDIR="+l.Spec.Path("kubectl-cache"))
 	return cmd, nil
 }
 

@@ -107,7 +107,7 @@ func TestFrozenBackend(t *testing.T) {
 	t.Parallel()
 	l := mainLab(t)
 	deploy(t, l, app{Name: "frozen", Replicas: 2, Affinity: true})
-	s := watchSessions(t, l, "ing/frozen", "-n", "e2e", "--path", "/", "--probe-timeout", "700ms")
+	s := watchSessions(t, l, "ing/frozen", "-n", "e2e", "--path", "/", "--probe-timeout", "2s")
 	before := s.settled(t, 6, 2, "STUCK")
 	victim := busiest(before)
 	names := held(before, victim)
@@ -117,7 +117,7 @@ func TestFrozenBackend(t *testing.T) {
 		found := s.until(t, 15*time.Second, name+" FAILING or ORPHAN", func(x session) bool {
 			return x.Name == name && (x.State == "FAILING" || x.State == "ORPHAN" || x.pod() != victim)
 		})
-		if found.what.State == "FAILING" && !strings.Contains(found.what.Detail, "no answer within 700ms") {
+		if found.what.State == "FAILING" && !strings.Contains(found.what.Detail, "no answer within 2s") {
 			t.Errorf("%s is FAILING with %q, want a time-out said", name, found.what.Detail)
 		}
 	}
@@ -130,7 +130,7 @@ func TestFrozenBackend(t *testing.T) {
 	timeouts := 0
 	for name, x := range last {
 		for _, e := range x.Exchanges {
-			if e.Failure == "no answer within 700ms" {
+			if e.Failure == "no answer within 2s" {
 				timeouts++
 			}
 		}
@@ -147,7 +147,7 @@ func TestFrozenBackend(t *testing.T) {
 func TestPartition(t *testing.T) {
 	l := mainLab(t)
 	deploy(t, l, app{Name: "cut", Replicas: 2, Affinity: true})
-	s := watchSessions(t, l, "ing/cut", "-n", "e2e", "--path", "/", "--probe-timeout", "1s")
+	s := watchSessions(t, l, "ing/cut", "-n", "e2e", "--path", "/", "--probe-timeout", "2s")
 	before := s.settled(t, 6, 2, "STUCK")
 	ctx := within(t, time.Minute)
 	controller := "pod/ingress/" + podsOf(t, l, "ingress", "app.kubernetes.io/component=controller")[0]
@@ -156,12 +156,43 @@ func TestPartition(t *testing.T) {
 	time.Sleep(3 * time.Second)
 	check(t, l.Heal(ctx, "client", controller))
 	for _, name := range sorted(failing) {
-		if !strings.Contains(failing[name].Detail, "no answer within 1s") {
+		if !strings.Contains(failing[name].Detail, "no answer within 2s") {
 			t.Errorf("%s is FAILING with %q, want a time-out said", name, failing[name].Detail)
 		}
 	}
 	wantRecovered(t, s, before)
 	s.finish(t, l)
+}
+
+// TestDelay makes all packets between the client and the ingress late: every request takes that longer to the program,
+// and no longer to the controller.
+func TestDelay(t *testing.T) {
+	l := mainLab(t)
+	const late = 150 * time.Millisecond
+	ctx := within(t, time.Minute)
+	node := kubectl(t, l, "-n", "ingress", "get", "pods", "-o", "jsonpath={.items[0].spec.nodeName}")
+	check(t, l.Delay(ctx, "client", node, late))
+	defer func() { check(t, l.Heal(ctx, "", "")) }()
+	list := sessions(t, l, "ing/echo", "-n", "msgapp", "--path", "/", "--sessions", "3", "--for", "6s")
+	list.agrees(t, l)
+	log := accessLog(t, l)
+	quick := false
+	for _, s := range list.Items {
+		if s.State != "STUCK" || s.Failures > 0 {
+			t.Errorf("%s is %s with %d failures (%s), want STUCK", s.Name, s.State, s.Failures, s.Detail)
+		}
+		for _, x := range s.Exchanges {
+			// A connection's round trip, and the request's.
+			if took := time.Duration(x.TookMilliseconds * float64(time.Millisecond)); took < 4*late {
+				t.Errorf("%s request %s took %s, want at least %s", s.Name, x.RequestID, took, 4*late)
+			}
+			e := log[x.RequestID]
+			quick = quick || e.end.Sub(e.Time) < late
+		}
+	}
+	if !quick {
+		t.Error("the controller itself was slow: nothing is shown by that")
+	}
 }
 
 // wantRecovered waits until each session is on its pod again, as if nothing had happened but failures.

@@ -79,8 +79,8 @@ func TestNoJar(t *testing.T) {
 	}
 }
 
-// TestExpiredCookie holds cookies that live for four seconds and asks every three: the second request still has its
-// cookie, the third comes without and gets another.
+// TestExpiredCookie holds cookies that live for four seconds and asks about every three: a request within its cookie's
+// time has it, a later one comes without and gets another.
 func TestExpiredCookie(t *testing.T) {
 	t.Parallel()
 	l := mainLab(t)
@@ -95,11 +95,26 @@ func TestExpiredCookie(t *testing.T) {
 	_, last := s.finish(t, l)
 	log := accessLog(t, l)
 	for name, x := range last {
+		var given time.Time // when the controller gave the cookie that is held
+		kept := 0
 		for i, e := range x.Exchanges {
-			if first := i%2 == 0; log[e.RequestID].Cookie == first || log[e.RequestID].setCookie != first || e.NewCookie != first {
+			was := log[e.RequestID]
+			if was.Cookie == was.setCookie || e.NewCookie != was.setCookie {
 				t.Errorf("%s request %d: the access log says cookie sent %v, set %v; the session says new %v", name, i,
-					log[e.RequestID].Cookie, log[e.RequestID].setCookie, e.NewCookie)
+					was.Cookie, was.setCookie, e.NewCookie)
 			}
+			// The program counts from when it reads the answer, and sends before the controller logs.
+			if age := was.Time.Sub(given); i > 0 && (was.Cookie && age > 6*time.Second || !was.Cookie && age < 3500*time.Millisecond) {
+				t.Errorf("%s request %d: cookie sent %v, %s after it was given for 4s", name, i, was.Cookie, age)
+			}
+			if was.setCookie {
+				given = was.end
+			} else {
+				kept++
+			}
+		}
+		if kept == 0 {
+			t.Errorf("%s never sent its cookie", name)
 		}
 		for _, m := range x.Moves {
 			if !m.CookieChanged || !strings.Contains(m.Cause, "time was up") {

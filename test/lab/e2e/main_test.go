@@ -16,11 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kubestickytop/stickytop/test/lab"
 )
 
-// folder holds what the suite builds and writes.
+// folder holds what the suite builds and writes. A run that was killed leaves its own to the next one.
 var folder string
+
+const folders = "stickytop-e2e-"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -34,11 +38,12 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	var err error
-	if folder, err = os.MkdirTemp("", "e2e-"); err != nil {
+	lock, err := makeFolder()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer lock.Close()
 	defer os.RemoveAll(folder)
 	if err := os.Setenv("XDG_STATE_HOME", filepath.Join(folder, "state")); err != nil { // of the program under test
 		fmt.Fprintln(os.Stderr, err)
@@ -55,6 +60,36 @@ func run(m *testing.M) int {
 		}
 	}
 	return code
+}
+
+// makeFolder makes the suite's folder, takes the lock in it, and removes the folders whose lock nobody has any more.
+func makeFolder() (*os.File, error) {
+	old, err := filepath.Glob(filepath.Join(os.TempDir(), folders+"*", "lock"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range old {
+		lock, err := os.Open(path)
+		if err != nil {
+			continue // another user's, or gone by now
+		}
+		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = os.RemoveAll(filepath.Dir(path))
+		}
+		_ = lock.Close()
+	}
+	if folder, err = os.MkdirTemp("", folders); err != nil {
+		return nil, err
+	}
+	fresh := filepath.Join(folder, "locking")
+	lock, err := os.Create(fresh)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, err
+	}
+	return lock, os.Rename(fresh, filepath.Join(folder, "lock")) // nobody finds it before it is locked
 }
 
 // build builds a package of the module in dir once.
@@ -142,7 +177,7 @@ func labOf(t *testing.T, name string) *lab.Lab {
 }
 
 func (s *shared) start(name, program string) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	began := time.Now()
 	if s.lab, err = lab.Start(ctx, lab.Options{Name: name, Ingress: s.ingress, Proxy: s.proxy, Program: program}); err == nil {
@@ -168,10 +203,14 @@ func check(t *testing.T, err error) {
 	}
 }
 
+// patience is how many times longer than on an idle machine anything may take that must only happen soon. What must
+// happen within a time, or before something else, is measured where it matters.
+const patience = 4
+
 // within bounds what a test waits for.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	ctx, cancel := context.WithTimeout(context.Background(), patience*d)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -179,6 +218,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 // eventually waits until a condition holds.
 func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
+	limit *= patience
 	end := time.Now().Add(limit)
 	for !holds() {
 		if time.Now().After(end) {

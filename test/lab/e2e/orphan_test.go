@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,16 +14,18 @@ const promptly = 200 * time.Millisecond
 
 // TestDeletedPod deletes pods under load and measures, against kubectl get -w, when their sessions show as ORPHAN,
 // and against the access log, when as RE-PINNED. On a machine that is busy with other things a measurement can only
-// come out too long, so one deletion of three must keep the bound for all of its sessions.
+// come out too long, so one deletion of three must keep the bound for all of its sessions; and what two kubectls differ
+// by, or how late this process itself wakes up, is not held against the program.
 func TestDeletedPod(t *testing.T) {
 	l := mainLab(t)
 	deploy(t, l, app{Name: "orphan", Replicas: 3, Drain: 1, Affinity: true})
-	slices := watchEndpoints(t, l, "orphan")
+	kubectls := []*lines[endpoints]{watchEndpoints(t, l, "orphan"), watchEndpoints(t, l, "orphan")}
+	late := wakeUps(t)
 	s := watchSessions(t, l, "ing/orphan", "-n", "e2e", "--sessions", "9", "--path", "/", "--probe-timeout", "3s")
 	s.settled(t, 9, 3, "STUCK")
 	kept := false
 	for attempt := 1; attempt <= 3 && !kept; attempt++ {
-		kept = measureDeletion(t, l, s, slices)
+		kept = measureDeletion(t, l, s, kubectls, late)
 		check(t, l.WaitFor(within(t, 30*time.Second), "e2e/orphan"))
 	}
 	if !kept {
@@ -32,7 +35,7 @@ func TestDeletedPod(t *testing.T) {
 }
 
 // measureDeletion deletes the busiest pod and reports whether all of its sessions showed it promptly.
-func measureDeletion(t *testing.T, l *lab.Lab, s stream, ends *lines[endpoints]) bool {
+func measureDeletion(t *testing.T, l *lab.Lab, s stream, kubectls []*lines[endpoints], late func(since time.Time) time.Duration) bool {
 	t.Helper()
 	before := s.latest()
 	victim := busiest(before)
@@ -43,16 +46,19 @@ func measureDeletion(t *testing.T, l *lab.Lab, s stream, ends *lines[endpoints])
 		now := s.latest()
 		return !slices.ContainsFunc(names, func(n string) bool { return now[n].pod() == victim || now[n].State != "RE-PINNED" })
 	})
-	var left time.Time
-	for _, e := range ends.all() {
-		if e.at.After(deleted) && !e.what.holds(victim) {
-			left = e.at
-			break
-		}
+	var shown []time.Time
+	for _, ends := range kubectls {
+		eventually(t, 10*time.Second, "kubectl shows "+victim+" out of the endpoints", func() bool {
+			i := slices.IndexFunc(ends.all(), func(e line[endpoints]) bool { return e.at.After(deleted) && !e.what.holds(victim) })
+			if i >= 0 {
+				shown = append(shown, ends.all()[i].at)
+			}
+			return i >= 0
+		})
 	}
-	if left.IsZero() {
-		t.Fatalf("kubectl never showed %s out of the endpoints", victim)
-	}
+	left := slices.MinFunc(shown, time.Time.Compare)
+	noise := max(slices.MaxFunc(shown, time.Time.Compare).Sub(left), late(deleted))
+	bound := promptly + noise
 	log := settledLog(t, l, s.latest())
 	ok, orphans := true, 0
 	for _, name := range names {
@@ -64,10 +70,10 @@ func measureDeletion(t *testing.T, l *lab.Lab, s stream, ends *lines[endpoints])
 			first = *d.orphan
 		}
 		lag := first.at.Sub(left)
-		t.Logf("%s: %s %dms after kubectl showed the endpoint gone; RE-PINNED %dms after the access log's first answer of %s",
-			name, first.what.State, lag.Milliseconds(), pinned.Milliseconds(), d.pinned.what.pod())
-		ok = ok && lag <= promptly && pinned <= promptly
-		if lag > 2*time.Second || pinned > 2*time.Second {
+		t.Logf("%s: %s %dms after kubectl showed the endpoint gone; RE-PINNED %dms after the access log's first answer of %s; measured to %dms",
+			name, first.what.State, lag.Milliseconds(), pinned.Milliseconds(), d.pinned.what.pod(), noise.Milliseconds())
+		ok = ok && lag <= bound && pinned <= bound
+		if lag > 2*time.Second+noise || pinned > 2*time.Second+noise {
 			t.Errorf("%s: no busy machine explains that", name)
 		}
 	}
@@ -75,6 +81,48 @@ func measureDeletion(t *testing.T, l *lab.Lab, s stream, ends *lines[endpoints])
 		t.Errorf("of %d sessions of %s none was shown as ORPHAN", len(names), victim)
 	}
 	return ok
+}
+
+// wakeUps sleeps a little, over and over, until the test ends; what it returns tells by how much the latest sleep since
+// a time ended late.
+func wakeUps(t *testing.T) func(since time.Time) time.Duration {
+	const nap = 5 * time.Millisecond
+	type wakeUp struct {
+		at   time.Time
+		late time.Duration
+	}
+	var mu sync.Mutex
+	var all []wakeUp
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for last := time.Now(); ; {
+			select {
+			case <-stop:
+				return
+			case <-time.After(nap):
+			}
+			now := time.Now()
+			mu.Lock()
+			all = append(all, wakeUp{now, now.Sub(last) - nap})
+			mu.Unlock()
+			last = now
+		}
+	}()
+	t.Cleanup(func() {
+		close(stop)
+		<-stopped
+	})
+	return func(since time.Time) (most time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, w := range all {
+			if w.at.After(since) {
+				most = max(most, w.late)
+			}
+		}
+		return most
+	}
 }
 
 // deletion is what was shown of one session after its pod was deleted.

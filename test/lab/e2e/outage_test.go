@@ -24,9 +24,9 @@ func TestAPIServerOutages(t *testing.T) {
 	t.Parallel()
 	l := labOf(t, "outage")
 	deploy(t, l, app{Name: "outage", Replicas: 2, Drain: 1, Affinity: true})
-	o := outage{l: l, s: watchSessions(t, l, "ing/outage", "-n", "e2e", "--path", "/", "--probe-timeout", "3s")}
+	o := outage{l: l, s: watchSessions(t, l, "ing/outage", "-n", "e2e", "--path", "/", "--probe-timeout", "5s")}
 	o.screen = terminalOf(t, l, 80, 24)
-	o.screen.typed(product(t) + " ing/outage -n e2e --path / --probe-timeout 3s")
+	o.screen.typed(product(t) + " ing/outage -n e2e --path / --probe-timeout 5s")
 	o.s.settled(t, 6, 2, "STUCK")
 	o.screen.shows(t, 20*time.Second, "LIVE")
 	t.Run("stopped for 20 s", o.stopped)
@@ -53,7 +53,7 @@ func (o outage) gone(t *testing.T, length time.Duration) {
 		t.Errorf("after %s without an API server the screen says nothing of it:\n%s", length, text)
 	}
 	for name, x := range o.s.latest() {
-		if asked := x.Requests - before[name].Requests; asked < int(length.Seconds())*2/3 || x.Failures != before[name].Failures || x.MoveCount != before[name].MoveCount {
+		if asked := x.Requests - before[name].Requests; asked < int(length.Seconds())/3 || x.Failures != before[name].Failures || x.MoveCount != before[name].MoveCount {
 			t.Errorf("%s: %d requests, %d failures and %d moves in %s without an API server", name, asked, x.Failures-before[name].Failures,
 				x.MoveCount-before[name].MoveCount, length)
 		}
@@ -84,7 +84,7 @@ func (o outage) back(t *testing.T) {
 	})
 	orphan := o.s.until(t, 5*time.Second, "ORPHAN of "+victim, func(x session) bool { return x.State == "ORPHAN" && x.pod() == victim })
 	t.Logf("ORPHAN %dms after kubectl showed the endpoint gone, which took %s", orphan.at.Sub(left.at).Milliseconds(), left.at.Sub(began).Round(100*time.Millisecond))
-	if orphan.at.Sub(left.at) > time.Second {
+	if orphan.at.Sub(left.at) > 3*time.Second {
 		t.Error("the watch is not back as it was")
 	}
 	var now map[string]session

@@ -87,8 +87,8 @@ func (f *lines[T]) stop(t *testing.T) ([]line[T], int) {
 	_ = f.cmd.Process.Signal(os.Interrupt)
 	select {
 	case <-f.ended:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the program did not end within 10s of SIGINT")
+	case <-time.After(patience * 10 * time.Second):
+		t.Fatal("the program did not end after SIGINT")
 	}
 	if f.bad != nil {
 		t.Error(f.bad)
@@ -165,7 +165,7 @@ func (s stream) finish(t *testing.T, l *lab.Lab) ([]line[session], map[string]se
 		t.Errorf("exit code %d after SIGINT, want 130: %s", code, s.err)
 	}
 	last := s.latest()
-	agree(t, l, last, before.Add(-time.Second))
+	agree(t, l, last, before.Add(-2*time.Second))
 	return all, last
 }
 

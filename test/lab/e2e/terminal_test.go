@@ -34,8 +34,16 @@ func terminalIn(t *testing.T, l *lab.Lab, ns string, width, height int) *termina
 	dir, err := os.MkdirTemp(folder, "tmux") // t.TempDir's are too long for a socket
 	check(t, err)
 	term := &terminal{l, ns, filepath.Join(dir, "s")}
-	term.tmux(t, "-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "env PS1='$ ' sh")
-	t.Cleanup(func() { _, _ = term.command(context.Background(), "kill-server") })
+	// In the foreground the server is killed with this process, and with its end the terminal's programs hang up.
+	server, err := l.Command(context.Background(), ns, "tmux", "-D", "-u", "-S", term.socket, "-f", "/dev/null")
+	check(t, err)
+	check(t, server.Start())
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	eventually(t, 10*time.Second, "tmux listens", func() bool { _, err := os.Stat(term.socket); return err == nil })
+	term.tmux(t, "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "env PS1='$ ' sh")
 	term.shows(t, 5*time.Second, "$")
 	return term
 }

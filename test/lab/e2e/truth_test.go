@@ -110,7 +110,7 @@ func agree(t *testing.T, l *lab.Lab, all map[string]session, open time.Time) {
 func settledLog(t *testing.T, l *lab.Lab, all map[string]session) map[string]entry {
 	t.Helper()
 	var log map[string]entry
-	end := time.Now().Add(3 * time.Second)
+	end := time.Now().Add(patience * 3 * time.Second)
 	for {
 		log = accessLog(t, l)
 		missing := false
@@ -248,5 +248,5 @@ func (l sessionList) byName() map[string]session {
 // agrees is agree for a list, whose snapshot is of a known time.
 func (l sessionList) agrees(t *testing.T, in *lab.Lab) {
 	t.Helper()
-	agree(t, in, l.byName(), l.Metadata.At.Add(-500*time.Millisecond))
+	agree(t, in, l.byName(), l.Metadata.At.Add(-2*time.Second))
 }

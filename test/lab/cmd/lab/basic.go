@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -157,8 +158,11 @@ func run(cmd *cobra.Command, in string, args []string) error {
 	if err != nil {
 		return err
 	}
-	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	return c.Run()
+	if c.Err != nil {
+		return c.Err
+	}
+	// Nothing stays between: Ctrl-C, a closed terminal and job control reach the command as if it had been typed outside.
+	return syscall.Exec(c.Path, c.Args, c.Env)
 }
 
 func kubeconfigCommand() *cobra.Command {

@@ -7,9 +7,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kubestickytop/stickytop/test/lab/internal/agent"
 	"github.com/kubestickytop/stickytop/test/lab/internal/layout"
@@ -33,8 +36,8 @@ func inner(what string, args []string) error {
 		return nil
 	case what == "_container" && len(args) == 1:
 		return agent.Shim(args[0])
-	case what == "_in" && len(args) > 2:
-		return enter(args[0], args[1], args[2:])
+	case what == "_in" && len(args) > 3:
+		return enter(args[0], args[1], args[2], args[3:])
 	}
 	if len(args) == 0 {
 		return fmt.Errorf("%s: no folder", what)
@@ -56,7 +59,7 @@ func inner(what string, args []string) error {
 	return fmt.Errorf("no part %q", what)
 }
 
-// File descriptors that init inherits: the lab's lock, and the tether of a tethered lab.
+// tetherFD is the file descriptor of the tether, which init inherits after the lab's lock.
 const tetherFD = 4
 
 func initLab(dir string) error {
@@ -64,16 +67,22 @@ func initLab(dir string) error {
 	if err != nil {
 		return err
 	}
-	var tether *os.File
-	if spec.Tethered {
-		syscall.CloseOnExec(tetherFD)
-		tether = os.NewFile(tetherFD, "tether")
-	}
-	return world.Init(tether, exec.Command(spec.Path("program"), "_supervise", dir))
+	syscall.CloseOnExec(tetherFD)
+	return world.Init(os.NewFile(tetherFD, "tether"), exec.Command(spec.Path("program"), "_supervise", dir))
 }
 
-// enter executes a program in a network namespace of the lab whose init has that pid.
-func enter(pid, ns string, line []string) error {
+// enter executes a program in a network namespace of the lab whose init has that pid. It is killed when the process
+// named parent ends; "0" names none.
+func enter(pid, ns, parent string, line []string) error {
+	runtime.LockOSThread() // the parent's end is this thread's to notice, until it becomes the program
+	if parent != "0" {
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return err
+		}
+		if strconv.Itoa(os.Getppid()) != parent {
+			return fmt.Errorf("process %s, which wanted %s run, has ended", parent, line[0])
+		}
+	}
 	path := filepath.Join("/proc", pid, "ns", "net")
 	if ns != layout.Control {
 		path = filepath.Join("/proc", pid, "root", netns.Dir, ns)

@@ -3,10 +3,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -31,12 +29,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := root().ExecuteContext(ctx)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		os.Exit(exit.ExitCode())
-	}
-	if err != nil {
+	if err := root().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		os.Exit(1)
 	}
@@ -52,7 +45,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.PersistentFlags().StringVar(&name, "name", "lab", "which lab, when several run")
-	cmd.AddCommand(buildCommand(), upCommand(), downCommand(), statusCommand(), execCommand(), shellCommand(), kubeconfigCommand())
+	cmd.AddCommand(checkCommand(), buildCommand(), upCommand(), downCommand(), statusCommand(), execCommand(), shellCommand(), kubeconfigCommand())
 	cmd.AddCommand(podFaults()...)
 	cmd.AddCommand(clusterFaults()...)
 	return cmd

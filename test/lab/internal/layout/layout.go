@@ -46,8 +46,6 @@ type Spec struct {
 	Proxy    string `json:"proxy"`
 	Ingress  string `json:"ingress"`
 	Rootless bool   `json:"rootless"`
-	// Tethered labs end when the process that started them does.
-	Tethered bool `json:"tethered"`
 }
 
 // NodeName returns the name of node i, counted from 1. It is also its network namespace's name.
@@ -84,13 +82,13 @@ func CheckName(name string) error {
 	return nil
 }
 
-// StateRoot returns the folder that holds one folder per running lab, and creates it for this user alone.
+// StateRoot returns the folder that holds one folder per running lab, for this user alone. It is there while labs are.
 func StateRoot() (string, error) {
 	root := filepath.Join(os.TempDir(), fmt.Sprintf("stickytop-lab-%d", os.Getuid()))
-	if err := os.Mkdir(root, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", err
-	}
 	info, err := os.Lstat(root)
+	if errors.Is(err, os.ErrNotExist) {
+		return root, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -99,6 +97,18 @@ func StateRoot() (string, error) {
 		return "", fmt.Errorf("%s is not a folder of yours", root)
 	}
 	return root, nil
+}
+
+// MakeStateRoot returns StateRoot, and creates it.
+func MakeStateRoot() (string, error) {
+	root, err := StateRoot()
+	if err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(root, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	return StateRoot()
 }
 
 // Binary returns the path of a cached program: etcd, kube-apiserver, kube-controller-manager, kube-proxy, traefik.

@@ -1,9 +1,11 @@
 package plane
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -76,12 +78,26 @@ func (p *Process) State() string {
 	case p.cmd == nil:
 		return "not started"
 	case p.running():
+		if stopped(p.cmd.Process.Pid) {
+			return fmt.Sprintf("paused, pid %d", p.cmd.Process.Pid)
+		}
 		return fmt.Sprintf("running, pid %d", p.cmd.Process.Pid)
 	case p.err != nil:
 		return "ended: " + p.err.Error()
 	default:
 		return "ended"
 	}
+}
+
+// stopped reports whether a process is in the kernel's state T, as after SIGSTOP: the first field after the program's
+// name, which may hold anything, in proc_pid_stat(5).
+func stopped(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(data[bytes.LastIndexByte(data, ')')+1:]), " ")
+	return strings.HasPrefix(rest, "T")
 }
 
 // Signal sends a signal, such as SIGSTOP and SIGCONT to pause and resume.

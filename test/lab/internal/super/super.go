@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -141,12 +142,39 @@ func (s *Supervisor) waitPods(ctx context.Context) error {
 			missing = err.Error()
 		}
 		s.setPhase("waiting for "+missing, nil)
+		if err := s.ended(); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("gave up waiting for %s", missing)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// ended is the error of a program that is not there any more, with its last words: what waits for it would wait long.
+func (s *Supervisor) ended() error {
+	for _, p := range append(s.plane.Processes(), s.agents...) {
+		if state := p.State(); strings.HasPrefix(state, "ended") {
+			words := lastLine(p.Log)
+			if strings.Contains(words, "too many open files") {
+				words += fmt.Sprintf(" (inotify(7): this user may have %s instances; each lab takes about five, see fs.inotify.max_user_instances)",
+					lastLine("/proc/sys/fs/inotify/max_user_instances"))
+			}
+			return fmt.Errorf("%s %s: %s", p.Name, state, words)
+		}
+	}
+	return nil
+}
+
+func lastLine(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	text := strings.TrimSpace(string(data))
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 // notReady names what a complete lab still lacks.
@@ -197,6 +225,9 @@ func (s *Supervisor) waitIngress(ctx context.Context) error {
 			last, err := askHost(ctx, &client, host)
 			if last == http.StatusOK {
 				break
+			}
+			if err := s.ended(); err != nil {
+				return err
 			}
 			select {
 			case <-ctx.Done():

@@ -1,8 +1,10 @@
 package super
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -147,11 +149,7 @@ func (s *Supervisor) drop(q url.Values) error {
 	return s.wires.add(a.name, b.name, text, func(number int) (func() error, error) {
 		table := fmt.Sprintf("lab_fault_%d", number)
 		heal := func() error {
-			one := nft(a.ns, "delete table inet "+table)
-			if err := nft(b.ns, "delete table inet "+table); err != nil {
-				return err
-			}
-			return one
+			return errors.Join(undrop(a.ns, table), undrop(b.ns, table))
 		}
 		if err := dropFrom(a.ns, table, b.ips, percent); err != nil {
 			return nil, err
@@ -171,6 +169,15 @@ func dropFrom(ns, table string, sources []string, percent int) error {
 	}
 	return nft(ns, fmt.Sprintf("table inet %s {\n chain in {\n type filter hook prerouting priority -400;\n ip saddr { %s } %scounter drop\n }\n}",
 		table, strings.Join(sources, ", "), luck))
+}
+
+// undrop ends dropFrom. A pod that is gone has taken its part of the fault along.
+func undrop(ns, table string) error {
+	err := nft(ns, "delete table inet "+table)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func nft(ns, rules string) error {

@@ -14,7 +14,7 @@ import (
 
 // Init is process 1 of the lab's PID namespace: it mounts what the lab needs, starts the supervisor, reaps
 // orphans, and returns when the supervisor ends, on SIGTERM, or when the tether (a pipe whose other end the
-// starting process holds; nil for none) is closed. The kernel then kills every other process of the lab.
+// starting process holds) is closed without a byte. The kernel then kills every other process of the lab.
 func Init(tether *os.File, supervisor *exec.Cmd) error {
 	if os.Getpid() != 1 {
 		return errors.New("the lab's init runs as process 1 of its own PID namespace only")
@@ -29,12 +29,11 @@ func Init(tether *os.File, supervisor *exec.Cmd) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, unix.SIGTERM, unix.SIGINT)
 	cut := make(chan struct{})
-	if tether != nil {
-		go func() {
-			tether.Read(make([]byte, 1))
+	go func() {
+		if n, _ := tether.Read(make([]byte, 1)); n == 0 {
 			close(cut)
-		}()
-	}
+		}
+	}()
 	ended := make(chan unix.WaitStatus, 1)
 	go reap(supervisor.Process.Pid, ended)
 	select {

@@ -29,7 +29,11 @@ func Probe(proxy string) []string {
 	for _, t := range trials {
 		words := strings.Fields(t.command)
 		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
-			missing = append(missing, fmt.Sprintf("%s: `%s`: %s", t.lacks, t.command, strings.ReplaceAll(strings.TrimSpace(string(out)), "\n", " ")))
+			said, lacks := strings.Join(strings.Fields(string(out)), " "), t.lacks
+			if strings.Contains(said, "Operation not permitted") || strings.Contains(said, "Permission denied") {
+				lacks = "this user has not the right, even in namespaces of its own"
+			}
+			missing = append(missing, fmt.Sprintf("%s: `%s`: %s", lacks, t.command, said))
 		}
 	}
 	if err := Sysctl("", map[string]string{"ipv4/ip_forward": "1"}); err != nil {
