@@ -57,6 +57,10 @@ func newSetup(ctx context.Context, c config) (*setup, error) {
 		return nil, usageError("--no-probe only watches a cluster, and a URL alone is no cluster: there would be nothing to see")
 	case c.probe.cookie != "" && c.target.Kind != "url" && c.probe.url == "":
 		return nil, usageError("--cookie names the cookie of a URL; a cluster's Ingresses say it themselves")
+	case c.probe.logs && (c.target.Kind == "url" || c.target.IsZero() && c.probe.url != ""):
+		return nil, usageError("--log-evidence reads the logs of pods, and a URL alone is no cluster")
+	case c.probe.logs && c.probe.noProbe:
+		return nil, usageError("--log-evidence looks for the probes' own requests, and --no-probe sends none")
 	case c.target.Kind == "url":
 		c.probe.url = c.target.Name
 		return urlSetup(c)
@@ -137,6 +141,14 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 	}
 	if c.probe.path != "" {
 		sources[0] = asking{sources[0], c.probe.path}
+	}
+	if c.probe.logs {
+		logs, err := kube.NewLogs(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version})
+		if err != nil {
+			return nil, err
+		}
+		sources[0], prober = seen{sources[0], logs}, seenProber{prober, logs}
+		sources = append(sources, logs)
 	}
 	if k := c.cluster.kernel.source(func() *affinity.Snapshot { return s.engine.Snapshot() }); k != nil {
 		sources = append(sources, k)
