@@ -78,7 +78,7 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 
 func exchange(e affinity.Exchange) Exchange {
 	out := Exchange{RequestID: e.RequestID, At: metav1.NewMicroTime(e.At), TookMillis: millis(e.Took), Status: e.Status, Pod: e.Pod.Name,
-		Cookie: e.Cookie, NewCookie: e.NewCookie, Failure: e.Failure}
+		Cookie: e.Cookie, NewCookie: e.NewCookie, Failure: e.Failure, Leg: e.Leg}
 	if e.Source != affinity.SourceNone {
 		out.Source = e.Source.String()
 	}

@@ -149,6 +149,7 @@ type Exchange struct {
 	Cookie     string           `json:"cookie,omitempty"` // fingerprint, never the value
 	NewCookie  bool             `json:"newCookie,omitempty"`
 	Failure    string           `json:"failure,omitempty"`
+	Leg        string           `json:"leg,omitempty"` // of a transport that has several: handshake, poll, upgrade…
 }
 
 // Pod is a pod that sessions can land on.

@@ -459,6 +459,66 @@ func TestSocketVerdicts(t *testing.T) {
 	}
 }
 
+// TestClientModels compares clients on one route through the lab's Traefik: who keeps cookies is held, tabs together, and
+// who does not is sent about. The servers' own logs say whether that is so.
+func TestClientModels(t *testing.T) {
+	t.Parallel()
+	l := labOf(t, "sockets")
+	product(t)
+	deployChat(t, l, chat{"models", "socketio", 3, true, map[string]string{"REVEAL": "header", "PING_MS": "5000"}})
+	r := stickytop(t, l, "get", "sessions", "ing/models", "-n", "e2e", "-o", "json", "--requests", "--transport", "socketio", "--max-rps", "100",
+		"--client", "browser,tabs=3,reload=4s,ws-only,no-jar", "--sessions", "14", "--for", "20s")
+	if r.code != 0 {
+		t.Fatalf("exit code %d: %s", r.code, r.err)
+	}
+	list := parseList(t, r.out)
+	legsAgree(t, l, "models", list)
+	legs, sids := sockets(t, l, "models")
+	pods, ids := map[string]map[string]bool{}, map[string]map[string]bool{}
+	note := func(m map[string]map[string]bool, key, value string) {
+		if m[key] == nil {
+			m[key] = map[string]bool{}
+		}
+		m[key][value] = true
+	}
+	tabs := 0
+	for _, s := range list.Items {
+		key := s.Client + " " + s.Name
+		if s.Client == "tabs=3" { // in groups of three, as they were opened
+			key = "tabs=3 browser " + strconv.Itoa(tabs/3)
+			tabs++
+		}
+		for _, x := range s.Exchanges {
+			if leg, ok := legs[x.RequestID]; ok {
+				note(pods, key, leg.Pod)
+				if s.Client == "ws-only" && leg.Transport != "websocket" {
+					t.Errorf("%s polls", s.Name)
+				}
+			}
+			if sid := sids[x.RequestID]; sid != "" {
+				note(ids, key, sid)
+			}
+		}
+	}
+	wander := 0
+	for key, on := range pods {
+		keeps := !strings.HasPrefix(key, "no-jar")
+		if keeps && len(on) != 1 {
+			t.Errorf("%s was on %d pods", key, len(on))
+		}
+		if !keeps && len(on) > 1 {
+			wander++
+		}
+		if strings.HasPrefix(key, "reload") && len(ids[key]) < 3 {
+			t.Errorf("%s had %d sids in 20 s", key, len(ids[key]))
+		}
+	}
+	t.Log(strings.TrimSpace(r.err))
+	if wander == 0 || !strings.Contains(r.err, "verdict: sticky only for cookie-keeping clients") {
+		t.Errorf("%d clients without a jar were sent about: %s", wander, r.err)
+	}
+}
+
 // TestLogEvidence names the pods of legs that nothing on the wire names: no header, no body, no cookie. The pods' own
 // logs are the truth, so what is compared is the way there: by which log, for which leg, and of whom who may not read.
 func TestLogEvidence(t *testing.T) {
