@@ -40,6 +40,7 @@ type probeFlags struct {
 	words     socketFlags
 	models    []affinity.ClientModel // of client and compare
 	cookie    string
+	logs      bool
 	podHeader string
 	podJSON   string
 }
@@ -71,6 +72,7 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.socket.Idle, "idle", false, "hold WebSockets (--transport ws) without a word, and tell when they are cut")
 	f.addSockets(fs)
 	fs.StringVar(&f.cookie, "cookie", "", "name of the affinity cookie, where no Ingress says it")
+	fs.BoolVar(&f.logs, "log-evidence", false, "follow the logs of backend pods and of the ingress controller for the X-Request-Id of each request (needs get on pods/log)")
 	fs.StringVar(&f.podHeader, "pod-header", "", "response header that names the pod; nothing else is believed then")
 	fs.StringVar(&f.podJSON, "pod-json", "", "path in a JSON body that names the pod (pod.name); nothing else is believed then")
 }

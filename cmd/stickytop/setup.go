@@ -74,6 +74,10 @@ func newSetup(ctx context.Context, c config) (*setup, error) {
 		return nil, usageError("a URL and --url: with a URL as the target there is nothing else to ask")
 	case c.probe.cookie != "" && c.target.Kind != "url" && c.probe.url == "":
 		return nil, usageError("--cookie names the cookie of a URL; a cluster's Ingresses say it themselves")
+	case c.probe.logs && (c.target.Kind == "url" || c.target.IsZero() && c.probe.url != ""):
+		return nil, usageError("--log-evidence reads the logs of pods, and a URL alone is no cluster")
+	case c.probe.logs && c.probe.noProbe:
+		return nil, usageError("--log-evidence looks for the probes' own requests, and --no-probe sends none")
 	case c.target.Kind == "url":
 		c.probe.url = c.target.Name
 		return urlSetup(c)
@@ -181,6 +185,14 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	}
 	if c.probe.path != "" {
 		sources[0] = asking{sources[0], c.probe.path}
+	}
+	if c.probe.logs {
+		logs, err := kube.NewLogs(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version})
+		if err != nil {
+			return nil, err
+		}
+		sources[0], prober = seen{sources[0], logs}, seenProber{prober, logs}
+		sources = append(sources, logs)
 	}
 	if k := c.cluster.kernel.source(snapshot); k != nil {
 		sources = append(sources, k)

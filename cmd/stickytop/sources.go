@@ -5,6 +5,7 @@ import (
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/engine"
+	"github.com/kubestickytop/stickytop/internal/kube"
 )
 
 // fixed is a source that knows its routes from the start: a URL.
@@ -14,6 +15,29 @@ func (f fixed) Run(ctx context.Context, emit func(affinity.Event)) error {
 	emit(affinity.Routes{Source: "url", Routes: f})
 	<-ctx.Done()
 	return nil
+}
+
+// seen is a source whose events the follower of logs sees too.
+type seen struct {
+	engine.Source
+	logs *kube.Logs
+}
+
+func (s seen) Run(ctx context.Context, emit func(affinity.Event)) error {
+	return s.Source.Run(ctx, func(e affinity.Event) {
+		emit(e)
+		s.logs.Saw(e, emit)
+	})
+}
+
+// seenProber is the same for a prober.
+type seenProber struct {
+	engine.Prober
+	logs *kube.Logs
+}
+
+func (p seenProber) Run(ctx context.Context, emit func(affinity.Event)) error {
+	return seen{p.Prober, p.logs}.Run(ctx, emit)
 }
 
 // asking replaces the path that probes ask for on every route of a source.

@@ -21,11 +21,12 @@ var rules = map[string]struct {
 }{
 	"internal/affinity": {never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context", "io/fs"}},
 	"internal/ingress":  {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "context"}},
+	"internal/access":   {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context"}},
 	"internal/capture":  {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context"}},
 	"internal/decode":   {ours: []string{"internal/affinity", "internal/capture", "internal/ingress"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context"}},
 	"internal/findings": {ours: []string{"internal/affinity", "internal/ingress"}, never: []string{"k8s.io/", "sigs.k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context", "io/fs"}},
 	"internal/manifest": {ours: []string{"internal/affinity", "internal/findings"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http", "os", "context"}},
-	"internal/kube":     {ours: []string{"internal/affinity", "internal/ingress", "internal/findings"}, never: []string{"github.com/charmbracelet/"}},
+	"internal/kube":     {ours: []string{"internal/access", "internal/affinity", "internal/ingress", "internal/findings"}, never: []string{"github.com/charmbracelet/"}},
 	"internal/probe":    {ours: []string{"internal/affinity", "internal/probe"}, never: []string{"k8s.io/", "github.com/charmbracelet/"}},
 	"internal/engine":   {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http"}},
 	"internal/ui":       {ours: []string{"internal/affinity", "internal/term"}, never: []string{"k8s.io/", "net/http"}},

@@ -133,9 +133,9 @@ type running struct {
 
 // reconcile makes live what plan says.
 func (p *pool) reconcile(ctx context.Context, plan affinity.Plan) {
-	routes := map[affinity.RouteID]affinity.Route{}
-	for _, r := range plan.Routes {
-		routes[r.ID] = r
+	routes := map[affinity.RouteID]*affinity.Route{} // one for all the sessions of a route
+	for i := range plan.Routes {
+		routes[plan.Routes[i].ID] = &plan.Routes[i]
 	}
 	wanted, order := p.wanted(plan, routes)
 	p.closeSurplus(ctx, wanted, routes)
@@ -157,7 +157,7 @@ func (p *pool) reconcile(ctx context.Context, plan affinity.Plan) {
 }
 
 // wanted returns the sessions of plan that can be had, by ID and in order.
-func (p *pool) wanted(plan affinity.Plan, routes map[affinity.RouteID]affinity.Route) (map[affinity.SessionID]affinity.SessionSpec, []affinity.SessionSpec) {
+func (p *pool) wanted(plan affinity.Plan, routes map[affinity.RouteID]*affinity.Route) (map[affinity.SessionID]affinity.SessionSpec, []affinity.SessionSpec) {
 	byID := map[affinity.SessionID]affinity.SessionSpec{}
 	var order []affinity.SessionSpec
 	for _, spec := range plan.Sessions {
@@ -173,7 +173,7 @@ func (p *pool) wanted(plan affinity.Plan, routes map[affinity.RouteID]affinity.R
 
 // closeSurplus ends the sessions that are not wanted, or wanted otherwise, and
 // waits for them: an ID may be opened anew right after.
-func (p *pool) closeSurplus(ctx context.Context, wanted map[affinity.SessionID]affinity.SessionSpec, routes map[affinity.RouteID]affinity.Route) {
+func (p *pool) closeSurplus(ctx context.Context, wanted map[affinity.SessionID]affinity.SessionSpec, routes map[affinity.RouteID]*affinity.Route) {
 	var ending []*running
 	for id, s := range p.live {
 		if spec, ok := wanted[id]; ok && spec == s.client.spec {
@@ -202,7 +202,7 @@ func (p *pool) closeSurplus(ctx context.Context, wanted map[affinity.SessionID]a
 }
 
 // open starts a session whose first request is due after wait.
-func (p *pool) open(ctx context.Context, spec affinity.SessionSpec, route affinity.Route, wait time.Duration) {
+func (p *pool) open(ctx context.Context, spec affinity.SessionSpec, route *affinity.Route, wait time.Duration) {
 	t, err := transportNamed(p.runner.transports, spec.Transport)
 	if err != nil {
 		if !p.refused[spec] {

@@ -23,7 +23,7 @@ type session struct {
 	wake   chan struct{} // one slot; orders have changed
 
 	target Target
-	route  affinity.Route
+	route  *affinity.Route
 	ladder *ladder
 	next   time.Time // of the next request
 	last   time.Time // when the last one ended
@@ -33,7 +33,7 @@ type session struct {
 // orders are what the Runner wants of a session, under its mutex.
 type orders struct {
 	mu       sync.Mutex
-	route    affinity.Route
+	route    *affinity.Route
 	ladder   *ladder
 	rerouted bool // route and ladder may have changed
 	drop     bool
@@ -130,10 +130,10 @@ func (s *session) obey() bool {
 
 // reroute follows the route to where it is now. A session that was backing off
 // does not go on to.
-func (s *session) reroute(route affinity.Route, to *ladder) {
+func (s *session) reroute(route *affinity.Route, to *ladder) {
 	s.route, s.ladder = route, to
 	before := s.target
-	s.target = s.client.set.target(route)
+	s.target = s.client.set.target(*route)
 	if before.URL == nil || before.equal(s.target) {
 		return
 	}
@@ -159,30 +159,37 @@ func (s *session) dropped(names []string, of []affinity.SessionID, reason string
 // ask makes one round trip, reports it, and sets the time of the next. One that
 // was aborted because ctx ended is nobody's news.
 func (s *session) ask(ctx context.Context) {
+	if s.round(ctx) {
+		s.hold(ctx, s.conn.(Holder))
+	}
+}
+
+// round is ask up to where a connection is to be held, which it reports: what
+// it needed is not kept while that goes on.
+func (s *session) round(ctx context.Context) (hold bool) {
 	began := time.Now()
 	trip := s.observe(ctx)
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	s.last = time.Now()
 	for _, before := range trip.Before {
 		s.emit(before)
 	}
 	s.emit(trip.Observed)
-	holder, holds := s.conn.(Holder)
-	steps := append(trip.Steps, affinityStep(s.route, trip.Observed))
+	_, holds := s.conn.(Holder)
+	steps := append(trip.Steps, affinityStep(*s.route, trip.Observed))
 	s.ladder.report(s.client.spec.ID, s.target, steps, func(steps []affinity.PathStep) {
 		s.emit(affinity.PathChecked{Route: s.client.spec.Route, Steps: steps})
 	})
 	failure := trip.Observed.Failure
 	if failure == nil && holds {
-		s.hold(ctx, holder)
-		return
+		return true
 	}
 	if failure == nil {
 		s.fails = 0
 		s.next = s.pace.next(began, s.last)
-		return
+		return false
 	}
 	s.fails++
 	pause := s.pace.backoff(s.fails)
@@ -193,12 +200,17 @@ func (s *session) ask(ctx context.Context) {
 		pause = spread(maxBackoff) // it was sent away: no hurry to ask again
 	}
 	s.next = s.last.Add(max(pause, trip.RetryAfter))
+	return false
 }
 
-// observe makes the round trip, unless there is nowhere to make it to.
+// observe makes the round trip, unless there is nowhere to make it to. It does
+// so on a goroutine of its own, whose stack, grown by the handshakes, ends with
+// it: that of a session which holds a connection stays small.
 func (s *session) observe(ctx context.Context) Trip {
 	if s.target.Missing == "" {
-		return s.conn.Observe(ctx, s.target)
+		done := make(chan Trip)
+		go func() { done <- s.conn.Observe(ctx, s.target) }()
+		return <-done
 	}
 	trip := Trip{Observed: affinity.Observed{
 		Session: s.client.spec.ID,

@@ -174,7 +174,7 @@ func dialSocket(ctx context.Context, c *Client, t Target, u *url.URL, a asking, 
 			return bounded, nil
 		},
 		Proxy: c.set.Proxy, TLSClientConfig: c.set.tls.Clone(), HandshakeTimeout: c.set.Timeout, Subprotocols: protocols,
-		ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &writeBuffers,
+		ReadBufferSize: 512, WriteBufferSize: 1024, WriteBufferPool: &writeBuffers,
 	}
 	r := reply{asking: a, seen: newSighting(t, c.set.Insecure)}
 	conn, resp, err := d.DialContext(httptrace.WithClientTrace(ctx, r.seen.hooks()), at.String(), a.header) //nolint:bodyclose // the library has read it: nothing is left open

@@ -188,7 +188,7 @@ const (
 func (s *ioSession) Hold(ctx context.Context, line Line) Held {
 	now := time.Now()
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	h := &ioHold{s: s, o: s.client.set.Socket, line: line, ctx: inner, replies: make(chan response, 8), askID: -1,
+	h := &ioHold{s: s, o: &s.client.set.Socket, line: line, ctx: inner, replies: make(chan response, 8), askID: -1,
 		news: news{session: s.client.spec.ID, emit: line.Emit},
 		held: affinity.Socket{Carrier: affinity.CarrierPolling, Opened: now, Heard: now, Active: now, Beat: now}}
 	h.requests = 1

@@ -18,7 +18,7 @@ import (
 // one upgrade at most.
 type ioHold struct {
 	s    *ioSession
-	o    SocketOptions
+	o    *SocketOptions
 	line Line
 	ctx  context.Context // of the requests
 	news news
@@ -423,10 +423,15 @@ func (h *ioHold) drain() {
 }
 
 // late tells of a request that was answered while the session ended, and
-// closes what was opened for nobody.
+// closes what was opened for nobody. A refusal is news only where a refusal
+// ended the session: of one that was left or closed nobody is to know.
 func (h *ioHold) late(o response) {
 	if o.reply.resp != nil && o.reply.failure == nil {
-		h.line.Emit(h.s.client.take(o.reply, h.s.target).Observed)
+		seen := h.s.client.take(o.reply, h.s.target).Observed
+		refused := h.end != nil && h.end.Failed != nil && h.end.Failed.Kind == affinity.FailureSession
+		if seen.Failure == nil || refused {
+			h.line.Emit(seen)
+		}
 	}
 	if o.conn != nil {
 		_ = o.conn.Close()

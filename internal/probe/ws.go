@@ -41,7 +41,7 @@ func (s *wsSession) Observe(ctx context.Context, t Target) Trip {
 	} else {
 		u.Path, u.RawPath, u.RawQuery = t.Path, "", ""
 	}
-	o := s.client.set.Socket
+	o := &s.client.set.Socket
 	a := s.client.ask(affinity.LegHandshake, "GET", &u, nil)
 	conn, r := dialSocket(ctx, s.client, t, &u, a, o.Header, o.Subprotocols)
 	trip := s.client.take(r, t)
@@ -58,7 +58,7 @@ func (s *wsSession) Observe(ctx context.Context, t Target) Trip {
 func (s *wsSession) Hold(ctx context.Context, line Line) Held {
 	defer s.Close()
 	now := time.Now()
-	o := s.client.set.Socket
+	o := &s.client.set.Socket
 	h := &wsHold{s: s, o: o, line: line, news: news{session: s.client.spec.ID, emit: line.Emit},
 		held: affinity.Socket{Protocol: "WebSocket", Carrier: affinity.CarrierWebSocket, Opened: now, Heard: now, Active: now, Idle: o.Idle, Joined: true}}
 	if name := s.wire.conn.Subprotocol(); name != "" {
@@ -79,7 +79,7 @@ func (s *wsSession) Hold(ctx context.Context, line Line) Held {
 // wsHold is one WebSocket while it is held.
 type wsHold struct {
 	s    *wsSession
-	o    SocketOptions
+	o    *SocketOptions
 	line Line
 	news news
 	held affinity.Socket

@@ -26,12 +26,16 @@ if (kind === 'ws') {
     socket.on('close', (code) => log('disconnect', { code }));
   });
 } else {
+  // The middleware of a server that takes nobody.
+  if (options.forbid) options.engine = { ...options.engine, allowRequest: (req, done) => done(options.forbid, false) };
   const io = kind === 'io4' ? new (require('socket.io').Server)(server, options.engine) : require('socket.io2')(server, options.engine);
   const connected = (socket) => {
     log('connect', { sid: socket.conn.id, transport: socket.conn.transport.name, auth: socket.handshake.auth, namespace: socket.nsp.name, ...about(socket.request) });
     socket.emit('hello', { pod: name });
     socket.conn.on('upgrade', () => log('upgrade', { sid: socket.conn.id, transport: socket.conn.transport.name }));
-    socket.on('whoami', (answer) => answer({ pod: name }));
+    socket.on('whoami', (answer) => (options.binaryAck ? answer(Buffer.from(name), { pod: name }) : answer({ pod: name })));
+    // What no library sends, as raw Engine.IO messages.
+    for (const [i, raw] of (options.raw || []).entries()) setTimeout(() => socket.conn.write(raw), 300 * (i + 1));
     socket.on('disconnect', (reason) => log('disconnect', { sid: socket.conn.id, reason }));
     if (options.binary) socket.emit('blob', Buffer.from([1, 2, 3]), { pod: 'elsewhere' });
     if (options.kick) setTimeout(() => socket.disconnect(options.kick === 'close'), 200);
