@@ -7,9 +7,11 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 LINT := $(BIN)/golangci-lint
 FUZZTIME ?= 20s
+IMAGE ?= ghcr.io/kubestickytop/stickytop:$(VERSION)
+DOCKER ?= docker
 
 .DEFAULT_GOAL := help
-.PHONY: help rules build demo install uninstall test race lint fmt vet golden fuzz bench cover verify lab lab-down e2e ci clean
+.PHONY: help rules build demo install uninstall test race image lint fmt vet golden fuzz bench cover verify lab lab-down e2e ci clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -36,6 +38,9 @@ test: ## run every test that needs Go alone
 
 race: ## the same with the race detector, as CI does
 	$(GO) test -race ./...
+
+image: ## build the image of agents: IMAGE=registry/stickytop:tag, DOCKER=podman
+	$(DOCKER) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
 vet:
 	$(GO) vet ./...

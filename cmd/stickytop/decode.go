@@ -240,8 +240,7 @@ func askCluster(ctx context.Context, w *decode.World, only affinity.Backend, clu
 	if unnamed(cfg, cluster.config) {
 		return nil
 	}
-	c := config{cluster: *cluster, version: version}
-	c.probe.max, c.probe.noProbe = 1, true
+	c := config{probe: noProbes(), cluster: *cluster, version: version}
 	s, err := newSetup(ctx, c)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 	"github.com/kubestickytop/stickytop/internal/ui"
 )
 
-func newDemo(name string, streams genericiooptions.IOStreams, probes *probeFlags, screen *screenFlags) *cobra.Command {
+func newDemo(name string, streams genericiooptions.IOStreams, probes *probeFlags, screen *screenFlags, logFile *string) *cobra.Command {
 	var (
 		out  outputFlags
 		seed uint64
@@ -44,12 +44,23 @@ other. Each scenario tells a story; keys on the screen provoke more.`,
 			if len(args) == 1 {
 				o.Scenario = args[0]
 			}
+			log, err := logTo(*logFile)
+			if err != nil {
+				return err
+			}
+			if log != nil {
+				defer log.Close()
+			}
 			s, end, err := demoSetup(cmd, o, *probes)
 			if err != nil {
 				return err
 			}
 			defer end()
+			s.log = log
 			if out.format != "" || out.watch || !isTerminal(streams) {
+				if err := probes.checkSome(); err != nil {
+					return err
+				}
 				return get(cmd.Context(), s, "sessions", out, streams)
 			}
 			return live(cmd.Context(), s, name, *screen, streams)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 }
 
 func (f *probeFlags) check() error {
-	if err := f.checkClients(); err != nil {
+	if err := cmp.Or(f.checkRanges(), f.checkClients()); err != nil {
 		return err
 	}
 	switch {
@@ -125,6 +126,8 @@ type clusterFlags struct {
 	all      bool
 	selector string
 	kernel   kernelFlags
+	agents   agentFlags
+	from     fromFlags
 }
 
 func (f *clusterFlags) add(fs *pflag.FlagSet) {
@@ -133,6 +136,8 @@ func (f *clusterFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.all, "all-namespaces", "A", false, "watch all namespaces")
 	fs.StringVarP(&f.selector, "selector", "l", "", "label selector of the Ingresses to show")
 	f.kernel.add(fs)
+	f.agents.add(fs)
+	f.from.add(fs)
 }
 
 // screenFlags say how to draw.
@@ -171,8 +176,8 @@ func (f *outputFlags) add(cmd *cobra.Command) {
 	fs.BoolVar(&f.exchanges, "requests", false, "list every request of each session (-o json or yaml)")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		f.windowSaid = cmd.Flags().Changed("for")
-		if f.window <= 0 {
-			return usageError("--for %s: must be above 0", f.window)
+		if f.window <= 0 || f.window > maxWindow {
+			return usageError("--for %s: must be above 0, at most %s", f.window, short(maxWindow))
 		}
 		return nil
 	}

@@ -53,7 +53,7 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 			if closer != nil {
 				defer closer.Close()
 			}
-			c := config{probe: *probes, cluster: *cluster, target: target, version: version}
+			c := config{probe: *probes, cluster: *cluster, target: target, version: version, streams: &streams}
 			if what == "routes" {
 				c.probe.noProbe = true
 			}
@@ -62,10 +62,16 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
 					return err
 				}
 			}
+			if what == "sessions" {
+				if err := probes.checkSome(); err != nil {
+					return err
+				}
+			}
 			s, err := newSetup(cmd.Context(), c)
 			if err != nil {
 				return err
 			}
+			defer s.end()
 			return get(cmd.Context(), s, what, out, streams)
 		},
 	}
@@ -179,7 +185,7 @@ func (s *setup) selection(snap *affinity.Snapshot) error {
 
 func (s *setup) print(what string, out outputFlags, p report.Printer, streams genericiooptions.IOStreams) error {
 	snap := s.engine.Snapshot()
-	o := report.Options{Reveal: out.reveal, Exchanges: out.exchanges}
+	o := report.Options{Reveal: out.reveal, Exchanges: out.exchanges, Target: s.target}
 	var list report.Printable
 	switch what {
 	case "pods":
@@ -213,6 +219,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 	}
 	if what == "pins" {
+		if d := snap.Dataplane; d.Mode != "" {
+			fmt.Fprintf(streams.ErrOut, "note: %s keeps these pins (%s): %s\n", d.Mode, d.Why, d.Semantics())
+		}
 		return pinsVerdict(snap)
 	}
 	routes := engine.Chosen(snap.Routes, s.target)
@@ -230,6 +239,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 	}
 	for _, x := range snap.Sessions {
+		if x.LastFailure != nil && affinity.BadStatus(x.LastStatus) {
+			return cannot("--path asks for another path, --host for another name", "no session was answered by a pod: %s", x.LastFailure.Text)
+		}
 		if x.LastFailure != nil {
 			return cannot("--resolve HOST:PORT:ADDRESS or --url says where the ingress is, --via-controller goes through the API server", "no session was answered: %s", x.LastFailure.Text)
 		}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -12,6 +14,30 @@ import (
 	"github.com/kubestickytop/stickytop/internal/kernel"
 )
 
+// Where --kernel reads.
+const (
+	kernelLocal  = "local"
+	kernelAgents = "agents"
+)
+
+// joinKernel lets a value of --kernel be the next word, as that of any flag,
+// though the flag can go without one.
+func joinKernel(args []string) []string {
+	var out []string
+	for i := 0; i < len(args); i++ {
+		if args[i] == "--" {
+			return append(out, args[i:]...)
+		}
+		if args[i] == "--kernel" && i+1 < len(args) && (args[i+1] == kernelLocal || args[i+1] == kernelAgents) {
+			out = append(out, "--kernel="+args[i+1])
+			i++
+			continue
+		}
+		out = append(out, args[i])
+	}
+	return out
+}
+
 // kernelFlags say whose tables are read for pins by address.
 type kernelFlags struct {
 	where string
@@ -19,16 +45,17 @@ type kernelFlags struct {
 }
 
 func (f *kernelFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&f.where, "kernel", "", "local: read the pins by client address out of kube-proxy's tables on this machine, a node")
+	fs.StringVar(&f.where, "kernel", "", "read the pins by client address out of kube-proxy's tables: local, on this machine, a node; agents (without a value), by pods on the nodes, which it makes and removes")
+	fs.Lookup("kernel").NoOptDefVal = kernelAgents
 	fs.StringVar(&f.node, "kernel-node", "", "what this machine is called as a node; by default $NODE_NAME or the host name")
 }
 
-func (f *kernelFlags) check() error {
+func (f *kernelFlags) check(from *fromFlags) error {
 	switch {
-	case f.where != "" && f.where != "local":
-		return usageError("--kernel %q: only local is known", affinity.Clean(f.where, 60))
-	case f.where == "" && f.node != "":
-		return usageError("--kernel-node names the machine that --kernel local reads")
+	case f.where != "" && f.where != kernelLocal && f.where != kernelAgents:
+		return usageError("--kernel %q: use local or agents", affinity.Clean(f.where, 60))
+	case f.where != kernelLocal && f.node != "" && from.where != fromLocal:
+		return usageError("--kernel-node names this machine for --kernel local and --from local")
 	}
 	return nil
 }
@@ -36,30 +63,35 @@ func (f *kernelFlags) check() error {
 // source reads this machine's tables, or is nil when nobody asked for it.
 // snapshot may be called once the source runs.
 func (f *kernelFlags) source(snapshot func() *affinity.Snapshot) engine.Source {
-	if f.where == "" {
+	if f.where != kernelLocal {
 		return nil
 	}
-	node := f.node
-	if node == "" {
-		node = os.Getenv("NODE_NAME")
-	}
+	return kernel.New(kernel.Options{Node: f.name(), Objects: snapshot})
+}
+
+// name is what this machine is called as a node.
+func (f *kernelFlags) name() string {
+	node := cmp.Or(f.node, os.Getenv("NODE_NAME"))
 	if node == "" {
 		node, _ = os.Hostname()
 	}
-	return kernel.New(kernel.Options{Node: affinity.Clean(node, 253), Objects: snapshot})
+	return affinity.Clean(node, 253)
 }
 
 // pinsLayer checks what `get pins` was asked for.
 func (c *config) pinsLayer(layer string) error {
+	asks := c.cluster.from.on() || len(c.cluster.from.ips) > 0 || c.cluster.agents.clients > 0
 	switch {
 	case layer != "clientip":
 		return usageError("--layer %q: get pins lists those of clientip; get sessions shows cookies", affinity.Clean(layer, 60))
-	case c.cluster.kernel.where == "":
-		return usageError("get pins reads them from a node: run it there with --kernel local")
+	case c.cluster.kernel.where == "" && !asks:
+		return usageError("get pins reads them from nodes: --kernel by agents, which it makes there and removes, --kernel local on a node; or make some with --from local, --from pods or --agents")
 	case c.target.Kind == "url":
 		return usageError("get pins needs a cluster: a URL alone does not say which Services there are")
 	}
-	c.probe.noProbe = true // a connection of ours would be a pin, and renew others
+	if !asks {
+		c.probe.noProbe = true // a connection of ours would be a pin, and renew others
+	}
 	return nil
 }
 
@@ -78,7 +110,7 @@ func (s *setup) collectPins(ctx context.Context, out outputFlags, deadline <-cha
 				if err := write(snap); err != nil {
 					return err
 				}
-			} else if !out.windowSaid && synced(snap) {
+			} else if !out.windowSaid && !s.own && synced(snap) {
 				return nil
 			}
 		}
@@ -88,7 +120,7 @@ func (s *setup) collectPins(ctx context.Context, out outputFlags, deadline <-cha
 // pinsVerdict is the failure that an unread table is.
 func pinsVerdict(snap *affinity.Snapshot) error {
 	for _, src := range snap.Sources {
-		if src.Name == kernel.SourceName && src.State != affinity.SourceLive {
+		if (src.Name == kernel.SourceName || strings.HasPrefix(src.Name, kernel.SourceName+"/")) && src.State != affinity.SourceLive {
 			return cannot("", "pins by address: %s", src.Detail)
 		}
 	}

@@ -79,6 +79,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 			if !ok {
 				return usageError("no rule %q: docs/rules.md has them all", affinity.Clean(id, 20))
 			}
+			if r.Runtime {
+				return usageError("rule %s is shown by sessions, not read from objects: stickytop explain %s", r.ID, r.ID)
+			}
 			ids[i] = r.ID
 		}
 	}
@@ -89,7 +92,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	result := findings.Check(facts, findings.Options{Only: o.only, Skip: o.skip})
 	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all}
 	for _, r := range findings.Rules {
-		if (len(o.only) == 0 || slices.Contains(o.only, r.ID)) && !slices.Contains(o.skip, r.ID) {
+		if !r.Runtime && (len(o.only) == 0 || slices.Contains(o.only, r.ID)) && !slices.Contains(o.skip, r.ID) {
 			out.Rules = append(out.Rules, report.LintRule{ID: r.ID, Title: r.Title, Help: r.What, Severity: r.Severity})
 		}
 	}
@@ -128,11 +131,21 @@ func severity(word string) (affinity.Severity, error) {
 
 func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Reader) (findings.Facts, []manifest.Problem, error) {
 	if len(o.files) == 0 {
-		cfg, namespace, err := kube.Config(cluster.config.ToRawKubeConfigLoader(), *cluster.config.Context)
+		cfg, namespace, err := cluster.restConfig()
 		if err != nil {
 			return findings.Facts{}, nil, err
 		}
-		facts, err := kube.Survey(ctx, cfg, kube.Options{Namespace: namespace, AllNamespaces: cluster.all, Version: version})
+		options := kube.Options{Namespace: namespace, AllNamespaces: cluster.all, Version: version}
+		source, err := kube.New(cfg, options)
+		if err != nil {
+			return findings.Facts{}, nil, err
+		}
+		// Nothing wrong in a namespace that is not there, or in what a web
+		// server says, is no clean bill.
+		if err := source.Lookup(ctx, affinity.Target{}); err != nil {
+			return findings.Facts{}, nil, err
+		}
+		facts, err := kube.Survey(ctx, cfg, options)
 		return facts, nil, err
 	}
 	var facts findings.Facts

@@ -23,7 +23,7 @@ what you may not. Nothing is written to the cluster.`,
 		Example: fmt.Sprintf("  %[1]s rbac -n msgapp\n  %[1]s rbac -n msgapp --missing", name),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, namespace, err := kube.Config(cluster.config.ToRawKubeConfigLoader(), *cluster.config.Context)
+			cfg, namespace, err := cluster.restConfig()
 			if err != nil {
 				return err
 			}

@@ -51,34 +51,48 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 			if log != nil {
 				defer log.Close()
 			}
-			s, err := newSetup(cmd.Context(), config{probe: probes, cluster: cluster, target: target, version: version})
+			printed := out.format != "" || out.watch || !isTerminal(streams)
+			if printed {
+				if err := probes.checkSome(); err != nil {
+					return err
+				}
+			}
+			s, err := newSetup(cmd.Context(), config{probe: probes, cluster: cluster, target: target, version: version, streams: &streams})
 			if err != nil {
 				return err
 			}
+			defer s.end()
 			s.log = log
-			if out.format != "" || out.watch || !isTerminal(streams) {
+			if printed {
 				return get(cmd.Context(), s, "sessions", out, streams)
 			}
 			return live(cmd.Context(), s, name, screen, streams)
 		},
 	}
-	fs := root.PersistentFlags()
-	probes.add(fs)
-	cluster.add(fs)
-	fs.StringVar(&logFile, "log-file", "", "append logs to this file; by default they go nowhere")
+	root.Version = currentVersion().String()
+	root.SetVersionTemplate("{{.Version}}")
+	root.Flags().Bool("version", false, "print the version") // cobra's own would take -v for it, which is kubectl's for how much to log
+	offers := newOffers(&probes, &cluster, &logFile)
 	screen.add(root.Flags())
 	out.add(root)
 	root.AddCommand(
 		newGet(name, streams, &probes, &cluster, &logFile),
-		newDemo(name, streams, &probes, &screen),
+		newDemo(name, streams, &probes, &screen, &logFile),
 		newDecode(name, streams, &cluster, &logFile),
 		newRBAC(name, streams, &cluster),
 		newLint(name, streams, &cluster),
 		newExplain(streams),
+		newAgent(streams),
+		newAgents(name, streams, &cluster),
 		newVersion(streams),
 	)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return &failure{code: exitUsage, err: err, hint: "see '" + name + " --help'"}
+	offers.to(root)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		hint := "see '" + name + " --help'"
+		if cmd.Name() == "demo" && offers.elsewhere(err) {
+			hint = "the demo is a world of its own, without a cluster, a namespace or an address to give; see '" + name + " demo --help'"
+		}
+		return &failure{code: exitUsage, err: err, hint: hint}
 	})
 	return root
 }

@@ -55,12 +55,13 @@ func run(ctx context.Context, args []string, streams genericiooptions.IOStreams)
 	kube.RedirectLogs(nil)
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	root := newRoot(name, streams)
-	root.SetArgs(args)
+	root.SetArgs(joinKernel(args))
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
-	err := root.ExecuteContext(ctx)
-	if err == nil && ctx.Err() == nil {
+	cmd, err := root.ExecuteContextC(ctx)
+	// A pod's end is asked for by a signal.
+	if err == nil && (ctx.Err() == nil || cmd.Name() == agentCommand) {
 		return exitOK
 	}
 	return conclude(streams.ErrOut, name, err, ctx.Err() != nil)

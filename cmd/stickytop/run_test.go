@@ -43,7 +43,8 @@ func TestSessionsAreBounded(t *testing.T) {
 		sessions int
 		says     string
 	}{{500, ""}, {501, "--sessions 501: at most 500 in all"}, {-1, "must not be negative"}} {
-		f := probeFlags{sessions: tt.sessions, max: 500}
+		f := noProbes()
+		f.sessions = tt.sessions
 		if err := f.check(); (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%d sessions: %v, want %q", tt.sessions, err, tt.says)
 		}

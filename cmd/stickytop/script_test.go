@@ -5,7 +5,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -15,11 +18,12 @@ import (
 
 // The scripts run the built binary. $STICKY is a loopback server that pins by
 // a cookie in Traefik's format and names its pod in a header; $PLAIN names
-// its pod and pins nobody; $HOSTILE answers what a terminal must not see; $CHAT
-// is a WebSocket for one page alone; $PAIR pins to one of two pods by a cookie.
+// its pod and pins nobody; $HOSTILE answers what a terminal must not see;
+// $ERRORS answers error statuses; $CHAT is a WebSocket for one page alone; $PAIR
+// pins to one of two pods by a cookie.
 func TestScripts(t *testing.T) {
 	servers := map[string]http.Handler{"STICKY": http.HandlerFunc(sticky), "PLAIN": http.HandlerFunc(plain), "HOSTILE": http.HandlerFunc(hostile),
-		"CHAT": http.HandlerFunc(chat), "PAIR": pair()}
+		"ERRORS": http.HandlerFunc(failing), "CHAT": http.HandlerFunc(chat), "PAIR": pair()}
 	urls := map[string]string{}
 	for name, h := range servers {
 		s := httptest.NewServer(h)
@@ -37,6 +41,25 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// failing answers what its path says, by a proxy or by a pod.
+func failing(w http.ResponseWriter, r *http.Request) {
+	status, _ := strconv.Atoi(strings.Trim(path.Dir(r.URL.Path), "/"))
+	switch path.Base(r.URL.Path) {
+	case "pod":
+		http.SetCookie(w, &http.Cookie{Name: "lb", Value: "0123456789abcdef", Path: "/", MaxAge: 3600})
+		w.Header().Set("X-Pod-Name", "web-1")
+	case "problem":
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"title":"x","instance":"orders-7","server":"edge"}`)
+		return
+	case "session": // of the application, which is no affinity
+		http.SetCookie(w, &http.Cookie{Name: "JSESSIONID", Value: "0123456789abcdef0123456789abcdef"})
+	}
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<html><h1>%d</h1></html>", status)
 }
 
 func sticky(w http.ResponseWriter, r *http.Request) {

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"time"
 
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -34,10 +37,15 @@ type setup struct {
 	// exec plugin of the kubeconfig).
 	prompts bool
 
+	own     bool     // clients with addresses of their own, which take a while to pin
 	log     *os.File // of --log-file; nil for none
 	actions []ui.Action
 	caption func() string
+	crew    *crew // agents; nil for none
 }
+
+// end gives back what newSetup took: the agents that it made.
+func (s *setup) end() { s.crew.end() }
 
 // config is everything a live run was told.
 type config struct {
@@ -45,16 +53,23 @@ type config struct {
 	cluster clusterFlags
 	target  affinity.Target
 	version string
+	streams *genericiooptions.IOStreams // to ask whether agents may be made; nil where none are
+	// dialFrom connects from the addresses of agents.
+	dialFrom map[netip.Addr]func(context.Context, string, string) (net.Conn, error)
 }
 
 // newSetup wires a run against a cluster, or against a URL alone.
 func newSetup(ctx context.Context, c config) (*setup, error) {
-	if err := errors.Join(c.probe.check(), c.cluster.kernel.check()); err != nil {
+	if err := errors.Join(c.probe.check(), c.cluster.agents.check(), c.cluster.from.check(&c), c.cluster.kernel.check(&c.cluster.from)); err != nil {
 		return nil, err
 	}
 	switch {
+	case c.target.Kind == "url" && c.cluster.kernel.where != "":
+		return nil, usageError("--kernel reads the pins of Services: it needs a cluster, a URL alone does not say which there are")
 	case c.probe.noProbe && (c.target.Kind == "url" || c.target.IsZero() && c.probe.url != ""):
 		return nil, usageError("--no-probe only watches a cluster, and a URL alone is no cluster: there would be nothing to see")
+	case c.target.Kind == "url" && c.probe.url != "":
+		return nil, usageError("a URL and --url: with a URL as the target there is nothing else to ask")
 	case c.probe.cookie != "" && c.target.Kind != "url" && c.probe.url == "":
 		return nil, usageError("--cookie names the cookie of a URL; a cluster's Ingresses say it themselves")
 	case c.probe.logs && (c.target.Kind == "url" || c.target.IsZero() && c.probe.url != ""):
@@ -91,15 +106,17 @@ func urlSetup(c config) (*setup, error) {
 		target: target, context: "no cluster", namespace: route.Host}, nil
 }
 
-func clusterSetup(ctx context.Context, c config) (*setup, error) {
+func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	flags := c.cluster.config
+	from, door := &c.cluster.from, ""
+	if from.on() && c.target.Kind == "service" {
+		c.target.Direct = true
+		door, c.probe.url = c.probe.url, "" // the route's own, for no other
+	}
 	loader := flags.ToRawKubeConfigLoader()
-	cfg, namespace, err := kube.Config(loader, *flags.Context)
+	cfg, namespace, err := c.cluster.restConfig()
 	if err != nil {
 		return nil, err
-	}
-	if unnamed(cfg, flags) {
-		return nil, &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
 	}
 	source, err := kube.New(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, LabelSelector: c.cluster.selector, Version: c.version})
 	if err != nil {
@@ -120,10 +137,28 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 			s.user = x.AuthInfo
 		}
 	}
+	defer func() {
+		if failed != nil {
+			s.end()
+		}
+	}()
 	s.lookup = func(ctx context.Context) error { return source.Lookup(ctx, s.target) }
+	s.own = from.on()
 	var prober engine.Prober
 	judge := kube.NewJudge(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version})
 	sources := []engine.Source{kube.WithRules{Source: source, Judge: judge}}
+	snapshot := func() *affinity.Snapshot { return s.engine.Snapshot() }
+	plane, err := kube.NewDataplane(cfg, c.version, snapshot)
+	if err != nil {
+		return nil, err
+	}
+	sources = append(sources, plane)
+	if c.streams != nil {
+		if err := s.musterCrew(ctx, &c, cfg, namespace); err != nil {
+			return nil, err
+		}
+		sources = append(sources, s.crew.sources(snapshot)...)
+	}
 	if !c.probe.noProbe {
 		var dialer *kube.ControllerDialer
 		if c.probe.via != "" {
@@ -139,6 +174,12 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 			return nil, err
 		}
 	}
+	if s.target.Direct {
+		sources[0] = direct{sources[0], s.target, door}
+	}
+	if from.where == fromLocal {
+		sources = append(sources, proxyMode{c.cluster.kernel.name()})
+	}
 	if c.probe.path != "" {
 		sources[0] = asking{sources[0], c.probe.path}
 	}
@@ -150,15 +191,48 @@ func clusterSetup(ctx context.Context, c config) (*setup, error) {
 		sources[0], prober = seen{sources[0], logs}, seenProber{prober, logs}
 		sources = append(sources, logs)
 	}
-	if k := c.cluster.kernel.source(func() *affinity.Snapshot { return s.engine.Snapshot() }); k != nil {
+	if k := c.cluster.kernel.source(snapshot); k != nil {
 		sources = append(sources, k)
 	}
-	s.engine = engine.New(engine.Options{Target: s.target, Budget: c.probe.budget(), Hints: c.probe.hints(), Perform: func(cmd affinity.Command) {
+	s.engine = engine.New(engine.Options{Target: s.target, Budget: from.budget(c.probe.budget(), c.cluster.kernel.name()), Hints: c.probe.hints(), Perform: func(cmd affinity.Command) {
 		if cmd.Kind == affinity.CommandReconnect {
 			go source.Reconnect()
 		}
 	}}, prober, sources...)
 	return s, nil
+}
+
+// restConfig is what the flags and the kubeconfig say of the cluster, and the
+// namespace in force.
+func (f *clusterFlags) restConfig() (*rest.Config, string, error) {
+	if err := f.check(); err != nil {
+		return nil, "", err
+	}
+	cfg, namespace, err := kube.Config(f.config.ToRawKubeConfigLoader(), *f.config.Context)
+	if err == nil && unnamed(cfg, f.config) {
+		err = &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
+	}
+	return cfg, namespace, err
+}
+
+// musterCrew makes or finds the agents of the run, and lets its clients start
+// from them. A target that is not there is told before anything is made.
+func (s *setup) musterCrew(ctx context.Context, c *config, cfg *rest.Config, namespace string) (err error) {
+	if c.cluster.agents.clients > 0 || c.cluster.kernel.where == kernelAgents {
+		if _, err := newRunner(*c, nil); err != nil {
+			return err
+		}
+		if err := mistake(s.lookup(ctx)); err != nil {
+			return err
+		}
+	}
+	if s.crew, err = muster(ctx, *c, cfg, namespace); err != nil {
+		return err
+	}
+	if c.cluster.from.where == fromPods {
+		c.cluster.from.addrs, c.cluster.from.nodes, c.dialFrom = s.crew.clients()
+	}
+	return nil
 }
 
 // unnamed reports whether nothing names a cluster: the host is client-go's last
@@ -169,6 +243,7 @@ func unnamed(cfg *rest.Config, flags *genericclioptions.ConfigFlags) bool {
 
 func newRunner(c config, dialer *kube.ControllerDialer) (engine.Prober, error) {
 	o := c.probe.options(c.version)
+	o.DialFrom = c.dialFrom
 	if dialer != nil {
 		o.Dial, o.DialName = dialer.DialContext, "port-forward to the controller"
 	}

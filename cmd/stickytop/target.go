@@ -10,10 +10,24 @@ import (
 
 // kinds are the words that a target may begin with, kubectl's short names
 // among them.
-var kinds = map[string]string{
+var kinds = targetKinds(map[string]string{
 	"ing": "ingress", "ingress": "ingress", "ingresses": "ingress", "ingresses.networking.k8s.io": "ingress", "ingress.networking.k8s.io": "ingress",
 	"svc": "service", "service": "service", "services": "service",
 	"ingressroute": "ingressroute", "ingressroutes": "ingressroute", "ingressroutes.traefik.io": "ingressroute", "ingressroute.traefik.io": "ingressroute",
+})
+
+// targetKinds adds the custom resources that are routes: httproute/NAME,
+// httproutes.gateway.networking.k8s.io/NAME.
+func targetKinds(words map[string]string) map[string]string {
+	for _, k := range ingress.CustomKinds {
+		if k.Route != "" {
+			kind := strings.ToLower(k.Route)
+			for _, word := range []string{kind, k.Resource, kind + "." + k.Group, k.Resource + "." + k.Group} {
+				words[word] = kind
+			}
+		}
+	}
+	return words
 }
 
 // parseTarget reads ing/NAME, svc/NAME, ingressroute/NAME, KIND NAME, or a URL.
@@ -41,7 +55,14 @@ func newTarget(kind, name string) (affinity.Target, error) {
 	if !ok || name == "" || strings.Contains(name, "/") {
 		return affinity.Target{}, usageError("target %q is not understood: use ing/NAME, svc/NAME, ingressroute/NAME or a URL", affinity.Clean(kind+"/"+name, 120))
 	}
-	return affinity.Target{Kind: known, Name: name}, nil
+	t := affinity.Target{Kind: known, Name: name}
+	if known == "service" {
+		t.Name, t.Port, _ = strings.Cut(name, ":")
+	}
+	if t.Name == "" {
+		return affinity.Target{}, usageError("target %q names no Service", affinity.Clean(name, 120))
+	}
+	return t, nil
 }
 
 func isURL(s string) bool { return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") }

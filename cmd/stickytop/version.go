@@ -22,6 +22,11 @@ type versionInfo struct {
 	Platform  string `json:"platform"`
 }
 
+// String is what version prints, a line.
+func (i versionInfo) String() string {
+	return fmt.Sprintf("stickytop %s (%s, %s)\n", i.Version, i.GoVersion, i.Platform)
+}
+
 func newVersion(streams genericiooptions.IOStreams) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
@@ -30,8 +35,8 @@ func newVersion(streams genericiooptions.IOStreams) *cobra.Command {
 			info := currentVersion()
 			switch format {
 			case "":
-				fmt.Fprintf(streams.Out, "stickytop %s (%s, %s)\n", info.Version, info.GoVersion, info.Platform)
-				return nil
+				_, err := fmt.Fprint(streams.Out, info)
+				return err
 			case "json":
 				e := json.NewEncoder(streams.Out)
 				e.SetIndent("", "    ")

@@ -145,27 +145,33 @@ type addresses struct {
 	ends  []AddressEnd
 	ended uint64
 
+	found   map[addressKeyed]Finding    // what pins showed
+	unready map[PodRef]time.Time        // since when pods with pins are not, as far as it was seen
+	owners  map[netip.Addr]AddressOwner // nil when pods have changed
+	nodes   map[netip.Addr]string       // by the address that their pods give as their host's
+	modes   map[string]string           // of kube-proxy, by node
+	derived map[AddressKey]bool         // pins that our own connections made, and no kernel told of
+	own     map[netip.Addr]bool         // addresses of sessions
+
 	viewPins  []*AddressPin
-	viewLists []AddressList
-	fresh     bool
+	viewLists []AddressList           // nil when they have changed
+	touched   map[AddressKey]struct{} // pins that changed since viewPins was made
 }
 
 func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 	a := &st.addresses
-	if a.pins == nil {
-		a.pins, a.lists = map[AddressKey]*AddressPin{}, map[string][]AddressList{}
-	}
-	a.fresh = false
+	a.init()
+	a.viewLists = nil
 	a.lists[e.Node] = e.Lists
+	if len(e.Lists) > 0 {
+		st.modeOf(e.Node, e.Lists[0].Mode)
+	}
 	evicted := map[string]int{} // by endpoint
 	for _, end := range e.Gone {
 		if a.pins[end.AddressKey] == nil {
 			continue
 		}
-		delete(a.pins, end.AddressKey)
-		a.ended++
-		end.Seq = a.ended
-		a.ends = append(a.ends, end)
+		a.end(end)
 		if end.Reason == AddressEndEvicted {
 			evicted[end.Service.String()+" "+cmp.Or(end.Pod.Name, end.Endpoint)]++
 		}
@@ -173,15 +179,55 @@ func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 	if len(a.ends) >= 2*maxAddressEnds {
 		a.ends = slices.Clone(a.ends[len(a.ends)-maxAddressEnds:])
 	}
+	st.tagLists(e.Lists)
 	for i := range e.Put {
 		p := e.Put[i]
-		a.pins[p.AddressKey] = &p
+		a.put(&p)
 	}
+	st.tieAgain(e, now)
+	st.judgeAddresses(e, now)
 	for _, name := range sortedKeys(evicted) {
 		service, pod, _ := strings.Cut(name, " ")
 		st.happen(Happening{At: now, Source: "kernel", Kind: "pin", Level: LevelWarning,
-			Text: fmt.Sprintf("%d addresses of %s lost their pin to %s on %s before its time: the node's list is full", evicted[name], service, pod, e.Node)})
+			Text: fmt.Sprintf("%d of %s's addresses lost the pin to %s on %s before its time: the node's list is full", evicted[name], service, pod, e.Node)})
 	}
+}
+
+// tagLists gives the pods that clients are pinned to their letters.
+func (st *State) tagLists(lists []AddressList) {
+	for _, l := range lists {
+		if l.Live == 0 || l.Pod.IsZero() || st.tags[l.Pod] != "" {
+			continue
+		}
+		if b := st.backends[l.Service]; b != nil {
+			st.tagEndpoints(b)
+		}
+		st.tag(l.Pod)
+	}
+}
+
+func (a *addresses) init() {
+	if a.pins == nil {
+		a.pins, a.lists, a.touched = map[AddressKey]*AddressPin{}, map[string][]AddressList{}, map[AddressKey]struct{}{}
+		a.modes, a.derived = map[string]string{}, map[AddressKey]bool{}
+	}
+}
+
+// put holds a pin that is new or has changed.
+func (a *addresses) put(p *AddressPin) {
+	a.pins[p.AddressKey] = p
+	a.touched[p.AddressKey] = struct{}{}
+	delete(a.derived, p.AddressKey)
+}
+
+// end forgets a pin.
+func (a *addresses) end(e AddressEnd) {
+	delete(a.pins, e.AddressKey)
+	delete(a.derived, e.AddressKey)
+	a.touched[e.AddressKey] = struct{}{}
+	a.ended++
+	e.Seq = a.ended
+	a.ends = append(a.ends, e)
 }
 
 // lastOf returns the last n, without room to append over what follows.
@@ -196,25 +242,46 @@ func sortedKeys(m map[string]int) []string {
 	return keys
 }
 
-// view sorts what is held, when it has changed.
+// view brings what is handed out up to date. Most readings change few of many
+// pins: their places are looked up, and what lies between is copied.
 func (a *addresses) view() {
-	if a.fresh {
-		return
+	if len(a.touched) > 0 {
+		a.viewPins = a.mergePins()
+		clear(a.touched)
 	}
-	a.fresh = true
-	a.viewPins = make([]*AddressPin, 0, len(a.pins))
-	for _, p := range a.pins {
-		a.viewPins = append(a.viewPins, p)
+	if a.viewLists == nil {
+		a.viewLists = []AddressList{}
+		for _, l := range a.lists {
+			a.viewLists = append(a.viewLists, l...)
+		}
+		slices.SortFunc(a.viewLists, func(x, y AddressList) int {
+			return cmp.Or(compareService(x.Service, y.Service), strings.Compare(x.PortName, y.PortName), strings.Compare(x.Endpoint, y.Endpoint),
+				strings.Compare(x.Node, y.Node), strings.Compare(x.Name, y.Name))
+		})
 	}
-	slices.SortFunc(a.viewPins, func(x, y *AddressPin) int { return compareAddress(x.AddressKey, y.AddressKey) })
-	a.viewLists = nil
-	for _, l := range a.lists {
-		a.viewLists = append(a.viewLists, l...)
+}
+
+// mergePins returns viewPins with what was touched since; the old slice stays
+// as it is, as snapshots have it.
+func (a *addresses) mergePins() []*AddressPin {
+	changed := make([]AddressKey, 0, len(a.touched))
+	for key := range a.touched {
+		changed = append(changed, key)
 	}
-	slices.SortFunc(a.viewLists, func(x, y AddressList) int {
-		return cmp.Or(compareService(x.Service, y.Service), strings.Compare(x.PortName, y.PortName), strings.Compare(x.Endpoint, y.Endpoint),
-			strings.Compare(x.Node, y.Node), strings.Compare(x.Name, y.Name))
-	})
+	slices.SortFunc(changed, compareAddress)
+	old, pins := a.viewPins, make([]*AddressPin, 0, len(a.pins))
+	for _, key := range changed {
+		at, there := slices.BinarySearchFunc(old, key, func(p *AddressPin, k AddressKey) int { return compareAddress(p.AddressKey, k) })
+		pins = append(pins, old[:at]...)
+		if there {
+			at++
+		}
+		old = old[at:]
+		if p := a.pins[key]; p != nil {
+			pins = append(pins, p)
+		}
+	}
+	return append(pins, old...)
 }
 
 func compareService(x, y ServiceRef) int {
@@ -227,22 +294,12 @@ func compareAddress(x, y AddressKey) int {
 }
 
 // KnownAddresses says whose an address is, where the objects tell: a pod's
-// name, or "node NAME" where several pods share the address (host network).
+// name, "node NAME" for a node's, "ingress pod NAME" for a controller's.
 func (s *Snapshot) KnownAddresses() map[netip.Addr]string {
-	known := make(map[netip.Addr]string, len(s.Pods))
-	shared := map[netip.Addr]bool{}
-	for _, p := range s.Pods {
-		ip, err := netip.ParseAddr(p.IP)
-		if err != nil || !p.Gone.IsZero() {
-			continue
-		}
-		if known[ip] != "" && !shared[ip] {
-			shared[ip] = true
-			known[ip] = "node " + p.Node
-		}
-		if !shared[ip] {
-			known[ip] = p.Ref.String()
-		}
+	owners := s.Owners()
+	known := make(map[netip.Addr]string, len(owners))
+	for ip, o := range owners {
+		known[ip] = o.String()
 	}
 	return known
 }

@@ -1,6 +1,9 @@
 package affinity
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Event is something a source saw. The set is closed; Apply handles each.
 type Event interface{ event() }
@@ -67,6 +70,13 @@ type CookieDropped struct {
 type PathChecked struct {
 	Route RouteID
 	Steps []PathStep
+}
+
+// DataplaneKnown tells how a node keeps pins by address.
+type DataplaneKnown struct {
+	Node string
+	Mode string // of kube-proxy: "nftables", "iptables", "ipvs"
+	Why  string // who says so
 }
 
 // Observed is one round trip of a session: exactly one request, answered or
@@ -165,12 +175,19 @@ type Field struct{ Name, Value string }
 // SourceStatus is one watch's or source's state.
 type SourceStatus struct {
 	Name    string // "pods", "endpointslices"
+	Group   string // API group of objects: "discovery.k8s.io"; "" for core, and what is none
 	State   SourceState
 	Since   time.Time // of this state
 	Objects int
 	Detail  string    // error, or what is lost without it
 	Retry   time.Time // next attempt; zero when none is planned
 }
+
+// kernelSource begins the names of the sources that read nodes' tables.
+const kernelSource = "kernel"
+
+// OfNode reports whether the source reads a node's tables, not the API.
+func (s SourceStatus) OfNode() bool { return strings.HasPrefix(s.Name, kernelSource) }
 
 // SourceState is how far a source can be believed.
 type SourceState uint8
@@ -200,4 +217,5 @@ func (SessionOpened) event()    {}
 func (SessionClosed) event()    {}
 func (CookieDropped) event()    {}
 func (PathChecked) event()      {}
+func (DataplaneKnown) event()   {}
 func (Observed) event()         {}

@@ -18,6 +18,9 @@ type Finding struct {
 	Object  ObjectRef // the object it is about
 	Route   RouteID   // the route it is about; "" when about an object alone
 	Session SessionID // the session that showed it; "" when read from objects
+	// Routes are those whose traffic Object decides about, beside Route: of a
+	// Deployment those that lead to its pods. Empty when it is no route's.
+	Routes []RouteID
 
 	Evidence []FindingEvidence
 	Impact   string

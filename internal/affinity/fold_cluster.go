@@ -97,6 +97,12 @@ func (st *State) applyEndpoints(e EndpointsChanged, now time.Time) {
 		st.tagEndpoints(b)
 	}
 	st.refold(e.Service, now)
+	if had {
+		st.reconsider(now, func(v verdict) bool {
+			r := st.routes[v.Route]
+			return r != nil && r.Backend.Service == e.Service
+		})
+	}
 }
 
 // remember keeps the endpoints of old that left, newest first.
@@ -239,11 +245,15 @@ func (st *State) applyPod(p Pod, now time.Time) {
 	p.Gone, p.Tag = time.Time{}, ""
 	st.pods[p.Ref] = p
 	st.views.pods = nil
+	st.addresses.isHost(p)
 	if had && old.Gone.IsZero() {
 		st.podDiffers(old, p, now)
 	}
 	if _, tagged := st.tags[p.Ref]; tagged && (old.Deletion != p.Deletion || old.Ready != p.Ready || !had) {
 		st.refoldPod(p.Ref, now)
+	}
+	if had && (old.Deletion != p.Deletion || old.Restarts != p.Restarts || old.Created != p.Created) {
+		st.reconsider(now, func(v verdict) bool { return v.pod == p.Ref })
 	}
 }
 
@@ -286,6 +296,7 @@ func (st *State) applyPodGone(ref PodRef, now time.Time) {
 	st.views.pods = nil
 	st.happen(Happening{At: now, Source: "k8s", Kind: "pod", Pod: ref, Level: LevelChange, Text: "pod " + st.podLabel(ref) + " is gone"})
 	st.refoldPod(ref, now)
+	st.podEnded(ref, now)
 }
 
 // forgetGone lets go of pods that ended long ago and hold nobody.
@@ -345,6 +356,7 @@ func (st *State) applyClusterEvent(e ClusterEvent, now time.Time) {
 	}
 	if e.Route != "" {
 		st.edits[e.Route] = edit{at: at, seq: seq, text: e.Subject + " edited: " + e.Text}
+		st.edited(e.Route, now)
 	}
 }
 

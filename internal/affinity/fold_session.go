@@ -17,17 +17,25 @@ type session struct {
 	print  string // fingerprint of the held cookie
 	read   reading
 
-	kept        []kept         // cookies that may yet turn out to be one
-	cookies     bool           // a cookie of any name was offered, ever
-	offered     bool           // an affinity cookie was offered, ever
-	offeredLast bool           // by the last answer
-	notReturned string         // why the last one is not sent back; "" when it is
-	held        bool           // it held a cookie before the last answer
-	format      string         // of the cookie it held before the last answer: a decoder's name
-	quiet       int            // answers without a new offer since the pin began
-	expired     bool           // the cookie was dropped because its time was up
-	dropped     string         // why the last cookie was dropped; "" once another came
-	answered    time.Time      // of the last answer by Pod
+	kept        []kept    // cookies that may yet turn out to be one
+	cookies     bool      // a cookie of any name was offered, ever
+	offered     bool      // an affinity cookie was offered, ever
+	offeredLast bool      // by the last answer
+	picked      bool      // the last answer offered one to keep, and it is surely one
+	pinSure     bool      // the held cookie is one by its name or its digest, not by its shape alone
+	notReturned string    // why the last one is not sent back; "" when it is
+	held        bool      // it held a cookie before the last answer
+	format      string    // of the cookie it held before the last answer: a decoder's name
+	quiet       int       // answers without a new offer since the pin began
+	expired     bool      // the cookie was dropped because its time was up
+	dropped     string    // why the last cookie was dropped; "" once another came
+	answered    time.Time // of the last answer by Pod
+	spoke, mute int       // requests since PodSince whose answer named Pod; which failed or named nobody
+	stay        stay      // that stayText is about
+	stayText    string
+	pinStatus   int            // of the last answer since the held cookie came, or of the one that brought it
+	toldStatus  int            // error status of the last line about one
+	toldAt      time.Time      // when it was last met
 	refused     map[string]int // Engine.IO code by X-Request-Id, since the handshake
 	recent      [splitN]visit  // newest first
 }
@@ -77,6 +85,7 @@ func (st *State) openSession(spec SessionSpec, now time.Time) {
 	}
 	s := &session{Session: Session{Spec: spec, Opened: now}, n: &st.views.sessionsN}
 	st.sessions[spec.ID] = s
+	st.addresses.owns(spec.From)
 	at, _ := slices.BinarySearchFunc(st.order, spec.ID, compareIDs)
 	st.order = slices.Insert(st.order, at, spec.ID)
 	if r := st.routes[spec.Route]; r != nil {
@@ -123,12 +132,15 @@ func (st *State) observe(o Observed, now time.Time) {
 		return
 	}
 	s.Requests++
-	s.LastStatus, s.LastTook, s.LastFailure, s.Redirect = o.Status, o.Took, o.Failure, o.Redirect
+	s.countStatus(o, now)
+	s.LastTook, s.Redirect = o.Took, o.Redirect
 	if o.Remote != "" {
 		s.LastRemote = o.Remote
 	}
 	sent := s.sentCookie(o)
 	fresh := st.takeOffers(s, o, now)
+	o = st.weigh(s, o, now)
+	s.LastFailure = o.Failure
 	x := Exchange{RequestID: o.RequestID, At: now, Took: o.Took, Status: o.Status, Cookie: sent, NewCookie: fresh, Leg: o.Leg}
 	if o.Failure != nil {
 		st.failed(s, o, now)
@@ -142,15 +154,22 @@ func (st *State) observe(o Observed, now time.Time) {
 		x.Tag = st.tag(x.Pod)
 	} else {
 		st.answer(s, o, fresh, now)
+		st.statusSaid(s, now)
 		x.Pod, x.Tag, x.Source = s.Pod, s.Tag, s.Via
 		if s.Via == SourceNone {
 			x.Pod, x.Tag = PodRef{}, ""
 		}
 	}
+	if x.Failure == "" && x.Source != SourceNone && x.Source != SourceCookie {
+		s.spoke++
+	} else {
+		s.mute++
+	}
 	if len(s.Exchanges) >= 2*MaxExchanges {
 		s.Exchanges = slices.Clone(s.Exchanges[len(s.Exchanges)-MaxExchanges:])
 	}
 	s.Exchanges = append(s.Exchanges, x)
+	st.tieAddress(s, o, now)
 	if o.Leg != "" {
 		st.leg(s, o, x)
 		st.judgeLeg(s, o, now)
@@ -186,11 +205,15 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) {
 	if !s.offeredLast && s.Pin != nil {
 		s.quiet++
 	}
+	s.pinStatus = o.Status
 	st.decodePin(s, now)
 	served, via := st.served(s, o, now)
 	pod := served
 	if pod.IsZero() {
 		pod, via = st.decodedPod(s)
+	}
+	if pod.IsZero() {
+		pod, via = st.kernelPod(s, now)
 	}
 	if s.Pin != nil && s.Pin.Since.Equal(now) {
 		s.Pin.ServedBy = served
@@ -210,6 +233,9 @@ func (st *State) land(s *session, pod PodRef, via Source, fresh bool, failures i
 	} else if failures > 0 && s.Pod == pod {
 		st.happen(Happening{At: now, Source: "probe", Kind: "answered", Session: s.Spec.ID, Pod: pod, Route: s.Spec.Route,
 			Text: fmt.Sprintf("%s answered again by %s after %d failed", s.Spec.ID, st.podLabel(pod), failures)})
+	}
+	if s.Pod != pod {
+		s.PodSince, s.spoke, s.mute = now, 0, 0
 	}
 	s.Pod, s.Tag, s.answered = pod, st.tag(pod), now
 	copy(s.recent[1:], s.recent[:splitN-1])
@@ -232,13 +258,9 @@ func (st *State) backendOf(s *session) *backend {
 
 // served reads the pod out of the response itself.
 func (st *State) served(s *session, o Observed, now time.Time) (PodRef, Source) {
-	k := known{open: true}
-	if b := st.backendOf(s); b != nil {
-		k = b.known
-	}
 	var pod PodRef
 	via := SourceNone
-	for _, c := range identify(o.Answer, k, st.Hints) {
+	for _, c := range st.identified(s, o) {
 		st.named(c.pod)
 		s.witness(Evidence{Source: c.source, Pod: c.pod, At: now, Detail: c.detail})
 		if pod.IsZero() {
@@ -246,6 +268,16 @@ func (st *State) served(s *session, o Observed, now time.Time) (PodRef, Source) 
 		}
 	}
 	return pod, via
+}
+
+// identified is what the response itself says of the pod that made it.
+func (st *State) identified(s *session, o Observed) []claim {
+	k := known{open: true}
+	if b := st.backendOf(s); b != nil {
+		k = b.known
+	}
+	k.strict = BadStatus(o.Status)
+	return identify(o.Answer, k, st.Hints)
 }
 
 // named makes a pod that only a response names known.

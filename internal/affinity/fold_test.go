@@ -17,13 +17,14 @@ var tNow = time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
 // an instant (seconds from tNow), a verb and its arguments:
 //
 //	0 route persistent              one route /: persistent, balanced, traefik, none,
-//	                                unread, clientip, url, nginx-or-traefik
+//	                                opaque, unread, clientip, url, nginx-or-traefik
 //	0 endpoints a b c/notready d/terminating
 //	0 pods a b                      pods exist and are ready
 //	0 gone a                        the pod object is gone
 //	0 terminating a 30              deletionTimestamp in 30 s
 //	0 open s01 [no-jar]
 //	1 answer s01 pod=a via=header set=a age=10800 sent=a notreturned=why
+//	1 answer s01 status=404         an answer of that status, which may name nobody
 //	1 fail s01 502
 //	1 drop s01 expired
 //	1 edit "affinity-mode balanced→persistent"
@@ -66,6 +67,8 @@ type script struct {
 	checks int
 	frozen []*Snapshot
 	texts  []string
+	leg    int // requests so far, for their ids
+	held   map[SessionID]Socket
 }
 
 func splitWords(line string) []string {
@@ -98,6 +101,8 @@ func (s *script) line(w []string) {
 		s.is(args)
 	case "timeline":
 		s.timeline(args)
+	case "finds", "silent":
+		s.finding(verb, args)
 	default:
 		for _, e := range s.events(verb, args) {
 			s.st.Apply(e, s.now)
@@ -120,7 +125,7 @@ func dump(snap *Snapshot) string {
 		c, why := x.Condition(snap.At)
 		fmt.Fprintf(&b, "%s %s %s %v %v %v %v|", x.Spec.ID, c, why, x.Pod, x.Moves, x.Evidence, x.Exchanges)
 	}
-	fmt.Fprintf(&b, "%v %v %v", snap.Pods, snap.Timeline, snap.Sources)
+	fmt.Fprintf(&b, "%v %v %v %v", snap.Pods, snap.Timeline, snap.Sources, snap.Findings)
 	return b.String()
 }
 
@@ -154,7 +159,11 @@ func (s *script) events(verb string, args []string) []Event {
 		if len(args) > 1 {
 			client = ClientModel(args[1])
 		}
-		return []Event{SessionOpened{SessionSpec{ID: SessionID(args[0]), Route: "r", Transport: "http", Client: client}}}
+		transport := "http"
+		if len(args) > 2 {
+			transport = args[2]
+		}
+		return []Event{SessionOpened{SessionSpec{ID: SessionID(args[0]), Route: "r", Transport: transport, Client: client}}}
 	case "close":
 		return []Event{SessionClosed{ID: SessionID(args[0]), Reason: "by you"}}
 	case "answer", "fail":
@@ -167,6 +176,9 @@ func (s *script) events(verb string, args []string) []Event {
 		state := map[string]SourceState{"stale": SourceStale, "live": SourceLive, "forbidden": SourceForbidden}[args[1]]
 		return []Event{SourceChanged{SourceStatus{Name: args[0], State: state}}}
 	}
+	if events := s.socketEvents(verb, args); events != nil {
+		return events
+	}
 	s.t.Fatalf("%s: unknown verb %q", s.where, verb)
 	return nil
 }
@@ -175,6 +187,9 @@ func (s *script) observed(verb string, args []string) Observed {
 	o := Observed{Session: SessionID(args[0]), Status: 200, Took: 10 * time.Millisecond}
 	if verb == "fail" {
 		o.Status, o.Failure = 502, &Failure{Op: "status", Kind: FailureStatus, Text: "HTTP " + args[1]}
+	}
+	if status, ok := option(args, "status"); ok {
+		fmt.Sscan(status, &o.Status)
 	}
 	if pod, ok := option(args, "pod"); ok {
 		if via, _ := option(args, "via"); via == "body" {
@@ -241,6 +256,10 @@ func testRoute(mode string) Route {
 		a.Decoder = namedDecoder{name: "ingress-nginx persistent", prefix: "n:"}
 		b.Decoder = namedDecoder{name: "traefik", prefix: "t:"}
 		candidates = []Policy{a, b}
+	case "opaque":
+		p := cookie("haproxytech", "")
+		p.Decoder = nil
+		candidates = []Policy{p}
 	case "url":
 		r.Kind, r.Backend = RouteURL, Backend{}
 		p := cookie("", "")
@@ -337,6 +356,10 @@ func property(snap *Snapshot, x *Session, key string, now time.Time) string {
 		return x.Via.String()
 	case "moves":
 		return fmt.Sprint(x.MoveCount)
+	case "errors":
+		return fmt.Sprint(x.ErrorAnswers)
+	case "status":
+		return x.StatusText()
 	case "failures":
 		return fmt.Sprint(x.Failures)
 	case "requests":

@@ -18,6 +18,9 @@ type known struct {
 	names map[string]PodRef // by pod name
 	addrs map[string]PodRef // by "ip:port" and by IP
 	open  bool              // no pods are known at all: believe conventional names
+	// strict believes only what names nothing but a pod: proxies sign their own
+	// error pages too, and "instance" is a member of RFC 9457 problem details.
+	strict bool
 }
 
 // claim is a pod that a part of a response names.
@@ -42,7 +45,7 @@ func identify(a Answer, k known, h Hints) []claim {
 		claims = append(claims, c)
 	}
 	if len(claims) == 0 && k.open {
-		return conventional(a)
+		return conventional(a, k.strict)
 	}
 	return claims
 }
@@ -182,27 +185,46 @@ var (
 
 // conventional is for a run without a cluster: pods are then whatever the
 // responses name.
-func conventional(a Answer) []claim {
+func conventional(a Answer, strict bool) []claim {
 	for _, name := range conventionalHeaders {
+		if strict && ambiguous[name] {
+			continue
+		}
 		for _, f := range a.Header {
-			if strings.EqualFold(f.Name, name) && strings.TrimSpace(f.Value) != "" {
+			if strings.EqualFold(f.Name, name) && looksNamed(f.Value) {
 				return []claim{{SourceHeader, named(f.Value), Clean(f.Name+": "+f.Value, 120)}}
 			}
 		}
 	}
 	for _, key := range conventionalKeys {
-		if text, ok := jsonText(a.Body, []string{key}); ok && text != "" {
+		if text, ok := jsonText(a.Body, []string{key}); ok && looksNamed(text) && !(strict && ambiguous[key]) {
 			return []claim{{SourceBody, named(text), Clean(key+": "+text, 120)}}
 		}
 	}
 	for line := range strings.Lines(string(a.Body)) {
 		for _, prefix := range conventionalLines {
-			if len(line) > len(prefix) && strings.EqualFold(line[:len(prefix)], prefix) {
+			if len(line) > len(prefix) && strings.EqualFold(line[:len(prefix)], prefix) && looksNamed(line[len(prefix):]) {
 				return []claim{{SourceBody, named(line[len(prefix):]), Clean(strings.TrimSpace(line), 120)}}
 			}
 		}
 	}
 	return nil
+}
+
+// ambiguous are the conventional places where proxies name themselves or
+// error formats say something else.
+var ambiguous = map[string]bool{"x-served-by": true, "x-server": true, "server": true, "instance": true}
+
+// looksNamed reports whether text can be a host's name or address: a path
+// ("/orders/7") or a product ("nginx/1.25") is none.
+func looksNamed(text string) bool {
+	text = strings.TrimSpace(text)
+	for i := range len(text) {
+		if !isWord(text[i]) {
+			return false
+		}
+	}
+	return text != "" && strings.Trim(text, ".:-_[]") != ""
 }
 
 func named(text string) PodRef { return PodRef{Name: Clean(strings.TrimSpace(text), 63)} }

@@ -41,7 +41,13 @@ func TestIdentify(t *testing.T) {
 		{name: "no cluster: whoami", body: "Hostname: one\nIP: 127.0.0.1\n", known: known{open: true}, want: "body one"},
 		{name: "no cluster: JSON", body: `{"pod":"one"}`, known: known{open: true}, want: "body one"},
 		{name: "no cluster: nothing said", body: "hello", known: known{open: true}, want: ""},
-		{name: "no cluster: escape sequence", header: "X-Pod-Name: a\x1b[2J", known: known{open: true}, want: "header a·[2J"},
+		{name: "no cluster: escape sequence", header: "X-Pod-Name: a\x1b[2J", known: known{open: true}, want: ""},
+		{name: "no cluster: escape sequence where the user looks", header: "X-Me: a\x1b[2J", known: known{open: true}, hints: Hints{Header: "x-me"}, want: "header a·[2J"},
+		{name: "no cluster: a product is no pod", body: `{"server":"nginx/1.25"}`, known: known{open: true}, want: ""},
+		{name: "no cluster: problem details", body: `{"type":"about:blank","status":404,"instance":"/orders/7"}`, known: known{open: true}, want: ""},
+		{name: "no cluster: a cache signs", header: "X-Served-By: cache-fra-1", known: known{open: true}, want: "header cache-fra-1"},
+		{name: "no cluster: a cache signs its error page", header: "X-Served-By: cache-fra-1", body: `{"server":"edge"}`, known: known{open: true, strict: true}, want: ""},
+		{name: "no cluster: a pod signs its error page", header: "X-Pod-Name: one", known: known{open: true, strict: true}, want: "header one"},
 	}
 	for _, tt := range tests {
 		answer := Answer{Body: []byte(tt.body)}

@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,9 @@ func (st *State) verdict(s *session) (Condition, string) {
 	if s.InARow > 0 {
 		return Failing, s.LastFailure.Text
 	}
+	if s.StatusNote != "" && s.LastStatus >= 500 {
+		return Failing, s.StatusNote
+	}
 	if s.Pin == nil && st.wantsCookie(s) {
 		switch {
 		case s.notReturned != "":
@@ -46,7 +50,34 @@ func (st *State) verdict(s *session) (Condition, string) {
 	if s.Pod.IsZero() || s.Via == SourceNone {
 		return Unknown, "no header, body or decodable cookie names the pod"
 	}
-	return Stuck, ""
+	return Stuck, st.held(s)
+}
+
+// stay is what was seen of the pod that has a session, since it has it.
+type stay struct {
+	pod   PodRef
+	since time.Time
+	spoke bool // an answer named it
+	mute  bool // a request failed, or its answer named nobody
+}
+
+// held says how s is known to be on its pod, and since when.
+func (st *State) held(s *session) string {
+	now := stay{s.Pod, s.PodSince, s.spoke > 0, s.mute > 0}
+	if now == s.stay {
+		return s.stayText
+	}
+	pod, since := st.podLabel(s.Pod), " since "+s.PodSince.UTC().Format("15:04:05Z")
+	switch {
+	case !now.spoke:
+		s.stayText = "the cookie has named " + pod + since + "; no answer has named a pod"
+	case now.mute:
+		s.stayText = pod + " gave every answer that names a pod" + since + "; others failed or name none"
+	default:
+		s.stayText = pod + " answered every request" + since
+	}
+	s.stay = now
+	return s.stayText
 }
 
 // wantsCookie reports whether a cookie is what would hold the session: always,
@@ -163,8 +194,13 @@ func (st *State) timers(s *session) []Timer {
 	}
 	if r := st.routes[s.Spec.Route]; r != nil {
 		if l, ok := r.Layer(LayerService); ok && l.Policy().Mechanism == MechanismClientIP {
-			timers = append(timers, Timer{Letter: 'I', Name: "ClientIP " + seconds(l.Policy().Timeout), Renewal: l.Policy().Renewal,
-				Total: l.Policy().Timeout, Bypassed: l.Bypassed, Detail: l.Policy().Why})
+			t := Timer{Letter: 'I', Name: "ClientIP " + seconds(l.Policy().Timeout), Renewal: l.Policy().Renewal,
+				Total: l.Policy().Timeout, Bypassed: l.Bypassed, Detail: l.Policy().Why}
+			if p := st.pinOf(s); p != nil {
+				t.Name, t.Renewal, t.Deadline, t.Total = "ClientIP on "+p.Node+" ("+p.Source.String()+")", p.Renewal, p.Expires, p.Timeout
+				t.Seen, t.Detail = p.Source == DeadlineKernel, cmp.Or(p.Note, "restarted by each new connection from "+p.Client.String())
+			}
+			timers = append(timers, t)
 		}
 	}
 	return append(timers, st.socketTimers(s)...)

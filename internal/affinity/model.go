@@ -116,7 +116,7 @@ func (st *State) shareCookie(e CookieShared, now time.Time) {
 // judgeModels is B07 as a comparison: clients that keep cookies stay on one
 // pod where one that does not is sent to several, endpoints unchanged.
 func (st *State) judgeModels(s *session, now time.Time) {
-	key := foundKey{"B07", s.Spec.Route}
+	key := foundKey{rule: "B07", route: s.Spec.Route}
 	if f, had := st.found[key]; had && f.Certainty == CertaintyExact || s.Spec.Client.KeepsCookies() || !s.offered {
 		return
 	}
@@ -137,7 +137,7 @@ func (st *State) judgeModels(s *session, now time.Time) {
 				{Source: "session", Text: fmt.Sprintf("%s (%s) was answered by %s, then by %s: it was offered a cookie and keeps none", s.Spec.ID, s.Spec.Client,
 					st.podLabel(second.pod), st.podLabel(first.pod))}},
 			Fix:    "let the client keep cookies and send them back, or do not rely on affinity for it",
-			Verify: "compare again with --compare: both models stay on one pod"}, now)
+			Verify: "compare again with --compare: both models stay on one pod"}, proof{}, now)
 		return
 	}
 }

@@ -33,21 +33,22 @@ func (s *session) sentCookie(o Observed) string {
 // takeOffers finds the affinity cookie among the offers, the last of its name,
 // and reports whether the client now holds another value than before.
 func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) {
-	s.offeredLast = false
+	s.offeredLast, s.picked = false, false
 	s.held, s.format = s.Pin != nil, ""
 	if s.held {
 		s.format = s.Pin.Decoder
 	}
 	for _, offer := range o.Offers {
 		s.cookies = true
-		decoder, ok := st.isAffinity(s, offer)
+		decoder, sure, ok := st.isAffinity(s, offer)
 		if !ok {
 			// Any cookie of a controller that is not read may be the one.
-			changed := s.keep(offer, now)
+			changed := s.keep(kept{offer, now, o.Status})
 			fresh = fresh || changed && st.policy(s.Spec.Route).Mechanism == MechanismUnknown
 			continue
 		}
 		s.offered, s.offeredLast, s.notReturned = true, true, offer.NotReturned
+		s.picked = s.picked || sure && !offer.Deletes
 		if offer.Deletes || offer.NotReturned != "" {
 			if s.Pin != nil && s.Pin.Key == offer.Name {
 				s.Pin = nil
@@ -62,6 +63,7 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 		}
 		s.Pin = &Pin{Layer: MechanismCookie, Key: offer.Name, Value: offer.Value, Since: now, Expires: offer.Expires,
 			Exact: true, Decoder: decoder, Offer: offer}
+		s.pinSure = sure
 		s.quiet, s.read = 0, reading{} // the same value again is a new pin, not yet decoded
 	}
 	return fresh
@@ -69,8 +71,9 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 
 // kept is a cookie that nothing said was an affinity cookie when it came.
 type kept struct {
-	offer Offer
-	at    time.Time
+	offer  Offer
+	at     time.Time
+	status int // of the answer
 }
 
 // maxKept bounds the cookies that are kept for a second look.
@@ -79,7 +82,8 @@ const maxKept = 8
 // keep remembers the newest unrecognised offer of each name: the controller
 // may act on an edited Ingress before the watch tells of the edit, and offers
 // its cookie only once. It reports whether the client now holds another value.
-func (s *session) keep(offer Offer, now time.Time) (changed bool) {
+func (s *session) keep(it kept) (changed bool) {
+	offer := it.offer
 	changed = !slices.ContainsFunc(s.kept, func(k kept) bool { return k.offer.Name == offer.Name && k.offer.Value == offer.Value })
 	s.kept = slices.DeleteFunc(s.kept, func(k kept) bool { return k.offer.Name == offer.Name })
 	if offer.Deletes || offer.NotReturned != "" {
@@ -88,7 +92,7 @@ func (s *session) keep(offer Offer, now time.Time) (changed bool) {
 	if len(s.kept) == maxKept {
 		s.kept = slices.Delete(s.kept, 0, 1)
 	}
-	s.kept = append(s.kept, kept{offer, now})
+	s.kept = append(s.kept, it)
 	return changed
 }
 
@@ -99,11 +103,12 @@ func (st *State) recall(s *session) {
 		return
 	}
 	for _, k := range s.kept {
-		if decoder, ok := st.isAffinity(s, k.offer); ok {
+		if decoder, sure, ok := st.isAffinity(s, k.offer); ok {
 			s.offered, s.offeredLast, s.notReturned = true, true, ""
 			s.Pin = &Pin{Layer: MechanismCookie, Key: k.offer.Name, Value: k.offer.Value, Since: k.at, Expires: k.offer.Expires,
 				Exact: true, Decoder: decoder, Offer: k.offer}
 			s.quiet, s.expired, s.dropped, s.kept, s.read = 0, false, "", nil, reading{}
+			s.pinStatus, s.pinSure = k.status, sure
 			return
 		}
 	}
@@ -111,28 +116,29 @@ func (st *State) recall(s *session) {
 
 // isAffinity reports whether an offer is a controller's cookie: it has the
 // configured name, or its value is one that a decoder proves or, where no
-// cookie is configured by name, proposes.
-func (st *State) isAffinity(s *session, offer Offer) (decoder string, ok bool) {
+// cookie is configured by name, proposes; the last alone is not sure, as an
+// application's own cookie can have the shape.
+func (st *State) isAffinity(s *session, offer Offer) (decoder string, sure, ok bool) {
 	r := st.routes[s.Spec.Route]
 	if r == nil {
-		return "", false
+		return "", false, false
 	}
 	for i, c := range st.candidates(r) {
 		if c.Mechanism != MechanismCookie {
 			continue
 		}
 		if c.Cookie.Name == offer.Name {
-			return "", true
+			return "", true, true
 		}
 		if c.Decoder == nil {
 			continue
 		}
 		d := st.table(r, i, c.Decoder).Lookup(offer.Value.Reveal())
-		if d.Hit() && d.Exact || c.Cookie.Name == "" && d.Shaped {
-			return c.Decoder.Name(), true
+		if proved := d.Hit() && d.Exact; proved || c.Cookie.Name == "" && d.Shaped {
+			return c.Decoder.Name(), proved, true
 		}
 	}
-	return "", false
+	return "", false, false
 }
 
 func (st *State) candidates(r *Route) []Policy {
@@ -184,7 +190,7 @@ func (st *State) decodePin(s *session, at time.Time) {
 			if now.value != s.read.value {
 				s.print = now.value.Fingerprint()
 			}
-			pin.Decoded, pin.Decoder = st.decode(r, pin.Value)
+			pin.Decoded, pin.Decoder = st.decode(r, pin.Value, pin.Since)
 			s.read = now
 		}
 		s.Pin = &pin
@@ -209,8 +215,9 @@ func (st *State) cookieEvidence(s *session, r *Route, at time.Time) Evidence {
 }
 
 // decode tries the route's candidate formats: a proof (a digest that matches
-// an endpoint) beats a shape, and settles which controller this is.
-func (st *State) decode(r *Route, value Secret) (best Decoded, decoder string) {
+// an endpoint) beats a shape, and settles which controller this is, or was when
+// the cookie came.
+func (st *State) decode(r *Route, value Secret, came time.Time) (best Decoded, decoder string) {
 	var by Policy
 	rank := -1
 	for i, c := range st.candidates(r) {
@@ -226,7 +233,7 @@ func (st *State) decode(r *Route, value Secret) (best Decoded, decoder string) {
 		return Decoded{}, ""
 	}
 	if best.Exact && len(best.Endpoints) > 0 || rank >= 2 && len(st.candidates(r)) > 1 {
-		st.settle(r, by)
+		st.settle(r, by, came)
 	}
 	return best, by.Decoder.Name()
 }
@@ -245,11 +252,20 @@ func decodedRank(d Decoded) int {
 	return 0
 }
 
-func (st *State) settle(r *Route, by Policy) {
-	if s, ok := st.settled[r.ID]; ok && s.controller == by.Controller && s.mode == by.Mode {
+// settle notes that by issued a cookie that came at that time. The newest cookie
+// is the word of the controller that answers now: those of the one before it
+// are held, and decoded, long after a migration.
+func (st *State) settle(r *Route, by Policy, came time.Time) {
+	s, ok := st.settled[r.ID]
+	if ok && came.Before(s.at) {
 		return
 	}
-	st.settled[r.ID] = settlement{controller: by.Controller, mode: by.Mode, proof: "its cookie decodes as " + by.Decoder.Name()}
+	if ok && s.controller == by.Controller && s.mode == by.Mode {
+		s.at = came
+		st.settled[r.ID] = s
+		return
+	}
+	st.settled[r.ID] = settlement{at: came, controller: by.Controller, mode: by.Mode, proof: "its cookie decodes as " + by.Decoder.Name()}
 	st.views.routes = nil
 	delete(st.policies, r.ID)
 }

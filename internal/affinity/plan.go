@@ -1,15 +1,19 @@
 package affinity
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
 // Target is what the user asked to see.
 type Target struct {
-	Kind      string // "ingress", "service", "pod", "ingressroute", "httproute", "url"; "" for everything there is
+	Kind      string // "service", "pod", "url" or a route's kind in lower case: "ingress", "httproute"; "" for everything there is
 	Namespace string // "" for any
 	Name      string
+	Port      string // of a Service that is asked itself: name or number; "" for its first
+	Direct    bool   // the Service itself, past any ingress
 }
 
 // IsZero reports whether the user named nothing; a namespace alone is a place
@@ -32,17 +36,11 @@ func (t Target) Matches(r Route) bool {
 	case "":
 		return true
 	case "service":
-		return r.Backend.Service.Name == t.Name
-	case "ingress":
-		return r.Kind == RouteIngress && r.Name == t.Name
-	case "ingressroute":
-		return r.Kind == RouteIngressRoute && r.Name == t.Name
-	case "httproute":
-		return r.Kind == RouteHTTPRoute && r.Name == t.Name
+		return r.Backend.Service.Name == t.Name && (r.Kind == RouteService || !t.Direct)
 	case "url":
 		return r.Kind == RouteURL
 	}
-	return false
+	return strings.EqualFold(r.Kind, t.Kind) && r.Name == t.Name
 }
 
 // Budget bounds a plan.
@@ -51,9 +49,12 @@ type Budget struct {
 	Max       int // sessions in all
 	Transport string
 	Client    ClientModel
-	Clients   []ClientModel      // several models side by side, in turn; Client alone when empty
-	Extra     map[RouteID]int    // sessions opened by hand, on top
-	Closed    map[SessionID]bool // sessions ended by hand, never reopened
+	From      []netip.Addr          // one session for each, in place of PerRoute
+	Node      string                // SessionSpec.Node of them
+	Nodes     map[netip.Addr]string // of those that differ
+	Clients   []ClientModel         // several models side by side, in turn; Client alone when empty
+	Extra     map[RouteID]int       // sessions opened by hand, on top
+	Closed    map[SessionID]bool    // sessions ended by hand, never reopened
 }
 
 // Plan is which sessions should exist, and the routes they go to.
@@ -95,6 +96,10 @@ func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 					spec.Jar = all[first].ID
 				}
 			}
+			if len(b.From) > 0 {
+				spec.From = b.From[made%len(b.From)]
+				spec.Node = cmp.Or(b.Nodes[spec.From], b.Node)
+			}
 			all = append(all[:len(all):len(all)], spec)
 			plan.Sessions = append(plan.Sessions, spec)
 			next++
@@ -133,8 +138,11 @@ func (b Budget) model(n int) (m ClientModel, tab int) {
 }
 
 // perRoute is how many sessions a route gets: enough for one of each model,
-// where it gets any.
+// where it gets any, or one for each address.
 func (b Budget) perRoute() int {
+	if len(b.From) > 0 {
+		return len(b.From)
+	}
 	round := 0
 	for _, m := range b.models() {
 		round += m.Tabs()

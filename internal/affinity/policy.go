@@ -63,6 +63,10 @@ type CookieSpec struct {
 	Secure   bool
 	HTTPOnly bool
 	SameSite string
+
+	// FlagsUnknown reports whether Secure, HttpOnly and SameSite are the
+	// proxy's own, and not documented: the fields above then say nothing.
+	FlagsUnknown bool
 }
 
 // Policy is the stickiness one layer has effectively: what the objects say,
@@ -76,9 +80,13 @@ type Policy struct {
 	Renewal    Renewal
 
 	// ReadTimeout is how long the proxy waits for a frame in either direction
-	// before it cuts a connection; zero where that is not known, or never.
+	// before it cuts a WebSocket; zero where that is not known, or never.
 	ReadTimeout    time.Duration
 	ReadTimeoutWhy string // which field or default says so
+	// AnswerTimeout is how long it waits for more of the answer to a request, a
+	// long poll's among them; zero likewise.
+	AnswerTimeout    time.Duration
+	AnswerTimeoutWhy string
 
 	// Decoder reads the pod out of this layer's cookie; nil when it is opaque.
 	Decoder Decoder

@@ -4,10 +4,14 @@ import "time"
 
 // Kinds of routes.
 const (
-	RouteIngress      = "Ingress"
-	RouteIngressRoute = "IngressRoute" // traefik.io/v1alpha1
-	RouteHTTPRoute    = "HTTPRoute"    // gateway.networking.k8s.io/v1
-	RouteURL          = "URL"          // named by the user, no cluster needed
+	RouteIngress       = "Ingress"
+	RouteIngressRoute  = "IngressRoute"  // traefik.io/v1alpha1
+	RouteHTTPRoute     = "HTTPRoute"     // gateway.networking.k8s.io/v1
+	RouteHTTPProxy     = "HTTPProxy"     // projectcontour.io/v1
+	RouteVirtualServer = "VirtualServer" // k8s.nginx.org/v1
+	RouteOpenShift     = "Route"         // route.openshift.io/v1
+	RouteService       = "Service"       // a Service asked itself, no ingress in between
+	RouteURL           = "URL"           // named by the user, no cluster needed
 )
 
 // Route is one host and path and the Service behind it.
@@ -23,7 +27,7 @@ type Route struct {
 	Backend   Backend
 	TLS       bool     // the object asks for TLS for this host
 	Addresses []string // of the Ingress status: IPs or host names
-	URL       string   // of a RouteURL
+	URL       string   // of a RouteURL or a RouteService
 
 	// ProbePath is what a probe asks for; ProbeWhy says where it is from (the
 	// readiness probe's path, the route's path, the user).
@@ -111,6 +115,7 @@ type Pod struct {
 	Ref       PodRef
 	Tag       string // letter on screen, unique and never reused in a run; "" until one is needed
 	IP        string
+	HostIP    string // the node's address
 	Node      string
 	Phase     string
 	Reason    string // CrashLoopBackOff, Evicted…; "" when all is well

@@ -1,6 +1,9 @@
 package affinity
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // ClientModel is how a synthetic client treats cookies.
 type ClientModel string
@@ -16,6 +19,8 @@ type SessionSpec struct {
 	Route     RouteID
 	Transport string // key of internal/probe's table: "http"
 	Client    ClientModel
+	From      netip.Addr // its own address, by which ClientIP knows it; zero for whichever the system takes
+	Node      string     // whose rules its connections meet first, when it runs on a node; "" when not known
 	// Jar names the session whose jar this one shares, as tabs of one browser
 	// do; "" for a jar of its own.
 	Jar SessionID
@@ -27,7 +32,7 @@ type Condition uint8
 
 const (
 	Waiting     Condition = iota // no answer yet
-	Stuck                        // same pod every time
+	Stuck                        // one pod has it, for a minute or since the first answer
 	RePinned                     // another pod, with a new cookie, in the last minute
 	MovedSilent                  // another pod, cookie unchanged, in the last minute
 	Split                        // one cookie, several pods, back and forth
@@ -58,7 +63,7 @@ func Conditions() []Condition {
 func (c Condition) Explain() string {
 	return [...]string{
 		"no answer yet",
-		"the same pod answered every request",
+		"one pod has it, and it has not moved in the last minute",
 		"another pod, with a new cookie, within the last minute",
 		"another pod, though the cookie stayed the same, within the last minute",
 		"one cookie, several pods, back and forth",
@@ -169,6 +174,11 @@ type Timer struct {
 	Detail   string
 }
 
+// Running reports whether t can end the session after now.
+func (t Timer) Running(now time.Time) bool {
+	return t.Bypassed == "" && !t.Deadline.IsZero() && !t.Deadline.Before(now)
+}
+
 // Session is one synthetic client and all that is known of it. A Session in a
 // Snapshot is never written again.
 type Session struct {
@@ -179,6 +189,7 @@ type Session struct {
 
 	Pod      PodRef // that holds the session, as far as is known
 	Tag      string
+	PodSince time.Time  // when Pod was first seen to have it, after another or after none
 	Via      Source     // how Pod is known
 	Split    []PodRef   // the pods of a SPLIT, most recent first
 	Evidence []Evidence // latest of each source
@@ -190,14 +201,20 @@ type Session struct {
 	Pin    *Pin // nil: no cookie held
 	Timers []Timer
 
-	Requests  int
-	Failures  int
-	InARow    int // failures since the last answer
-	MoveCount int
-	Moves     []Move     // the last MaxMoves
-	Exchanges []Exchange // the last MaxExchanges, oldest first
+	Requests int
+	Failures int
+	InARow   int // failures since the last answer
+	// ErrorAnswers are the answers with a status of 400 or more that a pod is
+	// behind; they are not among Failures.
+	ErrorAnswers int
+	MoveCount    int
+	Moves        []Move     // the last MaxMoves
+	Exchanges    []Exchange // the last MaxExchanges, oldest first
 
-	LastStatus  int
+	LastStatus  int       // 0 when no answer came
+	StatusRun   int       // round trips in a row with LastStatus
+	StatusSince time.Time // of the first of them
+	StatusNote  string    // what LastStatus says, when it is an error that a pod is behind; "" otherwise
 	LastTook    time.Duration
 	LastFailure *Failure
 	LastRemote  string
@@ -222,6 +239,17 @@ const MoveHold = time.Minute
 
 // Condition returns the session's condition at now, and what was seen.
 func (s *Session) Condition(now time.Time) (Condition, string) {
+	c, detail := s.condition(now)
+	if s.StatusNote == "" || c == Closed || c == Failing {
+		return c, detail
+	}
+	if detail == "" {
+		return c, s.StatusNote
+	}
+	return c, s.StatusNote + "; " + detail
+}
+
+func (s *Session) condition(now time.Time) (Condition, string) {
 	if s.base == Stuck && s.Pin != nil && !s.Pin.Expires.IsZero() && !now.Before(s.Pin.Expires) {
 		return Expired, "cookie ended " + s.Pin.Expires.UTC().Format("15:04:05Z")
 	}
@@ -259,7 +287,7 @@ func (s *Session) LastMove() (Move, bool) {
 func (s *Session) Fuse(now time.Time) (Timer, bool) {
 	var next Timer
 	for _, t := range s.Timers {
-		if t.Bypassed != "" || t.Deadline.IsZero() || t.Deadline.Before(now) {
+		if !t.Running(now) {
 			continue
 		}
 		if next.Deadline.IsZero() || t.Deadline.Before(next.Deadline) {

@@ -18,6 +18,7 @@ type Snapshot struct {
 	AddressPins  []*AddressPin // by Service, port, client, node
 	AddressLists []AddressList // by Service, port, endpoint, node
 	AddressEnds  []AddressEnd  // the last ones that ended, oldest first
+	Dataplane    Dataplane     // what keeps them, as the cluster's objects tell
 
 	endpoints map[ServiceRef][]Endpoint
 	podIndex  map[PodRef]int
@@ -105,7 +106,7 @@ func ofPort(all []Endpoint, port string) []Endpoint {
 	return kept
 }
 
-// Health sums the sources up: the worst state and since when.
+// Health sums up the sources of objects: the worst state and since when.
 func (s *Snapshot) Health() (SourceState, time.Time) {
 	worst, since := SourceLive, time.Time{}
 	if len(s.Sources) == 0 {
@@ -114,6 +115,7 @@ func (s *Snapshot) Health() (SourceState, time.Time) {
 	rank := map[SourceState]int{SourceOff: 0, SourceAbsent: 0, SourceLive: 1, SourceForbidden: 2, SourceSyncing: 3, SourceStale: 4}
 	for _, src := range s.Sources {
 		switch {
+		case src.OfNode(): // says nothing of the cluster's objects
 		case rank[src.State] > rank[worst]:
 			worst, since = src.State, src.Since
 		case src.State == worst && src.Since.Before(since):

@@ -102,6 +102,10 @@ type Leg struct {
 
 	restarts int       // of the pod then
 	created  time.Time // of the pod
+	// Where nothing names the pod, the only one that it can have been.
+	alone         PodRef
+	aloneRestarts int
+	aloneCreated  time.Time
 }
 
 // Leg returns the latest leg of that name.
@@ -156,6 +160,8 @@ func (st *State) endCause(s *session, now time.Time) (seq uint64, text string) {
 	}
 	if p, ok := st.pods[s.Pod]; ok && (p.Terminating() || !p.Gone.IsZero()) {
 		return 0, st.podLabel(s.Pod) + " " + st.whyLeft(s.Pod, b)
+	} else if ok && s.restarted(p) {
+		return 0, st.podLabel(s.Pod) + " restarted"
 	}
 	for i := len(b.changes) - 1; i >= 0; i-- {
 		if why, ok := b.changes[i].left[s.Pod]; ok && now.Sub(b.changes[i].at) < time.Minute {
@@ -163,6 +169,16 @@ func (st *State) endCause(s *session, now time.Time) (seq uint64, text string) {
 		}
 	}
 	return 0, ""
+}
+
+// restarted reports whether p has restarted since it answered a leg of s.
+func (s *session) restarted(p Pod) bool {
+	for _, l := range s.Legs {
+		if l.Pod == p.Ref && p.Restarts > l.restarts {
+			return true
+		}
+	}
+	return false
 }
 
 // shortDuration prints tenths of a second up to two minutes.
@@ -179,6 +195,8 @@ func (st *State) leg(s *session, o Observed, x Exchange) {
 		Cookie: x.Cookie != "", Failure: x.Failure, Count: 1}
 	if p, ok := st.pods[x.Pod]; ok {
 		l.restarts, l.created = p.Restarts, p.Created
+	} else if p, ok := st.onlyPod(s); ok && x.Pod.IsZero() {
+		l.alone, l.aloneRestarts, l.aloneCreated = p.Ref, p.Restarts, p.Created
 	}
 	if o.Leg == LegHandshake {
 		s.Legs = []Leg{l}
@@ -194,6 +212,27 @@ func (st *State) leg(s *session, o Observed, x Exchange) {
 		}
 	}
 	s.Legs = append(legs, l)
+}
+
+// onlyPod is the pod of a route's only usable endpoint.
+func (st *State) onlyPod(s *session) (Pod, bool) {
+	b := st.backendOf(s)
+	if b == nil {
+		return Pod{}, false
+	}
+	r, p := st.routes[s.Spec.Route], st.policy(s.Spec.Route)
+	var only PodRef
+	for _, e := range ofPort(b.all, r.Backend.PortName) {
+		if !e.Usable(*p) {
+			continue
+		}
+		if !only.IsZero() {
+			return Pod{}, false
+		}
+		only = endpointPod(r.Backend.Service, e)
+	}
+	pod, ok := st.pods[only]
+	return pod, ok
 }
 
 // attribute folds late word of who answered a request.
@@ -231,10 +270,13 @@ func (st *State) attribute(e Attributed, now time.Time) {
 			st.land(s, pod, source, x.NewCookie, 0, x.At)
 			s.answered = answered
 		}
+		if x.Failure == "" && pod == s.Pod && source != SourceCookie {
+			s.spoke, s.mute = s.spoke+1, max(0, s.mute-1)
+		}
 		x.Pod, x.Tag, x.Source = pod, st.tag(pod), source
 		s.Exchanges = slices.Clone(s.Exchanges)
 		s.Exchanges[at] = x
-		st.reattributeLeg(s, e.RequestID, x)
+		st.reattributeLeg(s, e.RequestID, x, now)
 	}
 	st.judge(s)
 }
@@ -250,7 +292,7 @@ func (s *session) nobodySince(i int) bool {
 	return true
 }
 
-func (st *State) reattributeLeg(s *session, requestID string, x Exchange) {
+func (st *State) reattributeLeg(s *session, requestID string, x Exchange, now time.Time) {
 	for i, l := range s.Legs {
 		if l.RequestID != requestID {
 			continue
@@ -261,7 +303,7 @@ func (st *State) reattributeLeg(s *session, requestID string, x Exchange) {
 		}
 		s.Legs = slices.Clone(s.Legs)
 		s.Legs[i] = l
-		st.judgeLegs(s)
+		st.judgeLegs(s, now)
 	}
 }
 
@@ -303,14 +345,35 @@ func (st *State) socketTimers(s *session) []Timer {
 		timers = append(timers, Timer{Letter: 'H', Name: "heartbeat", Renewal: RenewalSliding, Deadline: held.Beat.Add(whole), Total: whole, Seen: true,
 			Detail: fmt.Sprintf("pingInterval %s + pingTimeout %s of the handshake", held.PingInterval, held.PingTimeout)})
 	}
-	p := st.policy(s.Spec.Route)
-	if p.ReadTimeout > 0 {
-		t := Timer{Letter: 'R', Name: "proxy read " + seconds(p.ReadTimeout), Renewal: RenewalSliding, Deadline: held.Active.Add(p.ReadTimeout),
-			Total: p.ReadTimeout, Detail: p.ReadTimeoutWhy}
-		if held.Carrier == CarrierPolling {
-			t.Detail += "; for one poll"
-		}
-		timers = append(timers, t)
+	if wait, why := st.waits(s.Spec.Route, held.Carrier); wait > 0 {
+		timers = append(timers, Timer{Letter: 'R', Name: "proxy read " + seconds(wait), Renewal: RenewalSliding, Deadline: held.Active.Add(wait), Total: wait, Detail: why})
 	}
 	return timers
+}
+
+// waits is how long the proxy before a route's pods waits on a connection that
+// says nothing, and which field or default says so; zero where that is not
+// known, or never. It holds whatever the affinity.
+func (st *State) waits(id RouteID, carrier string) (time.Duration, string) {
+	if st.routes[id] == nil {
+		return 0, ""
+	}
+	l, _ := st.routeView(id).Layer(LayerIngress)
+	p := l.Policy()
+	if carrier == CarrierPolling {
+		return p.AnswerTimeout, p.AnswerTimeoutWhy
+	}
+	return p.ReadTimeout, p.ReadTimeoutWhy
+}
+
+// HeldLeg returns the leg that a held WebSocket, or the last one, came by.
+func (s *Session) HeldLeg() (Leg, bool) {
+	if s.Socket == nil || s.Socket.Carrier != CarrierWebSocket {
+		return Leg{}, false
+	}
+	if l, ok := s.Leg(LegUpgrade); ok && l.Failure == "" {
+		return l, true
+	}
+	l, ok := s.Leg(LegHandshake)
+	return l, ok && l.Failure == ""
 }

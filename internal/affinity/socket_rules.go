@@ -1,205 +1,336 @@
 package affinity
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
-
-// foundKey is what a finding of the sockets is about: one rule on one route,
-// however many sessions show it.
-type foundKey struct {
-	rule  string
-	route RouteID
-}
-
-// cut is a connection that ended without a word.
-type cut struct {
-	at      time.Time
-	session SessionID
-	route   RouteID
-}
-
-// A mass cut is massCuts connections of a route, cut within together.
-const (
-	massCuts = 3
-	maxCuts  = 256
-	// workerShutdown is ingress-nginx's worker-shutdown-timeout by default:
-	// how long workers of the configuration before the last one keep their
-	// connections (docs/user-guide/nginx-configuration/configmap.md).
-	workerShutdown      = 240 * time.Second
-	workerShutdownSlack = 15 * time.Second
-)
-
-// find records a finding, once for each rule and route, and puts it on the
-// timeline. A likely one becomes exact when later evidence says so.
-func (st *State) find(f Finding, now time.Time) {
-	key := foundKey{f.Rule, f.Route}
-	old, had := st.found[key]
-	if had && old.Certainty >= f.Certainty {
-		return
-	}
-	if r := st.routes[f.Route]; r != nil && f.Object.Kind == "" && r.Kind != RouteURL {
-		f.Object = ObjectRef{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
-	}
-	f.At = now
-	if had {
-		f.At = old.At
-	}
-	st.found[key] = f
-	st.applyFindings(Findings{Source: "sockets", Findings: st.socketFindings()})
-	level := LevelWarning
-	if f.Severity >= SeverityHigh {
-		level = LevelBroken
-	} else if f.Severity <= SeverityInfo {
-		level = LevelInfo
-	}
-	st.happen(Happening{At: now, Source: "probe", Kind: "finding", Session: f.Session, Route: f.Route, Level: level, Text: f.Rule + " " + f.Title})
-}
-
-// socketFindings lists what sockets showed.
-func (st *State) socketFindings() []Finding {
-	all := make([]Finding, 0, len(st.found))
-	for key, f := range st.found {
-		if st.routes[key.route] != nil {
-			all = append(all, f)
-		}
-	}
-	return all
-}
 
 // judgeLeg looks at one request of a held connection for what its users would
 // call broken.
 func (st *State) judgeLeg(s *session, o Observed, now time.Time) {
+	engine := s.Spec.Transport != "ws" // a plain WebSocket has no Engine.IO to be told from HTML
 	switch f := o.Failure; {
 	case f == nil:
+		if o.Leg == LegHandshake {
+			st.outdated(foundKey{"I08", s.Spec.Route, ""}, s.Spec.ID)
+		}
 		st.hides(s, now)
-	case f.Kind == FailureForeign:
+		st.jarHolds(s, o.Leg, now)
+	case f.Kind == FailureForeign && engine && o.Leg == LegHandshake:
 		st.find(Finding{Rule: "I08", Severity: SeverityMedium, Certainty: CertaintyExact, Route: s.Spec.Route, Session: s.Spec.ID,
-			Title:    "the answer is not Engine.IO: " + f.Text,
+			Title:    Clean("the path does not lead to Engine.IO: "+f.Text, maxTitle),
 			Impact:   "Socket.IO clients of this route cannot connect; callers that look at the status alone see success",
-			Evidence: []FindingEvidence{{Source: "body", Text: f.Text}},
-			Fix:      "route the Socket.IO path to the server that speaks it, before the catch-all; --socketio-path names another path",
-			Verify:   "curl the path with ?EIO=4&transport=polling: the body begins with 0{"}, now)
+			Evidence: []FindingEvidence{{Source: "body", Field: "X-Request-Id", Value: o.RequestID, Text: f.Text}},
+			Fix:      "route the Socket.IO path to the server that speaks it, before the catch-all; or name the right path with --socketio-path",
+			Verify:   "curl the path with ?EIO=4&transport=polling: the body begins with 0{ (Engine.IO 4) or NN:0{ (3)"}, proof{request: o.RequestID}, now)
 	case o.Refused == nil:
 	case o.Refused.Code == 5:
 		st.find(Finding{Rule: "I07", Severity: SeverityMedium, Certainty: CertaintyExact, Route: s.Spec.Route, Session: s.Spec.ID,
-			Title:    "client and server speak different versions of Engine.IO",
-			Impact:   "clients of the other version cannot connect at all; no affinity can help them",
-			Evidence: []FindingEvidence{{Source: "body", Value: Clean(o.Refused.Message, 120), Text: f.Text}},
-			Fix:      "bring client and server to one major version, or set allowEIO3: true on the server",
-			Verify:   "the handshake is answered with 200 to the client's EIO"}, now)
+			Title:    "the server does not speak the client's version of Engine.IO (code 5)",
+			Impact:   "clients of that version cannot connect at all, and no affinity can help them",
+			Evidence: []FindingEvidence{{Source: "body", Field: "X-Request-Id", Value: o.RequestID, Text: f.Text}},
+			Fix:      "bring client and server to one major version (Socket.IO 1 and 2 speak EIO 3, 3 and 4 speak EIO 4), or set allowEIO3: true on the server",
+			Verify:   "the handshake with the client's EIO is answered with 200"}, proof{request: o.RequestID}, now)
 	case o.Refused.Code == 1:
-		st.judgeLegs(s)
+		st.judgeLegs(s, now)
 	}
 }
 
 // judgeLegs finds out why a server did not know a session that it, or another,
-// had opened.
-func (st *State) judgeLegs(s *session) {
+// had opened. What was said of the same requests before, with less to go by,
+// is taken back.
+func (st *State) judgeLegs(s *session, now time.Time) {
 	first, ok := s.Leg(LegHandshake)
 	if !ok {
 		return
 	}
 	for _, l := range s.Legs {
-		if l.Name != LegHandshake && l.Failure != "" && s.refused[l.RequestID] == 1 {
-			if f, ok := st.unknownSession(s, first, l); ok {
-				st.find(f, l.At)
+		if l.Name == LegHandshake || l.Failure == "" || s.refused[l.RequestID] != 1 {
+			continue
+		}
+		f, p, why := st.unknownSession(s, st.only(s, first), st.only(s, l))
+		p.request = l.RequestID
+		for key, v := range st.found {
+			if v.request == l.RequestID && (why != "" || key != (foundKey{f.Rule, f.Route, p.about})) {
+				st.withdraw(key, cmp.Or(why, "told apart since: "+f.Rule))
 			}
+		}
+		if why == "" {
+			st.find(f, p, now)
 		}
 	}
 }
 
+// only fills in the pod of a leg that nothing names where there is just one.
+func (st *State) only(s *session, l Leg) Leg {
+	if l.Pod.IsZero() && !l.alone.IsZero() {
+		l.Pod, l.restarts, l.created = l.alone, l.aloneRestarts, l.aloneCreated
+	}
+	return l
+}
+
 // unknownSession is the verdict on "Session ID unknown": which of routing, a
-// restart and several workers it was.
-func (st *State) unknownSession(s *session, first, refused Leg) (Finding, bool) {
-	f := Finding{Rule: "I01", Severity: SeverityCritical, Certainty: CertaintyExact, Route: s.Spec.Route, Session: s.Spec.ID,
-		Impact: "users see 400 Session ID unknown, connect again, and may never get past the handshake",
-		Verify: "hold Socket.IO sessions again: all legs of each name one pod"}
-	f.Evidence = []FindingEvidence{legEvidence(st, first), legEvidence(st, refused)}
-	if s.Spec.Client == ClientNoJar && s.offered || s.notReturned != "" {
-		return st.withoutCookie(s, f), true
+// restart, several workers and a client without cookies it was. With why set
+// there is none: the cluster, or whoever drives the session, accounts for it.
+func (st *State) unknownSession(s *session, first, refused Leg) (f Finding, p proof, why string) {
+	f = Finding{Rule: "I01", Severity: SeverityCritical, Certainty: CertaintyExact, Route: s.Spec.Route, Session: s.Spec.ID,
+		Impact:   "users see 400 Session ID unknown, connect again, and may never get past the handshake",
+		Verify:   "hold Socket.IO sessions again: all legs of each name one pod, and none is refused with code 1",
+		Evidence: []FindingEvidence{legEvidence(st, first), legEvidence(st, refused)}}
+	p.pod, p.handshake = first.Pod, first.RequestID
+	if why := st.accounted(s, first, refused); why != "" {
+		return f, p, why
 	}
-	if b := st.backendOf(s); b != nil && !first.Pod.IsZero() {
-		if p, ok := st.pods[first.Pod]; ok && (p.Terminating() || !p.Gone.IsZero()) {
-			return f, false // it was lost with its pod, which the timeline tells
-		}
+	if !first.Pod.IsZero() && first.Pod == refused.Pod {
+		f, p = st.samePod(f, p, first, refused)
+		return f, p, ""
 	}
-	switch {
-	case !first.Pod.IsZero() && first.Pod == refused.Pod:
-		return st.samePod(s, f, first, refused)
-	case !first.Pod.IsZero() && !refused.Pod.IsZero():
-		f.Title = fmt.Sprintf("the handshake was on %s, the %s on %s", st.podLabel(first.Pod), refused.Name, st.podLabel(refused.Pod))
-		if first.Source == SourceCookie || refused.Source == SourceCookie {
-			f.Certainty = CertaintyLikely // where the cookie pointed, not who answered
+	if weak(first) || weak(refused) {
+		f.Certainty = CertaintyLikely // nothing names a pod, or only where a cookie pointed
+	}
+	if st.keepsNothing(s) {
+		if broken, ok := st.found[foundKey{"I01", s.Spec.Route, ""}]; !ok || st.keepsNothingID(broken.Session) {
+			return st.withoutCookie(s, f), p, ""
 		}
-	case st.endpointCount(s) == 1:
-		f.Rule, f.Certainty = "I02", CertaintyLikely
-		f.Title = "the only pod does not know the session it opened"
-		f.Fix = workersFix
-		return f, true
-	case s.Pin == nil:
-		f.Certainty = CertaintyLikely
-		f.Title = fmt.Sprintf("nothing ties the %s to the pod of the handshake: no affinity cookie is held", refused.Name)
-	default:
-		f.Certainty = CertaintyLikely
-		f.Title = fmt.Sprintf("the pod that got the %s did not open the session; nothing names either pod", refused.Name)
+	} else if s.notReturned != "" {
+		return st.notSentBack(s, f), p, ""
+	}
+	f.Title = fmt.Sprintf("400 Session ID unknown: the %s got to a pod that did not open the session", refused.Name)
+	if !first.Pod.IsZero() && !refused.Pod.IsZero() {
+		f.Title = fmt.Sprintf("400 Session ID unknown: the handshake was on %s, the %s on %s", st.podLabel(first.Pod), refused.Name, st.podLabel(refused.Pod))
+	} else {
+		f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: "nothing names both pods: several workers in one of them (I02) would look the same"})
 	}
 	f.Fix = "turn cookie affinity on for this path, or let clients connect with transports: [\"websocket\"] alone"
-	if s.Pin != nil {
-		f.Fix = "find out why the cookie " + s.Pin.Key + " does not hold the session: another ingress replica, a hop that drops it, affinity on another path"
+	switch {
+	case refused.Cookie:
+		f.Fix = "find out why the cookie does not hold the session: another ingress replica or node, a hop that balances again, affinity on another path"
+		if st.policy(s.Spec.Route).MovesSilently && st.hashedAgain(s, first, refused) {
+			f.Severity = SeverityHigh
+			f.Title = fmt.Sprintf("400 Session ID unknown: the endpoints changed, and the same cookie went from %s to %s", st.podLabel(first.Pod), st.podLabel(refused.Pod))
+			f.Fix = "affinity-mode: persistent, which keeps a cookie's pod when others come and go"
+		}
+	case s.expired:
+		f.Severity = SeverityHigh
+		f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: "the affinity cookie had ended: " + s.dropped})
+		f.Fix = "let the affinity cookie outlive the session: a longer max-age, or none at all"
 	}
 	if refused.Name == LegUpgrade {
 		f.Rule = "I03"
-		f.Impact = "the browser reports \"Unexpected response code: 400\" and stays on polling, at several times the requests"
+		f.Impact = "the browser reports \"Unexpected response code: 400\" and stays on polling, with a request for every message"
 	}
-	return f, true
+	return f, p, ""
+}
+
+// accounted is what was seen that explains a refusal without any fault in how
+// sessions are routed; "" when nothing does.
+func (st *State) accounted(s *session, first, refused Leg) string {
+	if whole := s.heartbeat(first.At); whole > 0 && refused.At.Sub(s.Socket.Heard) > whole {
+		return "the server had given the session up: nothing was heard for longer than its heartbeat allows"
+	}
+	if s.dropped != "" && !s.expired {
+		return "its cookie was dropped: " + s.dropped
+	}
+	since := first.At.Add(-causeBefore)
+	if e, ok := st.edits[s.Spec.Route]; ok && e.at.After(since) && e.at.Before(refused.At.Add(causeAfter)) {
+		return e.text
+	}
+	b := st.backendOf(s)
+	if b == nil || first.Pod.IsZero() {
+		return ""
+	}
+	for i := len(b.changes) - 1; i >= 0; i-- {
+		c := b.changes[i]
+		if c.at.Before(first.At) || c.from.After(refused.At.Add(causeAfter)) {
+			continue
+		}
+		if why, ok := c.left[first.Pod]; ok {
+			return st.podLabel(first.Pod) + " " + why
+		}
+	}
+	if p, ok := st.pods[first.Pod]; ok && p.endedBy(refused.At.Add(causeAfter)) {
+		return st.podLabel(first.Pod) + " " + st.whyLeft(first.Pod, b)
+	}
+	return ""
+}
+
+// endedBy reports whether p had been asked to end, or was gone, by then.
+func (p Pod) endedBy(t time.Time) bool {
+	return p.Terminating() && p.Deletion.Add(-p.Grace).Before(t) || !p.Gone.IsZero() && p.Gone.Before(t)
+}
+
+// heartbeat is the whole time of the heartbeat, of a connection whose handshake was at
+// that time; zero before it is known.
+func (s *session) heartbeat(handshake time.Time) time.Duration {
+	if s.Socket == nil || s.Socket.Opened.Before(handshake.Add(-time.Second)) {
+		return 0
+	}
+	return s.Socket.PingInterval + s.Socket.PingTimeout
+}
+
+// hashedAgain reports whether the endpoints changed between two legs.
+func (st *State) hashedAgain(s *session, first, refused Leg) bool {
+	b := st.backendOf(s)
+	return b != nil && slices.ContainsFunc(b.changes, func(c change) bool {
+		return !c.at.Before(first.At) && !c.from.After(refused.At.Add(causeAfter))
+	})
 }
 
 const workersFix = "run one worker in each pod (WEB_CONCURRENCY=1, pm2 -i 1), or share sessions among workers with @socket.io/sticky or @socket.io/cluster-engine"
 
-// samePod tells a restart from several workers.
-func (st *State) samePod(s *session, f Finding, first, refused Leg) (Finding, bool) {
-	p := st.pods[first.Pod]
-	if p.Restarts > first.restarts || p.Created.After(first.created) {
-		f.Rule, f.Severity = "I02", SeverityHigh
-		f.Title = st.podLabel(first.Pod) + " restarted between the handshake and the " + refused.Name
-		f.Evidence = append(f.Evidence, FindingEvidence{Object: ObjectRef{Kind: "Pod", Namespace: p.Ref.Namespace, Name: p.Ref.Name},
-			Field: "status.containerStatuses.restartCount", Value: fmt.Sprint(p.Restarts), Source: "object"})
-		f.Fix = "find out why the container restarts; sessions in its memory end with it"
-		return f, true
+// samePod tells a restart from several workers: by the pod's restarts, and only
+// the second handshake that meets it makes it certain.
+func (st *State) samePod(f Finding, p proof, first, refused Leg) (Finding, proof) {
+	f.Rule, p.about = "I02", "workers"
+	at := st.pods[first.Pod]
+	object := ObjectRef{Kind: "Pod", Namespace: first.Pod.Namespace, Name: first.Pod.Name}
+	if at.Restarts > first.restarts || at.Created.After(first.created) && !first.created.IsZero() {
+		p.about, f.Severity = "restart", SeverityHigh
+		f.Title = fmt.Sprintf("400 Session ID unknown: %s restarted between the handshake and the %s", st.podLabel(first.Pod), refused.Name)
+		f.Impact = "the sessions in the memory of a container end with it; every user of this pod connects again"
+		f.Evidence = append(f.Evidence, FindingEvidence{Object: object, Field: "status.containerStatuses[].restartCount", Value: fmt.Sprintf("%d → %d", first.restarts, at.Restarts), Source: "object"})
+		f.Fix = "find out why the container restarts (kubectl logs --previous), or keep sessions outside its memory"
+		f.Verify = "the pod's restart count stays, and no leg is refused with code 1"
+		return f, p
 	}
-	f.Rule = "I02"
-	f.Title = fmt.Sprintf("%s does not know the session it opened, and has not restarted: several workers in one pod", st.podLabel(first.Pod))
+	f.Title = fmt.Sprintf("400 Session ID unknown by %s, which opened the session: several workers in one pod", st.podLabel(first.Pod))
+	f.Impact = "requests fail about as often as another worker of the pod is picked, though the pod is right: no affinity can help"
 	f.Fix = workersFix
-	// A pod that was not watched may have restarted unseen.
-	if p.NamedOnly || first.Source == SourceCookie || refused.Source == SourceCookie {
+	f.Verify = "hold Socket.IO sessions again: no leg is refused by the pod of its handshake"
+	if at.Ref.IsZero() || at.NamedOnly {
+		f.Certainty = CertaintyLikely // it may have restarted unseen
+		return f, p
+	}
+	f.Evidence = append(f.Evidence, FindingEvidence{Object: object, Field: "status.containerStatuses[].restartCount", Value: fmt.Sprint(at.Restarts), Source: "object", Text: "as at the handshake"})
+	before, had := st.found[foundKey{f.Rule, f.Route, p.about}]
+	if !(had && before.handshake != p.handshake) || weak(first) || weak(refused) {
 		f.Certainty = CertaintyLikely
 	}
-	return f, true
+	return f, p
 }
 
-// withoutCookie is B07: the client does not send back what would hold it.
+// weak reports whether nobody said which pod answered.
+func weak(l Leg) bool { return l.Source == SourceNone || l.Source == SourceCookie }
+
+// keepsNothing reports whether s is a client without a jar that was offered
+// what would have held it, or may have been.
+func (st *State) keepsNothing(s *session) bool {
+	return s.Spec.Client == ClientNoJar && (s.offered || s.cookies && st.policy(s.Spec.Route).Mechanism == MechanismUnknown)
+}
+
+func (st *State) keepsNothingID(id SessionID) bool {
+	s, ok := st.sessions[id]
+	return ok && st.keepsNothing(s)
+}
+
+// withoutCookie is B07: the client keeps no cookies. It is certain once a
+// client that does keep them gets by where this one is refused.
 func (st *State) withoutCookie(s *session, f Finding) Finding {
-	f.Rule, f.Severity = "B07", SeverityCritical
-	f.Title = "sticky only for cookie-keeping clients"
-	f.Impact = "browsers work; clients without a cookie jar (Node, mobile, load generators) get 400 Session ID unknown"
-	why := "this client keeps no cookies"
-	if s.Spec.Client != ClientNoJar {
-		f.Rule, f.Title, why = "B04", "the affinity cookie is not sent back: "+s.notReturned, s.notReturned
-		f.Impact = "clients like this one get 400 Session ID unknown"
+	f.Rule, f.Severity, f.Certainty = "B07", SeverityCritical, CertaintyLikely
+	f.Title = "sticky only for cookie-keeping clients: one without a jar gets 400 Session ID unknown"
+	f.Impact = "clients that keep no cookies (Node, mobile, load generators) are refused where browsers get by"
+	why := "the affinity cookie was offered; this client keeps no cookies"
+	if !s.offered {
+		why = "a cookie was offered that may be the affinity cookie; this client keeps none"
 	}
-	f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: "the cookie was offered and not sent back: " + why})
-	f.Fix = "let the client keep cookies (withCredentials: true in Node since engine.io-client 6.5), or connect with transports: [\"websocket\"] alone"
+	f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: why})
+	f.Fix = "let the client keep cookies (withCredentials: true, in Node since Socket.IO 4.7), or connect with transports: [\"websocket\"] alone"
+	f.Verify = "hold sessions with --client browser and --client no-jar: neither is refused with code 1"
+	if by := st.keeper(s.Spec.Route); by != nil {
+		f.Certainty = CertaintyExact
+		f.Evidence = append(f.Evidence, keeperEvidence(st, by))
+	}
 	return f
+}
+
+// notSentBack is a client that keeps cookies, but not this one: which rule it
+// is depends on the attribute.
+func (st *State) notSentBack(s *session, f Finding) Finding {
+	f.Title = Clean("400 Session ID unknown: the affinity cookie is not sent back: "+s.notReturned, maxTitle)
+	f.Impact = "clients like this one get 400 Session ID unknown"
+	f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: "the affinity cookie was offered and is not sent back: " + s.notReturned})
+	f.Fix = "let the affinity cookie's Path, Domain, Secure and SameSite fit the way this client comes"
+	switch {
+	case strings.Contains(s.notReturned, "SameSite"):
+		f.Rule, f.Severity = "B04", SeverityHigh
+		f.Fix = "SameSite=None with Secure on the affinity cookie for clients on other sites, or one site for page and socket"
+	case strings.HasPrefix(s.notReturned, "Path="):
+		f.Rule, f.Fix = "B02", "session-cookie-path (or its like) that covers the Socket.IO path: /"
+	case strings.Contains(s.notReturned, "Secure"):
+		f.Rule, f.Severity = "B03", SeverityHigh
+		f.Fix = "serve the socket over https, or do not mark the affinity cookie Secure"
+	}
+	return f
+}
+
+// keeper is a session of a cookie-keeping client that gets by: it sent the
+// affinity cookie with several requests and was refused none. nil for none.
+func (st *State) keeper(route RouteID) *session {
+	for _, id := range st.order {
+		if s := st.sessions[id]; s.Spec.Route == route && s.keeps() {
+			return s
+		}
+	}
+	return nil
+}
+
+// keeperLegs is how many requests with the cookie must be answered before a
+// session counts as one that gets by.
+const keeperLegs = 3
+
+func (s *session) keeps() bool {
+	if s.Spec.Client == ClientNoJar || !s.ClosedAt.IsZero() {
+		return false
+	}
+	n := 0
+	for _, l := range s.Legs {
+		if l.Failure != "" {
+			return false
+		}
+		if l.Cookie && l.Name != LegHandshake && l.Name != LegPreflight {
+			n += l.Count
+		}
+	}
+	return n >= keeperLegs
+}
+
+func keeperEvidence(st *State, s *session) FindingEvidence {
+	text := fmt.Sprintf("%s keeps cookies, and every leg of it was answered", s.Spec.ID)
+	if !s.Pod.IsZero() {
+		text += " (" + st.podLabel(s.Pod) + ")"
+	}
+	return FindingEvidence{Source: "session", Text: text}
+}
+
+// jarHolds makes B07 certain once a cookie-keeping client gets by.
+func (st *State) jarHolds(s *session, leg string, now time.Time) {
+	key := foundKey{"B07", s.Spec.Route, ""}
+	v, ok := st.found[key]
+	if !ok || leg == LegHandshake || v.Certainty == CertaintyExact || !s.keeps() {
+		return
+	}
+	f := v.Finding
+	f.Certainty = CertaintyExact
+	f.Evidence = append(slices.Clone(f.Evidence), keeperEvidence(st, s))
+	st.find(f, v.proof, now)
 }
 
 func legEvidence(st *State, l Leg) FindingEvidence {
 	text := fmt.Sprintf("%s: status %d, pod unknown", l.Name, l.Status)
 	source := "session"
-	if !l.Pod.IsZero() {
+	switch {
+	case l.Pod.IsZero():
+	case l.Source == SourceNone:
+		text = fmt.Sprintf("%s: status %d, %s is the only endpoint", l.Name, l.Status, st.podLabel(l.Pod))
+	default:
 		text = fmt.Sprintf("%s: status %d, %s by %s", l.Name, l.Status, st.podLabel(l.Pod), l.Source)
 		source = l.Source.String()
+	}
+	if l.Name != LegHandshake {
+		text += map[bool]string{true: ", with the affinity cookie", false: ", without an affinity cookie"}[l.Cookie]
 	}
 	return FindingEvidence{Source: source, Field: "X-Request-Id", Value: l.RequestID, Text: text}
 }
@@ -219,136 +350,30 @@ func (st *State) refusedBy(s *session, o Observed, now time.Time) (PodRef, Sourc
 	return st.decodedPod(s)
 }
 
-// endpointCount is how many usable endpoints a session's route has.
-func (st *State) endpointCount(s *session) int {
-	b, n := st.backendOf(s), 0
-	if b == nil {
-		return 0
-	}
-	p := st.policy(s.Spec.Route)
-	for _, e := range ofPort(b.all, st.routes[s.Spec.Route].Backend.PortName) {
-		if e.Usable(*p) {
-			n++
-		}
-	}
-	return n
-}
-
-// judgeSocket looks at the connection itself.
-func (st *State) judgeSocket(s *session, now time.Time) {
-	held := s.Socket
-	p := st.policy(s.Spec.Route)
-	if held.Ended == nil {
-		st.hides(s, now)
-	}
-	if held.Ended == nil && p.ReadTimeout > 0 && held.PingInterval >= p.ReadTimeout {
-		st.find(Finding{Rule: "I05", Severity: SeverityHigh, Certainty: CertaintyLikely, Route: s.Spec.Route, Session: s.Spec.ID,
-			Title:    fmt.Sprintf("the server pings every %s, the proxy waits %s", held.PingInterval, p.ReadTimeout),
-			Impact:   "every quiet connection is cut before its next heartbeat",
-			Evidence: []FindingEvidence{{Source: "session", Field: "pingInterval", Value: held.PingInterval.String()}, {Source: "object", Value: p.ReadTimeout.String(), Text: p.ReadTimeoutWhy}},
-			Fix:      "set the server's pingInterval below the proxy's read timeout, or raise that",
-			Verify:   "--idle holds a quiet WebSocket and says when it is cut"}, now)
-	}
-	if held.Ended == nil || held.Ended.By != EndedByUnknown {
-		return
-	}
-	st.idleCut(s, now)
-	st.massCut(s, now)
-}
-
-// idleCut is I05, measured: silence, then a cut without a word.
-func (st *State) idleCut(s *session, now time.Time) {
-	held, end := s.Socket, s.Socket.Ended
-	if end.Silent < 5*time.Second || held.Carrier != CarrierWebSocket || held.PingInterval > 0 && end.Silent > held.PingInterval+held.PingTimeout {
-		return
-	}
-	if _, text := st.endCause(s, now); text != "" {
-		return // its pod left: that is why
-	}
-	f := Finding{Rule: "I05", Severity: SeverityHigh, Certainty: CertaintyExact, Route: s.Spec.Route, Session: s.Spec.ID,
-		Title:    fmt.Sprintf("a quiet WebSocket was cut after %s without a frame", shortDuration(end.Silent)),
-		Impact:   "connections on which nothing is said for that long are lost, and reconnect",
-		Evidence: []FindingEvidence{{Source: "session", Field: "silence", Value: shortDuration(end.Silent), Text: end.Text + usualCut(end.Silent)}},
-		Fix:      "ping more often than that (pingInterval, a ping frame), or raise the idle timeout of the hop that cuts",
-		Verify:   "--idle again: the WebSocket is held for longer"}
-	if held.PingInterval > 0 && end.Silent < held.PingInterval {
-		f.Title = fmt.Sprintf("cut after %s of silence, before the ping that is due every %s", shortDuration(end.Silent), held.PingInterval)
-	}
-	st.find(f, now)
-}
-
-// usualCut names who is known to cut after such a time, as a hint.
-func usualCut(d time.Duration) string {
-	for _, known := range []struct {
-		at  time.Duration
-		who string
-	}{
-		{60 * time.Second, "60 s is nginx's proxy_read_timeout and an AWS load balancer's idle timeout by default"},
-		{100 * time.Second, "100 s is Cloudflare's"},
-		{350 * time.Second, "350 s is an AWS NLB's"},
-		{240 * time.Second, "4 min is an Azure load balancer's"},
-		{900 * time.Second, "15 min has been seen of load balancers in front"},
-	} {
-		if d > known.at-2*time.Second && d < known.at+3*time.Second {
-			return "; " + known.who
-		}
-	}
-	return ""
-}
-
-// massCut is I06: many connections cut at once, four minutes after an Ingress
-// changed.
-func (st *State) massCut(s *session, now time.Time) {
-	if len(st.cuts) >= maxCuts {
-		st.cuts = slices.Clone(st.cuts[maxCuts/2:])
-	}
-	st.cuts = append(st.cuts, cut{now, s.Spec.ID, s.Spec.Route})
-	at := map[SessionID]bool{}
-	for _, c := range st.cuts {
-		if now.Sub(c.at) <= together && c.route == s.Spec.Route {
-			at[c.session] = true
-		}
-	}
-	if len(at) < massCuts {
-		return
-	}
-	for i := len(st.timeline) - 1; i >= 0; i-- {
-		h := st.timeline[i]
-		gap := now.Sub(h.At)
-		if gap > workerShutdown+workerShutdownSlack {
-			return
-		}
-		if h.Kind != "ingress" || gap < workerShutdown-workerShutdownSlack {
-			continue
-		}
-		st.find(Finding{Rule: "I06", Severity: SeverityHigh, Certainty: CertaintyLikely, Route: s.Spec.Route, Session: s.Spec.ID,
-			Title:  fmt.Sprintf("%d connections were cut at once, %s after an Ingress changed", len(at), shortDuration(gap)),
-			Impact: "every change of any Ingress drops all WebSockets of the workers before it, and their clients reconnect together",
-			Evidence: []FindingEvidence{{Source: "session", Field: "cut at", Value: now.UTC().Format(time.RFC3339)},
-				{Source: "object", Value: h.At.UTC().Format(time.RFC3339), Text: h.Text}},
-			Fix:    "raise worker-shutdown-timeout in the controller's ConfigMap, and batch changes of Ingresses",
-			Verify: "change an annotation and hold WebSockets for five minutes"}, now)
-		return
-	}
-}
-
 // hides is I04: a session that never polls works where sessions that do break.
 func (st *State) hides(s *session, now time.Time) {
-	if s.Socket == nil || s.Socket.PingInterval == 0 || s.Socket.Carrier != CarrierWebSocket || s.polls() {
+	if s.Socket == nil || s.Socket.PingInterval == 0 || !s.Socket.Joined || s.Socket.Ended != nil || s.Socket.Carrier != CarrierWebSocket || s.polls() {
 		return
 	}
-	for _, rule := range []string{"I01", "I02", "I03", "B07"} {
-		broken, ok := st.found[foundKey{rule, s.Spec.Route}]
-		if !ok {
-			continue
+	key, broken, ok := st.breaksPolling(s.Spec.Route)
+	if !ok {
+		return
+	}
+	st.find(Finding{Rule: "I04", Severity: SeverityInfo, Certainty: broken.Certainty, Route: s.Spec.Route, Session: s.Spec.ID,
+		Title:    "WebSocket-only sessions work, and hide that polling is broken (" + key.rule + ")",
+		Impact:   "affinity is not needed while every client connects with WebSocket alone; one that falls back to polling fails",
+		Evidence: append([]FindingEvidence{{Source: "session", Text: fmt.Sprintf("%s holds a WebSocket and has never polled", s.Spec.ID)}}, broken.Evidence...),
+		Fix:      broken.Fix, Verify: broken.Verify}, proof{}, now)
+}
+
+// breaksPolling is the verdict that says that sessions which poll fail.
+func (st *State) breaksPolling(route RouteID) (foundKey, verdict, bool) {
+	for _, key := range []foundKey{{"I01", route, ""}, {"I02", route, "workers"}, {"I03", route, ""}, {"B07", route, ""}} {
+		if v, ok := st.found[key]; ok {
+			return key, v, true
 		}
-		st.find(Finding{Rule: "I04", Severity: SeverityInfo, Certainty: CertaintyExact, Route: s.Spec.Route, Session: s.Spec.ID,
-			Title:    "WebSocket-only sessions work and hide that polling is broken",
-			Impact:   "affinity is not needed while every client connects with WebSocket alone; one that falls back to polling fails",
-			Evidence: append([]FindingEvidence{{Source: "session", Text: fmt.Sprintf("%s holds a WebSocket without polling", s.Spec.ID)}}, broken.Evidence...),
-			Fix:      broken.Fix, Verify: broken.Verify}, now)
-		return
 	}
+	return foundKey{}, verdict{}, false
 }
 
 // polls reports whether the session has polled since its handshake.

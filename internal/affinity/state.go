@@ -34,15 +34,17 @@ type State struct {
 	sessions map[SessionID]*session
 	order    []SessionID
 
-	found map[foundKey]Finding // what sockets showed
+	found map[foundKey]verdict // what sockets showed
 	cuts  []cut                // connections that were cut, newest last
 
 	views     views
 	addresses addresses
+	dataplane Dataplane
 }
 
 // settlement is which candidate policy the cookies proved.
 type settlement struct {
+	at         time.Time // when the newest of the cookies came
 	controller string
 	mode       string
 	proof      string
@@ -86,7 +88,7 @@ func (st *State) init() {
 	st.edits = map[RouteID]edit{}
 	st.findings = map[string][]Finding{}
 	st.sessions = map[SessionID]*session{}
-	st.found = map[foundKey]Finding{}
+	st.found = map[foundKey]verdict{}
 }
 
 // Apply folds one event that was seen at now. It is the only mutation.
@@ -126,6 +128,10 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.observe(e, now)
 	case AddressPinsChanged:
 		st.applyAddressPins(e, now)
+	case DataplaneDetected:
+		st.dataplane = e.Dataplane
+	case DataplaneKnown:
+		st.applyDataplane(e)
 	case Findings:
 		st.applyFindings(e)
 	case SocketChanged:
@@ -141,6 +147,7 @@ func (st *State) Apply(e Event, now time.Time) {
 func (st *State) Snapshot(now time.Time) *Snapshot {
 	st.init()
 	st.forgetGone(now) // first: what it forgets is not in the views
+	st.endDerived(now)
 	st.refreshViews()
 	st.addresses.view()
 	return &Snapshot{
@@ -150,6 +157,7 @@ func (st *State) Snapshot(now time.Time) *Snapshot {
 		Timeline:  st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
 		Findings:  st.views.findings,
 		endpoints: st.views.endpoints,
+		Dataplane: st.dataplane,
 
 		AddressPins: st.addresses.viewPins, AddressLists: st.addresses.viewLists, AddressEnds: lastOf(st.addresses.ends, maxAddressEnds),
 	}

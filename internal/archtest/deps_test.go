@@ -34,6 +34,7 @@ var rules = map[string]struct {
 	"internal/report":   {ours: []string{"internal/affinity"}, never: []string{"github.com/charmbracelet/", "net/http"}},
 	"internal/demo":     {ours: []string{"internal/affinity", "internal/ingress", "internal/demo"}, never: []string{"github.com/charmbracelet/"}},
 	"internal/kernel":   {ours: []string{"internal/affinity"}, never: []string{"k8s.io/", "github.com/charmbracelet/", "net/http"}},
+	"internal/agent":    {ours: []string{"internal/affinity", "internal/kernel"}, never: []string{"k8s.io/", "github.com/charmbracelet/"}},
 	"internal/quiet":    {never: []string{"k8s.io/", "github.com/", "fmt"}},
 }
 

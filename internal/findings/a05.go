@@ -34,8 +34,8 @@ var a05 = Rule{
 				if !same && !socket || r.object == s.object {
 					continue
 				}
-				h := hit{title: fmt.Sprintf("%s%s is not sticky, %s of ingress/%s is", r.Host, rootIfEmpty(r.Path), rootIfEmpty(s.Path), s.Name), route: r.ID,
-					evidence: []affinity.FindingEvidence{r.object.field(annotationPath(nginxPrefix + "affinity")...), s.object.field(annotationPath(nginxPrefix + "affinity")...)}}
+				h := hit{title: fmt.Sprintf("%s%s is not sticky, %s of %s is", r.Host, rootIfEmpty(r.Path), rootIfEmpty(s.Path), s.ref()), route: r.ID,
+					evidence: []affinity.FindingEvidence{r.setting("affinity"), s.setting("affinity")}}
 				if borrowed(r) {
 					h.title = fmt.Sprintf("%s%s honours the cookie of ingress/%s and never issues it", r.Host, rootIfEmpty(r.Path), s.Name)
 					h.impact = "clients that come here first have no cookie: each of their requests may go to another pod"

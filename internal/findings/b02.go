@@ -14,6 +14,7 @@ var b02 = Rule{
 	Fix:     "set session-cookie-path to what all paths of the app have in common",
 	Verify:  "stickytop get sessions {obj} --for 30s: all routes of the app are STUCK to one pod for each client",
 	Sources: []string{"RFC 6265 section 5.1.4", "kubernetes/ingress-nginx#4208", "kubernetes/ingress-nginx#14042", "envoyproxy/envoy#10468"},
+	Shown:   "a session's affinity cookie is not sent back because of its Path, and a later request is refused with code 1 by another pod.",
 	check: func(c *check) {
 		byApp := map[string][]*route{}
 		for _, r := range c.stickyRoutes("") {
@@ -27,9 +28,9 @@ var b02 = Rule{
 						continue
 					}
 					h := hit{title: fmt.Sprintf("Path=%s does not cover %s", affinity.Clean(r.policy.Cookie.Path, 50), affinity.Clean(rootIfEmpty(s.Path), 50)), route: r.ID,
-						evidence: []affinity.FindingEvidence{r.object.field(annotationPath(nginxPrefix + "session-cookie-path")...),
+						evidence: []affinity.FindingEvidence{r.setting("session-cookie-path"),
 							{Object: s.object.ObjectRef, Field: "spec.rules[].http.paths[].path", Value: s.Path, Source: "object"}}}
-					if r.by(nginxKey) || r.by("traefik-ingress-nginx") {
+					if r.annotated() {
 						h.patch = annotate(r.object, nginxPrefix+"session-cookie-path", "/")
 					}
 					c.hit(r.object, h)

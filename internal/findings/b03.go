@@ -1,8 +1,6 @@
 package findings
 
 import (
-	"strings"
-
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
@@ -13,16 +11,22 @@ var b03 = Rule{
 	Fix:     "say in the configuration whether clients use HTTPS",
 	Verify:  "stickytop get sessions {obj} --for 30s: the offered cookie is returned",
 	Sources: []string{"kubernetes/ingress-nginx#6812", "kubernetes/ingress-nginx#7399", "kubernetes/ingress-nginx#1759", "RFC 6265bis section 5.6"},
+	Shown:   "a session's affinity cookie is not sent back because of Secure, and a later request is refused with code 1 by another pod.",
 	check: func(c *check) {
 		const key = nginxPrefix + "session-cookie-secure"
 		for _, r := range c.stickyRoutes("") {
 			cookie := r.policy.Cookie
-			nginx := strings.Contains(r.policy.Controller, "nginx")
+			if cookie.FlagsUnknown {
+				continue
+			}
 			h := hit{route: r.ID}
-			if nginx {
+			switch {
+			case r.annotated():
 				h.evidence = []affinity.FindingEvidence{r.object.field(annotationPath(key)...), r.object.field("spec", "tls")}
 				h.patch = annotate(r.object, key, "true")
-			} else {
+			case !r.by("traefik"):
+				h.evidence = []affinity.FindingEvidence{r.setting("")}
+			default:
 				h.evidence = []affinity.FindingEvidence{{Object: r.object.ObjectRef, Field: "sticky.cookie.secure", Value: "false", Source: "object"}, r.object.field("spec", "tls")}
 				h.patch = "sticky:\n  cookie:\n    secure: true"
 			}
@@ -37,7 +41,7 @@ var b03 = Rule{
 				h.title, h.likely = "TLS seems to end before the ingress, so the cookie lacks Secure", true
 				h.evidence = append(h.evidence, r.object.field(annotationPath(outer)...))
 				c.hit(r.object, h)
-			case cookie.Secure && !r.TLS && outer == "":
+			case cookie.Secure && !r.TLS && outer == "" && (r.object.Kind != "HTTPRoute" || len(c.objects("Gateway")) > 0):
 				h.title, h.severity, h.likely, h.patch = "the cookie is Secure, and nothing here speaks TLS", affinity.SeverityMedium, true, ""
 				h.fix = "add a tls section, or remove Secure if clients come over HTTP; browsers do not return it then"
 				c.hit(r.object, h)

@@ -15,11 +15,15 @@ var b04 = Rule{
 	Fix:     "write None, Lax or Strict, exactly; None with Secure for cross-site clients",
 	Verify:  "curl -sI the host: Set-Cookie ends as configured",
 	Sources: []string{"kubernetes/ingress-nginx#4949", "kubernetes/ingress-nginx#4878", "kubernetes/ingress-nginx#10634", "lua-resty-cookie lib/resty/cookie.lua", "jcmoraisjr/haproxy-ingress#707"},
+	Shown:   "a session's affinity cookie is not sent back because of SameSite, and a later request is refused with code 1 by another pod.",
 	check: func(c *check) {
 		const key = nginxPrefix + "session-cookie-samesite"
 		for _, r := range c.stickyRoutes("") {
 			value := strings.TrimSpace(r.object.annotation(key))
 			cookie := r.policy.Cookie
+			if cookie.FlagsUnknown {
+				continue
+			}
 			nginx := r.by(nginxKey)
 			cors := strings.TrimSpace(r.object.annotation(nginxPrefix+"enable-cors")) == "true"
 			switch proper := properSameSite(value); {

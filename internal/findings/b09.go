@@ -27,7 +27,7 @@ var b09 = Rule{
 				continue
 			}
 			h := hit{title: fmt.Sprintf("%s and %s lead to one app, with a cookie for each host", f.Host, r.Host), route: r.ID,
-				evidence: []affinity.FindingEvidence{r.object.field(annotationPath(nginxPrefix + "session-cookie-domain")...),
+				evidence: []affinity.FindingEvidence{r.setting("session-cookie-domain"),
 					{Object: f.object.ObjectRef, Field: "spec.rules[].host", Value: f.Host, Source: "object"}, {Object: r.object.ObjectRef, Field: "spec.rules[].host", Value: r.Host, Source: "object"}}}
 			if parent := commonDomain(f.Host, r.Host); parent != "" && r.by(nginxKey) {
 				h.patch = annotate(r.object, nginxPrefix+"session-cookie-domain", parent)

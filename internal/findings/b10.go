@@ -18,11 +18,11 @@ var b10 = Rule{
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes("") {
 			cookie := r.policy.Cookie
-			if !cookie.HasAge && cookie.MaxAge == 0 || cookie.MaxAge >= 7*24*time.Hour {
+			if !cookie.HasAge && cookie.MaxAge == 0 || cookie.MaxAge >= 7*24*time.Hour || cookie.MaxAge > 0 && r.policy.Renewal != affinity.RenewalAbsolute {
 				continue
 			}
 			h := hit{route: r.ID, evidence: c.lifetimeEvidence(r)}
-			if strings.Contains(r.policy.Controller, "nginx") {
+			if r.annotated() {
 				h.patch = unannotate(r.object, nginxPrefix+"session-cookie-max-age", nginxPrefix+"session-cookie-expires")
 			}
 			if cookie.MaxAge <= 0 {

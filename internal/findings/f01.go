@@ -29,7 +29,7 @@ var f01 = Rule{
 			case !r.sticky() && (r.policy.Mechanism != affinity.MechanismNone || !c.enough(r)):
 				continue
 			case !r.sticky():
-				h.title = fmt.Sprintf("ClientIP %d s is the only affinity, and ingress/%s bypasses it", seconds, r.Name)
+				h.title = fmt.Sprintf("ClientIP %d s is the only affinity, and %s bypasses it", seconds, r.ref())
 				h.severity, h.likely = affinity.SeverityHigh, true
 				h.impact = "requests through the ingress may go to any pod, though the Service asks for affinity"
 				h.fix = "ask the ingress controller for a cookie"

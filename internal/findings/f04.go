@@ -1,6 +1,7 @@
 package findings
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -8,15 +9,19 @@ import (
 
 var f04 = Rule{
 	ID: "F04", Title: "The ClientIP timeout is not what the YAML says", Severity: affinity.SeverityMedium,
-	What:    "timeoutSeconds must be 1 to 86400. In IPVS mode a connection in TIME_WAIT (120 s) keeps the entry alive, so that less than about two minutes is never seen.",
+	What:    "timeoutSeconds must be 1 to 86400. In IPVS mode a connection in TIME_WAIT (120 s) keeps the entry alive, so that less than about two minutes is never seen. Without sessionAffinity: ClientIP the API server drops the timeout without a word.",
 	Impact:  "clients stay longer than configured, or the object is refused",
 	Fix:     "set 120 or more, at most 86400",
 	Verify:  "kubectl get {obj} -o jsonpath='{.spec.sessionAffinityConfig.clientIP.timeoutSeconds}'",
-	Sources: []string{"kubernetes/kubernetes#89358", "kubernetes/kubernetes#35677", "kubernetes pkg/apis/core/validation/validation.go"},
+	Sources: []string{"kubernetes/kubernetes#89358", "kubernetes/kubernetes#35677", "kubernetes pkg/apis/core/validation/validation.go", "kubernetes pkg/apis/core/v1/defaults.go"},
 	check: func(c *check) {
 		at := []string{"spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"}
 		for _, s := range c.objects("Service") {
-			if !clientIP(s) || !s.Has(at...) {
+			if !clientIP(s) {
+				c.wiped(s, at)
+				continue
+			}
+			if !s.Has(at...) {
 				continue
 			}
 			n, ok := s.Int(at...)
@@ -30,4 +35,43 @@ var f04 = Rule{
 			}
 		}
 	},
+}
+
+// LastApplied is where kubectl apply keeps the object as it was given.
+const LastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+// wiped finds a timeout that was given without sessionAffinity: ClientIP: the
+// API server takes the object and leaves the timeout out.
+func (c *check) wiped(s *Object, at []string) {
+	h := hit{title: "timeoutSeconds without sessionAffinity: ClientIP is dropped without a word: there is no affinity", severity: affinity.SeverityHigh,
+		impact: "clients are not pinned at all", fix: "set sessionAffinity: ClientIP beside it",
+		patch: fmt.Sprintf("kubectl patch service %s -n %s -p '{\"spec\":{\"sessionAffinity\":\"ClientIP\"}}'", s.Name, s.Namespace)}
+	switch text := s.annotation(LastApplied); {
+	case s.Has(at...):
+		h.evidence = []affinity.FindingEvidence{s.field(at...), s.noted("None when absent", "spec", "sessionAffinity")}
+	case AppliedTimeout(text) > 0:
+		h.evidence = []affinity.FindingEvidence{s.noted(fmt.Sprintf("timeoutSeconds %d was applied", AppliedTimeout(text)), annotationPath(LastApplied)...), s.field("spec", "sessionAffinity")}
+	default:
+		return
+	}
+	c.hit(s, h)
+}
+
+// AppliedTimeout is the ClientIP timeout of a Service as kubectl was given it;
+// 0 when there is none.
+func AppliedTimeout(text string) int {
+	if len(text) > 256<<10 {
+		return 0
+	}
+	var applied struct {
+		Spec struct {
+			SessionAffinityConfig struct {
+				ClientIP struct{ TimeoutSeconds int }
+			}
+		}
+	}
+	if json.Unmarshal([]byte(text), &applied) != nil {
+		return 0
+	}
+	return applied.Spec.SessionAffinityConfig.ClientIP.TimeoutSeconds
 }

@@ -26,11 +26,10 @@ type Facts struct {
 }
 
 // Kinds are the kinds of objects that rules read; others may be left out.
-var Kinds = []string{
+var Kinds = append([]string{
 	"Ingress", "IngressClass", "Service", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "HorizontalPodAutoscaler", "PodDisruptionBudget",
-	"ConfigMap", "Namespace", "Node", "IngressRoute", "TraefikService", "HTTPRoute", "Gateway", "GatewayClass",
-	"BackendLBPolicy", "XBackendTrafficPolicy", "BackendTrafficPolicy", "HTTPProxy", "DestinationRule",
-}
+	"ConfigMap", "Namespace", "Node", "IngressRoute", "TraefikService",
+}, customNames()...)
 
 // world is Facts, indexed, and what follows from them.
 type world struct {
@@ -44,6 +43,7 @@ type world struct {
 	hpas      map[nameKey]*Object    // by their target
 	proxyMode string                 // of kube-proxy: "iptables", "ipvs", "nftables"; "" when unknown
 	proxyFrom *Object
+	budgets   map[string][]budget      // PodDisruptionBudgets by namespace; filled when asked
 	hosts     map[string]*ingressFacts // by class and host; filled when asked
 }
 
@@ -68,6 +68,21 @@ type route struct {
 func (r *route) sticky() bool { return r.policy.Mechanism == affinity.MechanismCookie }
 
 func (r *route) by(controller string) bool { return r.policy.Controller == controller }
+
+// annotated reports whether the annotations of ingress-nginx decide about r.
+func (r *route) annotated() bool { return r.by(nginxKey) || r.by("traefik-ingress-nginx") }
+
+// setting is evidence about the cookie: an annotation of ingress-nginx where
+// those decide, else where the policy is from.
+func (r *route) setting(annotation string) affinity.FindingEvidence {
+	if r.annotated() {
+		return r.object.field(annotationPath(nginxPrefix + annotation)...)
+	}
+	return affinity.FindingEvidence{Object: r.object.ObjectRef, Field: "cookie " + r.policy.Cookie.Name, Source: "object", Text: r.policy.Why}
+}
+
+// ref names r's object: "ingress/web".
+func (r *route) ref() string { return strings.ToLower(r.object.Kind) + "/" + r.Name }
 
 func newWorld(f Facts) *world {
 	w := &world{Facts: f, kinds: map[string][]*Object{}, byName: map[nameKey]*Object{}, byLabel: map[string][]*workload{}, hpas: map[nameKey]*Object{}}
@@ -94,8 +109,11 @@ func newWorld(f Facts) *world {
 // known reports whether an object's group is the one its kind is read of: a
 // Service is not only core's (Knative has one).
 func known(o *Object) bool {
-	group, ok := groups[o.Kind]
-	return ok && slices.Contains(group, o.group())
+	if group, ok := groups[o.Kind]; ok {
+		return slices.Contains(group, o.group())
+	}
+	_, ok := ingress.CustomKindOf(o.Kind, o.group())
+	return ok
 }
 
 var groups = map[string][]string{
@@ -103,9 +121,6 @@ var groups = map[string][]string{
 	"Deployment": {"apps"}, "StatefulSet": {"apps"}, "DaemonSet": {"apps"}, "ReplicaSet": {"apps"},
 	"HorizontalPodAutoscaler": {"autoscaling"}, "PodDisruptionBudget": {"policy"}, "ConfigMap": {""}, "Namespace": {""}, "Node": {""},
 	"IngressRoute": {"traefik.io", "traefik.containo.us"}, "TraefikService": {"traefik.io", "traefik.containo.us"},
-	"HTTPRoute": {"gateway.networking.k8s.io"}, "Gateway": {"gateway.networking.k8s.io"}, "GatewayClass": {"gateway.networking.k8s.io"},
-	"BackendLBPolicy": {"gateway.networking.k8s.io"}, "XBackendTrafficPolicy": {"gateway.networking.x-k8s.io"},
-	"BackendTrafficPolicy": {"gateway.envoyproxy.io"}, "HTTPProxy": {"projectcontour.io"}, "DestinationRule": {"networking.istio.io"},
 }
 
 // objects are those of some kinds, in the order they were given.
@@ -144,6 +159,7 @@ func (w *world) addRoutes() {
 	for _, x := range w.objects("TraefikService") {
 		o.TraefikServices = append(o.TraefikServices, readTraefikService(x))
 	}
+	w.addCustom(&o)
 	for i, served := range ingress.ServedBy(o) {
 		w.ingresses = append(w.ingresses, ingressFacts{objects[i], o.Ingresses[i], served})
 	}
@@ -206,9 +222,23 @@ func clientIP(s *Object) bool { return s != nil && s.Str("spec", "sessionAffinit
 // is false when no such ConfigMap was read.
 func (w *world) controllerConfig(key string) (value string, from *Object, ok bool) {
 	for _, o := range w.objects("ConfigMap") {
-		if strings.Contains(o.Name, "nginx") && (strings.HasSuffix(o.Name, "controller") || o.Name == "nginx-configuration" || strings.Contains(o.Str("metadata", "labels", "app.kubernetes.io/name"), "ingress-nginx")) {
+		if isNginxConfig(o) {
 			return o.Str("data", key), o, true
 		}
 	}
 	return "", nil, false
+}
+
+func isNginxConfig(o *Object) bool {
+	return strings.Contains(o.Name, "nginx") && (strings.HasSuffix(o.Name, "controller") || o.Name == "nginx-configuration" || strings.Contains(o.Str("metadata", "labels", "app.kubernetes.io/name"), "ingress-nginx"))
+}
+
+// NginxConfig returns ingress-nginx' own ConfigMap, or nil when it was not read.
+func (f Facts) NginxConfig() *Object {
+	for _, o := range f.Objects {
+		if o.Kind == "ConfigMap" && isNginxConfig(o) {
+			return o
+		}
+	}
+	return nil
 }

@@ -15,6 +15,7 @@ var i02 = Rule{
 	Fix:     "one worker for each pod and more pods, or @socket.io/sticky or @socket.io/cluster-engine inside it",
 	Verify:  "kubectl logs: no Session ID unknown while the pod stays",
 	Sources: []string{"miguelgrinberg/Flask-SocketIO#402", "benoitc/gunicorn#1147", "Unitech/pm2#389", "socketio/socket.io-sticky#2"},
+	Shown:   "the pod of the handshake itself refuses a later request with code 1. Told apart by the pod's restart count: when it grew, the session was lost with the container; when not, likely several workers, and certain with the second session that meets it.",
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes("") {
 			for _, x := range r.loads {

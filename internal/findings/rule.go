@@ -22,6 +22,8 @@ type Rule struct {
 	Verify  string
 	Sources []string // where the facts are from: issues, documentation, source
 	Needs   []string // kinds without which it cannot be checked
+	Shown   string   // when sessions show it; "" when they cannot
+	Runtime bool     // sessions alone show it: no object is read for it
 	check   func(*check)
 }
 
@@ -178,8 +180,10 @@ func Check(f Facts, o Options) Result {
 		}
 	}
 	var out Result
+	concerned := w.concerned()
 	for i := range all {
 		clean(&all[i])
+		all[i].Routes = concerned[nameKey{all[i].Object.Kind, all[i].Object.Namespace, all[i].Object.Name}]
 		if reason := w.ignored(all[i]); reason != "" {
 			out.Ignored = append(out.Ignored, Ignored{all[i], reason})
 			continue

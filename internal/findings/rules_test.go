@@ -31,6 +31,9 @@ func read(t testing.TB, path string) findings.Facts {
 // not on its fixed twin.
 func TestRules(t *testing.T) {
 	for _, r := range findings.Rules {
+		if r.Runtime {
+			continue // TestShown
+		}
 		t.Run(r.ID, func(t *testing.T) {
 			dir := filepath.Join("testdata", "rules", r.ID)
 			bad := findings.Check(read(t, filepath.Join(dir, "bad.yaml")), findings.Options{Only: []string{r.ID}}).Findings
@@ -53,6 +56,50 @@ func TestRules(t *testing.T) {
 	for _, d := range dirs {
 		if _, ok := findings.RuleByID(d.Name()); !ok {
 			t.Errorf("testdata/rules/%s is of no rule", d.Name())
+		}
+	}
+}
+
+// TestShown wants scripts of the fold behind each rule that sessions show: one
+// at least on which it speaks and, for those that sessions alone show, one on
+// which it stays silent.
+func TestShown(t *testing.T) {
+	const proof = "../affinity/testdata/sockets"
+	for _, r := range findings.Rules {
+		if r.Shown == "" {
+			if r.Runtime {
+				t.Errorf("%s is of no use: it has no check, and does not say when sessions show it", r.ID)
+			}
+			continue
+		}
+		speaks, silent := 0, 0
+		files, err := filepath.Glob(filepath.Join(proof, "*", "*.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(text), " finds "+r.ID+" ") {
+				speaks++
+			}
+			if filepath.Base(filepath.Dir(file)) == r.ID && strings.Contains(filepath.Base(file), "good") {
+				silent++
+			}
+		}
+		if speaks == 0 || silent == 0 && r.Runtime {
+			t.Errorf("%s: %d scripts find it, %d stay silent", r.ID, speaks, silent)
+		}
+	}
+	dirs, err := os.ReadDir(proof)
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no proofs: %v", err)
+	}
+	for _, d := range dirs {
+		if r, ok := findings.RuleByID(d.Name()); !ok || r.Shown == "" {
+			t.Errorf("%s/%s is of no rule that sessions show", proof, d.Name())
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 // Its zero value, and a nil one, is null.
 type Value struct {
 	kind   valueKind
+	quoted bool   // a scalar that is a text, whatever it looks like
 	text   string // of a scalar
 	fields []field
 	items  []*Value
@@ -32,6 +33,12 @@ const (
 
 // Scalar makes a value of one word; numbers and booleans are as JSON writes them.
 func Scalar(text string, line int) *Value { return &Value{kind: kindScalar, text: text, Line: line} }
+
+// Text makes a value of a text that is no number and no boolean, whatever it
+// looks like.
+func Text(text string, line int) *Value {
+	return &Value{kind: kindScalar, quoted: true, text: text, Line: line}
+}
 
 // Map makes an empty map; Put fills it.
 func Map(line int) *Value { return &Value{kind: kindMap, Line: line} }
@@ -69,7 +76,7 @@ func From(x any) *Value {
 		}
 		return v
 	case string:
-		return Scalar(x, 0)
+		return Text(x, 0)
 	case bool:
 		return Scalar(strconv.FormatBool(x), 0)
 	case int64:

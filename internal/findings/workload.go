@@ -80,16 +80,24 @@ func (w *world) hpa(x *workload) *Object { return w.hpas[nameKey{x.Kind, x.Names
 
 // pdb is a PodDisruptionBudget that covers x's pods, or nil.
 func (w *world) pdb(x *workload) *Object {
-	for _, o := range w.objects("PodDisruptionBudget") {
-		if o.Namespace != x.Namespace {
-			continue
+	if w.budgets == nil {
+		w.budgets = map[string][]budget{}
+		for _, o := range w.objects("PodDisruptionBudget") {
+			w.budgets[o.Namespace] = append(w.budgets[o.Namespace], budget{o, o.Strings("spec", "selector", "matchLabels")})
 		}
-		labels := o.Strings("spec", "selector", "matchLabels")
-		if selects(labels, x.labels) || len(labels) == 0 && o.Has("spec", "selector", "matchExpressions") {
-			return o
+	}
+	for _, b := range w.budgets[x.Namespace] {
+		if selects(b.labels, x.labels) || len(b.labels) == 0 && b.Has("spec", "selector", "matchExpressions") {
+			return b.Object
 		}
 	}
 	return nil
+}
+
+// budget is a PodDisruptionBudget and the labels it selects by.
+type budget struct {
+	*Object
+	labels map[string]string
 }
 
 // grace is the time that x's pods have to end; 30 s unless they say another

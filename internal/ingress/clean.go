@@ -36,6 +36,7 @@ func cleanPolicy(p *affinity.Policy) {
 	}
 	c.Path = affinity.Clean(c.Path, maxPath)
 	p.Why = affinity.Clean(p.Why, maxNote)
+	p.ReadTimeoutWhy, p.AnswerTimeoutWhy = affinity.Clean(p.ReadTimeoutWhy, maxNote), affinity.Clean(p.AnswerTimeoutWhy, maxNote)
 	p.Notes = cleanAll(p.Notes, maxNote)
 }
 

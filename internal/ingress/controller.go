@@ -34,6 +34,14 @@ var Controllers = []Controller{
 	traefik{},
 	haproxytech{},
 	haproxyIngress{},
+	nginxInc{},
+	contour{},
+	kong{},
+	istio{},
+	openshiftIngress{},
+	awsALB{},
+	gce{},
+	azureAGIC{},
 }
 
 // Reading is what a controller makes of one place.
@@ -55,7 +63,7 @@ const (
 )
 
 // named lists controllers that are recognised by the start of an
-// IngressClass's spec.controller, but whose policies are not read.
+// IngressClass's spec.controller, also those whose policies are not read.
 var named = []struct{ controller, class, key, title string }{
 	{"nginx.org/ingress-controller", "", "nginx-inc", "F5 NGINX Ingress Controller"},
 	{"projectcontour.io/", "contour", "contour", "Contour"},

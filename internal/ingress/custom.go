@@ -27,6 +27,7 @@ type CustomKind struct {
 	Group, Version, Resource, Kind string
 
 	Cluster bool   // its objects are not in a namespace
+	Wide    bool   // those of other namespaces matter, too, where they may be read
 	Route   string // the affinity.Route.Kind that its objects give; "" for none
 	Loss    string // what is not known without it
 	New     func() any
@@ -36,7 +37,7 @@ type CustomKind struct {
 var CustomKinds = []CustomKind{
 	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resHTTPRoutes, Kind: "HTTPRoute", Route: affinity.RouteHTTPRoute,
 		Loss: "no HTTPRoutes", New: func() any { return new(httpRoute) }},
-	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resGateways, Kind: "Gateway",
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resGateways, Kind: "Gateway", Wide: true,
 		Loss: "addresses and TLS of HTTPRoutes unknown", New: func() any { return new(gateway) }},
 	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resGatewayClasses, Kind: "GatewayClass", Cluster: true,
 		Loss: "controllers of HTTPRoutes are taken from their status", New: func() any { return new(gatewayClass) }},
@@ -46,6 +47,34 @@ var CustomKinds = []CustomKind{
 		Loss: "sessionPersistence of XBackendTrafficPolicies unknown", New: func() any { return new(persistencePolicy) }},
 	{Group: "gateway.envoyproxy.io", Version: "v1alpha1", Resource: resEnvoyTrafficPolicies, Kind: "BackendTrafficPolicy",
 		Loss: "hashing by Envoy Gateway unknown", New: func() any { return new(envoyTrafficPolicy) }},
+	{Group: "networking.istio.io", Version: "v1", Resource: resDestinationRules, Kind: "DestinationRule", Wide: true,
+		Loss: "hashing by Istio unknown", New: func() any { return new(destinationRule) }},
+	{Group: "projectcontour.io", Version: "v1", Resource: resHTTPProxy, Kind: "HTTPProxy", Route: affinity.RouteHTTPProxy,
+		Loss: "no HTTPProxies", New: func() any { return new(httpProxy) }},
+	{Group: "k8s.nginx.org", Version: "v1", Resource: resVirtualServers, Kind: "VirtualServer", Route: affinity.RouteVirtualServer,
+		Loss: "no VirtualServers", New: func() any { return new(virtualServer) }},
+	{Group: "k8s.nginx.org", Version: "v1", Resource: resVirtualServerRoutes, Kind: "VirtualServerRoute",
+		Loss: "routes that VirtualServers delegate unknown", New: func() any { return new(virtualServer) }},
+	{Group: "route.openshift.io", Version: "v1", Resource: resOpenShiftRoutes, Kind: "Route", Route: affinity.RouteOpenShift,
+		Loss: "no Routes of OpenShift", New: func() any { return new(openshiftRoute) }},
+	{Group: "configuration.konghq.com", Version: "v1beta1", Resource: resKongUpstreamPolicy, Kind: "KongUpstreamPolicy",
+		Loss: "hashing by Kong unknown", New: func() any { return new(kongUpstreamPolicy) }},
+	{Group: "cloud.google.com", Version: "v1", Resource: resBackendConfigs, Kind: "BackendConfig",
+		Loss: "sessionAffinity of GKE Ingresses unknown", New: func() any { return new(backendConfig) }},
+	{Group: "networking.gke.io", Version: "v1", Resource: resGCPBackendPolicies, Kind: "GCPBackendPolicy",
+		Loss: "sessionAffinity of GKE Gateways unknown", New: func() any { return new(gcpBackendPolicy) }},
+	{Group: "networking.gke.io", Version: "v1", Resource: resGCPSessionAffinity, Kind: "GCPSessionAffinityPolicy",
+		Loss: "stateful session affinity of GKE Gateways unknown", New: func() any { return new(gcpSessionAffinityPolicy) }},
+}
+
+// CustomKindOf finds the kind of an object.
+func CustomKindOf(kind, group string) (CustomKind, bool) {
+	for _, k := range CustomKinds {
+		if k.Kind == kind && k.Group == group {
+			return k, true
+		}
+	}
+	return CustomKind{}, false
 }
 
 // Parse reads an object of the kind: its spec and status as JSON. An object of
@@ -120,7 +149,7 @@ func (w *World) newCustomRoute(of *Custom, kind string, p Place, service affinit
 // customRoutes are the routes of all custom resources.
 func (w *World) customRoutes() []affinity.Route {
 	var found []*customRoute
-	for _, list := range []func(*World) []*customRoute{httpRoutes} {
+	for _, list := range []func(*World) []*customRoute{httpRoutes, contourRoutes, virtualServers, openshiftRoutes} {
 		found = append(found, list(w)...)
 	}
 	places := make([]*Place, len(found))

@@ -63,6 +63,7 @@ type (
 		} `json:"filters"`
 		BackendRefs        []backendRef        `json:"backendRefs"`
 		SessionPersistence *sessionPersistence `json:"sessionPersistence"`
+		Timeouts           *gatewayTimeouts    `json:"timeouts"`
 	}
 	backendRef struct {
 		Group     string `json:"group"`
@@ -220,7 +221,7 @@ func (w *World) httpRoute(c *Custom, r *httpRoute) (all []*customRoute) {
 				f := w.newCustomRoute(c, affinity.RouteHTTPRoute, m, g.service, string(ref.Port))
 				f.class, f.addresses = first.class, addresses
 				f.notes = slices.Concat(notes, more, m.notes, g.portNote(host, m.TLS))
-				f.readings = w.readGateway(g)
+				f.readings = g.idles(w.readGateway(g))
 				f.notes = append(f.notes, w.unreadCustom(resGateways, resGatewayClasses, resBackendLBPolicies, resXBackendTrafficPolicies)...)
 				if len(f.readings) == 0 {
 					f.notes = append(f.notes, unknownGateway(first))

@@ -122,7 +122,9 @@ var gatewayControllers = []gatewayController{
 	{"kgateway.dev/kgateway", "kgateway", readKgateway},
 	{"gateway.nginx.org/nginx-gateway-controller", "nginx-gateway-fabric", readNginxGateway},
 	{"traefik.io/gateway-controller", traefikKey, readTraefikGateway},
-	{"istio.io/gateway-controller", "istio", readIstioGateway},
+	{"istio.io/gateway-controller", istioKey, readIstioGateway},
+	{"konghq.com/kic-gateway-controller", kongKey, readKongGateway},
+	{"networking.gke.io/gateway", gceKey, readGKEGateway},
 	{"io.cilium/gateway-controller", "cilium", readCiliumGateway},
 }
 
@@ -229,16 +231,6 @@ func readTraefikGateway(w *World, g gatewayPlace) Reading {
 	r := Reading{Policy: affinity.Policy{KeepsTerminating: true, Why: "Traefik's Gateway provider has no session persistence"}}
 	if p, ok := w.persistence(g); ok {
 		r.Notes = append(r.Notes, p.where+" is ignored: Traefik's Gateway provider has no session persistence (v3.7)")
-	}
-	return r
-}
-
-// readIstioGateway: Istio reads no sessionPersistence.
-// [istio pilot/pkg/config/kube/gateway/backend_policies.go, 1.31-alpha]
-func readIstioGateway(w *World, g gatewayPlace) Reading {
-	r := Reading{Policy: none("Istio reads no sessionPersistence")}
-	if p, ok := w.persistence(g); ok {
-		r.Notes = append(r.Notes, p.where+" is ignored: Istio does not read it; a DestinationRule is where it takes affinity from")
 	}
 	return r
 }

@@ -20,6 +20,9 @@ type Objects struct {
 	// a Service's port.
 	Readiness map[ServicePortKey]string
 
+	// NginxConfig is ingress-nginx's own ConfigMap, where it could be read.
+	NginxConfig NginxConfig
+
 	// Kinds that could not be read (RBAC, not synced yet): what they would
 	// have told is presumed, and nothing is called missing.
 	ClassesUnread  bool

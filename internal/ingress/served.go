@@ -23,7 +23,7 @@ func ServedBy(o Objects) []Served {
 			s.Keys = append(s.Keys, c.Key())
 		}
 		if len(found) > 0 {
-			s.Title = titles[found[0].Key()]
+			s.Title = titleOf(found[0].Key())
 		} else if key, title := recognise(class); key != "" {
 			s.Keys, s.Title = []string{key}, title
 		}
@@ -33,6 +33,18 @@ func ServedBy(o Objects) []Served {
 }
 
 var titles = map[string]string{nginxKey: "ingress-nginx", traefikKey: "Traefik", traefikNginxKey: "Traefik's ingress-nginx provider"}
+
+func titleOf(key string) string {
+	if t := titles[key]; t != "" {
+		return t
+	}
+	for _, n := range named {
+		if n.key == key {
+			return n.title
+		}
+	}
+	return ""
+}
 
 // Near reports whether name looks like a misspelt known: at most two letters
 // differ, and fewer than a third of them.

@@ -19,6 +19,7 @@ type World struct {
 	readiness      map[ServicePortKey]string
 	classesUnread  bool
 	servicesUnread bool
+	nginxConfig    NginxConfig
 }
 
 func newWorld(o Objects) *World {
@@ -31,6 +32,7 @@ func newWorld(o Objects) *World {
 		readiness:      o.Readiness,
 		classesUnread:  o.ClassesUnread,
 		servicesUnread: o.ServicesUnread,
+		nginxConfig:    o.NginxConfig,
 	}
 	for i := range o.Services {
 		w.services[o.Services[i].Ref()] = &o.Services[i]

@@ -22,6 +22,10 @@ type Options struct {
 	Objects func() *affinity.Snapshot
 	// Interval between two readings; 0 for a second.
 	Interval time.Duration
+	// Remote reads another machine in place of this one; nil for this one.
+	Remote Remote
+	// Name is the source's among those of a snapshot; "" for SourceName.
+	Name string
 }
 
 // Source reads the tables of this machine again and again, and emits what
@@ -29,6 +33,7 @@ type Options struct {
 type Source struct {
 	opts   Options
 	reader *Reader
+	mirror mirror // of a Remote
 	last   world
 	status affinity.SourceStatus
 }
@@ -37,6 +42,9 @@ type Source struct {
 func New(o Options) *Source {
 	if o.Interval <= 0 {
 		o.Interval = time.Second
+	}
+	if o.Name == "" {
+		o.Name = SourceName
 	}
 	return &Source{opts: o, reader: NewReader()}
 }
@@ -49,7 +57,7 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 	defer tick.Stop()
 	s.say(emit, affinity.SourceSyncing, "waits for the Services and their endpoints", 0)
 	for {
-		s.step(emit)
+		s.step(ctx, emit)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -59,15 +67,17 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 }
 
 // step is one reading.
-func (s *Source) step(emit func(affinity.Event)) {
+func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 	objects := s.opts.Objects()
 	if state, why := ready(objects); state != affinity.SourceLive {
 		s.say(emit, state, why, len(s.last.pins))
 		return
 	}
 	want := expect(objects)
-	n, err := s.reader.read(want)
+	n, err := s.read(ctx, want)
 	switch {
+	case ctx.Err() != nil:
+		return
 	case errors.Is(err, ErrNotAllowed):
 		s.forget(emit)
 		s.say(emit, affinity.SourceForbidden, err.Error(), 0)
@@ -114,7 +124,7 @@ func (s *Source) say(emit func(affinity.Event), state affinity.SourceState, deta
 	if s.status.State != state || since.IsZero() {
 		since = time.Now()
 	}
-	s.status = affinity.SourceStatus{Name: SourceName, State: state, Since: since, Objects: pins, Detail: detail}
+	s.status = affinity.SourceStatus{Name: s.opts.Name, State: state, Since: since, Objects: pins, Detail: detail}
 	emit(affinity.SourceChanged{Status: s.status})
 }
 

@@ -40,6 +40,7 @@ const (
 // clients are the typed clients of one cluster, on one set of connections.
 type clients struct {
 	host           string
+	http           *http.Client
 	dialer         *connrotation.Dialer // tracks the connections, so that they can be dropped
 	pageTimeout    time.Duration
 	core           core.CoreV1Interface
@@ -63,6 +64,7 @@ func newClients(cfg *rest.Config, version string) (*clients, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.http = shared
 	return c, c.connect(cfg, shared)
 }
 
@@ -109,6 +111,7 @@ func prepare(cfg *rest.Config, version string) (*rest.Config, *connrotation.Dial
 	}
 	dialer := connrotation.NewDialer(dial)
 	cfg.Dial = dialer.DialContext
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return bounded{next} })
 	return cfg, dialer
 }
 

@@ -45,7 +45,7 @@ func convertPod(obj runtime.Object) (any, bool) {
 		return nil, false
 	}
 	out := pod{Pod: affinity.Pod{
-		Ref: affinity.PodRef{Namespace: name(p.Namespace), Name: name(p.Name)}, IP: name(p.Status.PodIP), Node: name(p.Spec.NodeName),
+		Ref: affinity.PodRef{Namespace: name(p.Namespace), Name: name(p.Name)}, IP: name(p.Status.PodIP), HostIP: name(p.Status.HostIP), Node: name(p.Spec.NodeName),
 		Phase: name(string(p.Status.Phase)), Reason: affinity.Clean(podReason(p), maxReason), Ready: conditionTrue(p, corev1.PodReady),
 		Total: len(p.Spec.Containers), Created: p.CreationTimestamp.Time,
 		Owner: owner(p.OwnerReferences), Labels: cleanLabels(p.Labels),

@@ -32,6 +32,7 @@ type Judge struct {
 	cfg     *rest.Config
 	opts    Options
 	changed chan struct{} // one slot
+	learn   func(findings.Facts)
 }
 
 // NewJudge prepares a Judge. It does not talk to the API server.
@@ -71,6 +72,9 @@ func (j *Judge) judge(ctx context.Context, emit func(affinity.Event), judged boo
 	case ctx.Err() != nil:
 		return judgeRetry, false
 	case err == nil:
+		if j.learn != nil {
+			j.learn(facts)
+		}
 		emit(affinity.Findings{Source: SourceRules, Findings: findings.Check(facts, findings.Options{}).Findings})
 		return judgeEvery, true
 	case !judged:
@@ -131,6 +135,9 @@ func (w WithRules) Run(ctx context.Context, emit func(affinity.Event)) error {
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if learner, ok := w.Source.(interface{ Learn(findings.Facts) }); ok {
+		w.learn = learner.Learn
+	}
 	wg.Go(func() { _ = w.Judge.Run(ctx, emit) })
 	return w.Source.Run(ctx, func(e affinity.Event) {
 		emit(e)

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ingress"
 )
 
 // Options says what to watch.
@@ -43,6 +44,7 @@ type Source struct {
 	clients   *clients
 	pulse     *pulse
 	watchers  []*watcher
+	learned   chan ingress.NginxConfig // one slot
 }
 
 // New prepares a Source. It does not talk to the API server.
@@ -55,7 +57,7 @@ func New(cfg *rest.Config, opts Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the clients of %s: %w", cfg.Host, err)
 	}
-	s := &Source{selector: selector, clients: c, namespace: opts.Namespace}
+	s := &Source{selector: selector, clients: c, namespace: opts.Namespace, learned: make(chan ingress.NginxConfig, 1)}
 	if opts.AllNamespaces {
 		s.namespace = ""
 	}
@@ -96,6 +98,9 @@ func (s *Source) fold(ctx context.Context, changes <-chan change, w *world) {
 			return
 		case c := <-changes:
 			w.apply(c, time.Now())
+			again = settle
+		case c := <-s.learned:
+			w.configured(c)
 			again = settle
 		case <-timer.C:
 			due = time.Time{}

@@ -25,6 +25,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/streaming"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/kubestickytop/stickytop/internal/ingress"
 )
 
 func (s *apiServer) dispatch(w http.ResponseWriter, r *http.Request, verb string, c call) {
@@ -54,11 +56,20 @@ func (s *apiServer) dispatch(w http.ResponseWriter, r *http.Request, verb string
 }
 
 func (s *apiServer) serveDiscovery(w http.ResponseWriter, r *http.Request, c call) {
-	if c.group != "traefik.io" || !s.traefik {
+	var there []metav1.APIResource
+	if c.group == "traefik.io" && s.traefik {
+		there = []metav1.APIResource{{Name: resIngressRoutes}, {Name: resTraefikServices}}
+	}
+	for _, k := range ingress.CustomKinds {
+		if s.custom && k.Group == c.group && k.Version == c.version {
+			there = append(there, metav1.APIResource{Name: k.Resource})
+		}
+	}
+	if len(there) == 0 {
 		refuse(404, metav1.StatusReasonNotFound, "the server could not find the requested resource")(w, r)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(metav1.APIResourceList{APIResources: []metav1.APIResource{{Name: resIngressRoutes}, {Name: resTraefikServices}}})
+	_ = json.NewEncoder(w).Encode(metav1.APIResourceList{APIResources: there})
 }
 
 func (s *apiServer) serveCreate(w http.ResponseWriter, r *http.Request, c call) {
@@ -163,7 +174,8 @@ func (s *apiServer) serveWatch(w http.ResponseWriter, r *http.Request, c call) {
 // Custom resources are JSON only.
 func (s *apiServer) media(r *http.Request, resource string) runtime.SerializerInfo {
 	want := contentJSON
-	custom := resource == resIngressRoutes || resource == resTraefikServices
+	custom := resource == resIngressRoutes || resource == resTraefikServices ||
+		slices.ContainsFunc(ingress.CustomKinds, func(k ingress.CustomKind) bool { return k.Resource == resource })
 	if s.binary && !custom && strings.Contains(r.Header.Get("Accept"), contentProtobuf) {
 		want = contentProtobuf
 	}
@@ -233,6 +245,9 @@ func resourceOf(obj runtime.Object) string {
 	case *networkingv1.IngressClass:
 		return resClasses
 	case *unstructured.Unstructured:
+		if k, ok := ingress.CustomKindOf(o.GetKind(), o.GroupVersionKind().Group); ok {
+			return k.Resource
+		}
 		return map[string]string{"IngressRoute": resIngressRoutes, "TraefikService": resTraefikServices}[o.GetKind()]
 	}
 	return ""

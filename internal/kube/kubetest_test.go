@@ -32,6 +32,7 @@ type apiServer struct {
 	binary  bool // protobuf when the client takes it
 	useTLS  bool // with HTTP/2
 	traefik bool // the CRDs are installed
+	custom  bool // those of ingress.CustomKinds are
 
 	mu        sync.Mutex
 	changed   chan struct{} // closed and replaced with every event
@@ -58,6 +59,7 @@ type apiOption func(*apiServer)
 func withProtobuf(s *apiServer) { s.binary = true }
 func withTLS(s *apiServer)      { s.useTLS = true }
 func withTraefik(s *apiServer)  { s.traefik = true }
+func withCustom(s *apiServer)   { s.custom = true }
 
 func newAPIServer(t testing.TB, opts ...apiOption) *apiServer {
 	t.Helper()
@@ -315,8 +317,8 @@ func (s *apiServer) serve(w http.ResponseWriter, r *http.Request) {
 		verb = "watch"
 	}
 	s.mu.Lock()
-	s.requests = append(s.requests, fmt.Sprintf("%s %s ns=%s rv=%s limit=%s continue=%s bookmarks=%s agent=%s",
-		verb, c.resource, c.namespace, q.Get("resourceVersion"), q.Get("limit"), q.Get("continue"), q.Get("allowWatchBookmarks"), r.UserAgent()))
+	s.requests = append(s.requests, fmt.Sprintf("%s %s ns=%s rv=%s limit=%s continue=%s bookmarks=%s agent=%s group=%s",
+		verb, c.resource, c.namespace, q.Get("resourceVersion"), q.Get("limit"), q.Get("continue"), q.Get("allowWatchBookmarks"), r.UserAgent(), c.group))
 	fault := s.faults[c.resource+" "+verb]
 	for _, any := range []string{c.resource + " *", "* " + verb, "* *"} {
 		if fault == nil {

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ingress"
 )
 
 // maxSuggestions bounds the names that a hint offers, and maxScan the objects
@@ -54,6 +56,11 @@ func (s *Source) Lookup(ctx context.Context, t affinity.Target) error {
 // kindOf maps the word of a target to what is asked of the API.
 func kindOf(word string) (kind, bool) {
 	of := map[string]string{"ingress": resIngresses, "service": resServices, "pod": resPods, "ingressroute": resIngressRoutes}
+	for _, k := range ingress.CustomKinds {
+		if k.Route != "" {
+			of[strings.ToLower(k.Route)] = k.Resource
+		}
+	}
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == of[word] })
 	if i < 0 {
 		return kind{}, false
@@ -65,9 +72,18 @@ func kindOf(word string) (kind, bool) {
 // server. Many users may not get namespaces; then nothing is known.
 func (s *Source) lookupNamespace(ctx context.Context, namespace string) error {
 	if namespace == "" {
+		if p := s.clients.stranger(ctx); p != nil {
+			return p
+		}
 		return nil
 	}
-	_, err := s.clients.core.Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	got, err := s.clients.core.Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	if err == nil && got.Name != namespace { // any JSON object decodes to one without a name
+		err = errNoNamespace
+	}
+	if p := s.clients.whose(ctx, err); p != nil {
+		return p
+	}
 	switch {
 	case err == nil, apierrors.IsForbidden(err):
 		return nil
@@ -88,6 +104,8 @@ func (s *Source) lookupNamespace(ctx context.Context, namespace string) error {
 	}
 	return p
 }
+
+var errNoNamespace = errors.New("the answer is not the namespace that was asked for")
 
 // get asks whether one object is there.
 func (c *clients) get(ctx context.Context, k kind, namespace, name string) error {

@@ -68,11 +68,26 @@ func Wanted() []Permission {
 		rows = append(rows, Permission{Group: k.group, Resource: k.name, Cluster: k.cluster, Optional: k.optional,
 			Get: Unknown, List: Unknown, Watch: Unknown, Without: k.loss})
 	}
+	rows = append(rows, surveyOnly()...)
 	return append(rows,
 		Permission{Resource: "pods/portforward", Optional: true, Create: Unknown, Without: "the ingress must be reachable from here"},
 		Permission{Resource: "pods/log", Optional: true, Get: Unknown, Without: "VIA is limited to hdr, body and ck"},
 		Permission{Resource: "namespaces", Cluster: true, Optional: true, Get: Unknown, List: Unknown, Without: "namespaces taken from kubeconfig only"},
 	)
+}
+
+// surveyOnly are the rows of what the rules of findings read and no watch does.
+func surveyOnly() []Permission {
+	var rows []Permission
+	for _, s := range surveyed() {
+		if s.kind == "Namespace" || slices.ContainsFunc(kinds, func(k kind) bool { return k.name == s.gvr.Resource && k.group == s.gvr.Group }) {
+			continue
+		}
+		rows = append(rows, Permission{Group: s.gvr.Group, Resource: s.gvr.Resource, Cluster: s.cluster, Optional: true, List: Unknown,
+			Without: "findings about " + s.gvr.Resource + " are not checked"})
+	}
+	return append(rows, Permission{Resource: "configmaps", Optional: true, Get: Unknown,
+		Without: "settings in the ConfigMaps of kube-proxy and the controllers are not checked"})
 }
 
 // verbs are those of p that are asked, with where the answer goes.
@@ -117,6 +132,9 @@ func (s *Source) Permissions(ctx context.Context) (Access, error) {
 	}
 	wg.Wait()
 	if failed == asked {
+		if p := s.clients.whose(ctx, firstErr); p != nil {
+			return access, p
+		}
 		return access, explain(firstErr, s.clients.host, "ask for permissions")
 	}
 	access.User = s.clients.whoami(ctx)

@@ -44,6 +44,9 @@ func plain(err error) string {
 	case apierrors.IsUnauthorized(err):
 		text = "401: the API server does not accept these credentials (token expired?)"
 	}
+	if _, kind, ok := strings.Cut(text, "serializer for "); ok && strings.HasSuffix(kind, " doesn't exist") { // client-go: rest/request.go
+		text = "the answer is of type " + strings.TrimSuffix(kind, " doesn't exist") + ": is this a Kubernetes API server?"
+	}
 	return affinity.Clean(strings.Join(strings.Fields(text), " "), maxError)
 }
 

@@ -30,13 +30,18 @@ type kind struct {
 	group, version, name string
 	cluster              bool   // not in a namespace
 	optional             bool   // a CRD that need not be there
+	custom               string // its kind in ingress.CustomKinds; "" for what has code of its own here
+	wide                 bool   // wanted of all namespaces where that is allowed
 	loss                 string // when it cannot be listed
 	pollLoss             string // when it can be listed but not watched
 }
 
 // kinds are the resources that are watched, in the order in which they help:
 // the routes first.
-var kinds = []kind{
+var kinds = append(builtin, customKinds()...)
+
+// builtin are the kinds that have code of their own here.
+var builtin = []kind{
 	{group: "networking.k8s.io", version: "v1", name: resIngresses,
 		loss: "no routes; name one with --url", pollLoss: "edits are seen up to 10s late"},
 	{version: "v1", name: resServices,
@@ -84,6 +89,10 @@ func resources(c *clients, namespace string) []resource {
 	for _, k := range kinds {
 		if namespace == "" && !k.cluster {
 			k.loss += "; in all namespaces, -n NAMESPACE may be allowed"
+		}
+		if k.custom != "" {
+			all = append(all, c.custom(k, namespace))
+			continue
 		}
 		switch k.name {
 		case resIngresses:

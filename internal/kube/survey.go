@@ -12,33 +12,39 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubestickytop/stickytop/internal/findings"
+	"github.com/kubestickytop/stickytop/internal/ingress"
 )
 
-// surveyed are the resources that rules read, beside ConfigMaps, of which only
-// named ones are. Cluster-wide ones are asked for once, whatever the namespace.
-var surveyed = []struct {
+// survey is a resource that rules read, beside ConfigMaps, of which only named
+// ones are. Cluster-wide ones are asked for once, whatever the namespace.
+type survey struct {
 	kind    string
 	gvr     schema.GroupVersionResource
 	cluster bool
-}{
-	{"Ingress", schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"}, false},
-	{"Service", schema.GroupVersionResource{Version: "v1", Resource: "services"}, false},
-	{"IngressClass", schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "ingressclasses"}, true},
-	{"Deployment", schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, false},
-	{"StatefulSet", schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}, false},
-	{"DaemonSet", schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "daemonsets"}, false},
-	{"HorizontalPodAutoscaler", schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}, false},
-	{"PodDisruptionBudget", schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}, false},
-	{"Node", schema.GroupVersionResource{Version: "v1", Resource: "nodes"}, true},
-	{"Namespace", schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, true},
-	{"IngressRoute", schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutes"}, false},
-	{"TraefikService", schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "traefikservices"}, false},
-	{"HTTPRoute", schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}, false},
-	{"Gateway", schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}, false},
-	{"GatewayClass", schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gatewayclasses"}, true},
-	{"BackendTrafficPolicy", schema.GroupVersionResource{Group: "gateway.envoyproxy.io", Version: "v1alpha1", Resource: "backendtrafficpolicies"}, false},
-	{"HTTPProxy", schema.GroupVersionResource{Group: "projectcontour.io", Version: "v1", Resource: "httpproxies"}, false},
-	{"DestinationRule", schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"}, false},
+	wide    bool // of all namespaces, where that is allowed
+}
+
+// surveyed are the resources that rules read: those of ingress.CustomKinds
+// among them.
+func surveyed() []survey {
+	all := []survey{
+		{kind: "Ingress", gvr: schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"}},
+		{kind: "Service", gvr: schema.GroupVersionResource{Version: "v1", Resource: "services"}},
+		{kind: "IngressClass", gvr: schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "ingressclasses"}, cluster: true},
+		{kind: "Deployment", gvr: schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}},
+		{kind: "StatefulSet", gvr: schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}},
+		{kind: "DaemonSet", gvr: schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "daemonsets"}},
+		{kind: "HorizontalPodAutoscaler", gvr: schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}},
+		{kind: "PodDisruptionBudget", gvr: schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}},
+		{kind: "Node", gvr: schema.GroupVersionResource{Version: "v1", Resource: "nodes"}, cluster: true},
+		{kind: "Namespace", gvr: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, cluster: true},
+		{kind: "IngressRoute", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutes"}},
+		{kind: "TraefikService", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "traefikservices"}},
+	}
+	for _, k := range ingress.CustomKinds {
+		all = append(all, survey{kind: k.Kind, gvr: schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource}, cluster: k.Cluster, wide: k.Wide})
+	}
+	return all
 }
 
 // maxSurveyed bounds the objects of one kind.
@@ -54,7 +60,7 @@ func Survey(ctx context.Context, cfg *rest.Config, opts Options) (findings.Facts
 	}
 	defer c.dialer.CloseAll()
 	f := findings.Facts{Cluster: true, Unread: map[string]string{}}
-	for _, k := range surveyed {
+	for _, k := range surveyed() {
 		namespace := opts.Namespace
 		if k.cluster || opts.AllNamespaces {
 			namespace = ""
@@ -63,7 +69,7 @@ func Survey(ctx context.Context, cfg *rest.Config, opts Options) (findings.Facts
 			_ = c.surveyOne(ctx, &f, k.gvr, "", opts.Namespace) // its labels alone are wanted, where they may be read
 			continue
 		}
-		err := c.surveyList(ctx, &f, k.gvr, namespace)
+		err := c.surveyKind(ctx, &f, k, namespace)
 		switch {
 		case err == nil, apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
 		case apierrors.IsForbidden(err):
@@ -82,6 +88,17 @@ func Survey(ctx context.Context, cfg *rest.Config, opts Options) (findings.Facts
 	}
 	c.surveyConfigs(ctx, &f)
 	return f, nil
+}
+
+// surveyKind lists a kind; a wide one in the namespace only if it may not be
+// listed in all.
+func (c *clients) surveyKind(ctx context.Context, f *findings.Facts, k survey, namespace string) error {
+	if k.wide && namespace != "" {
+		if err := c.surveyList(ctx, f, k.gvr, ""); !apierrors.IsForbidden(err) {
+			return err
+		}
+	}
+	return c.surveyList(ctx, f, k.gvr, namespace)
 }
 
 func (c *clients) surveyList(ctx context.Context, f *findings.Facts, gvr schema.GroupVersionResource, namespace string) error {
@@ -114,12 +131,19 @@ func (c *clients) surveyOne(ctx context.Context, f *findings.Facts, gvr schema.G
 	return err
 }
 
-// keepSurveyed leaves out what no rule reads: status, managed fields, and the
-// copy of the object that kubectl apply keeps in it.
+// keepSurveyed leaves out what no rule reads: managed fields, the copy of the
+// object that kubectl apply keeps in it, and status but of custom kinds, where it
+// tells which controller took the object.
 func keepSurveyed(f *findings.Facts, u *unstructured.Unstructured) {
-	delete(u.Object, "status")
+	if _, custom := ingress.CustomKindOf(u.GetKind(), u.GroupVersionKind().Group); !custom {
+		delete(u.Object, "status")
+	}
 	unstructured.RemoveNestedField(u.Object, "metadata", "managedFields")
+	applied, _, _ := unstructured.NestedString(u.Object, "metadata", "annotations", lastApplied)
 	unstructured.RemoveNestedField(u.Object, "metadata", "annotations", lastApplied)
+	if n := findings.AppliedTimeout(applied); n > 0 && u.GetKind() == "Service" { // F04: the API server may have dropped it
+		_ = unstructured.SetNestedField(u.Object, fmt.Sprintf(`{"spec":{"sessionAffinityConfig":{"clientIP":{"timeoutSeconds":%d}}}}`, n), "metadata", "annotations", lastApplied)
+	}
 	if o, ok := findings.NewObject(findings.From(u.Object), ""); ok {
 		f.Objects = append(f.Objects, o)
 	}

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 // Waits between attempts. Each doubles up to its limit and starts again after
@@ -116,6 +118,10 @@ func (w *watcher) failed(err error, pause *backoff) time.Duration {
 		wait := pause.next(retryForbidden)
 		w.reported.forbidden(w.loss, wait)
 		return wait
+	case apierrors.IsNotFound(err) && w.installed == nil: // what every cluster has
+		wait := pause.next(retryLost)
+		w.reported.lost("404 for "+w.name+": is this a Kubernetes API server?", wait)
+		return wait
 	case apierrors.IsNotFound(err):
 		w.reported.absent(w.group+"/"+w.version+" "+w.name+" is not installed", retryAbsent)
 		return retryAbsent
@@ -125,7 +131,9 @@ func (w *watcher) failed(err error, pause *backoff) time.Duration {
 		return wait
 	}
 	wait := pause.next(retryLost)
-	w.reported.lost(plain(err), wait)
+	if w.reported.state() != affinity.SourceAbsent { // what was not there is not out of date
+		w.reported.lost(plain(err), wait)
+	}
 	w.pulse.poke()
 	return wait
 }

@@ -42,6 +42,7 @@ type world struct {
 	classes       *table[ingress.Class]
 	pods          *table[pod]
 	slices        *table[slice]
+	custom        map[string]*table[routeObject[ingress.Custom]] // by resource
 
 	byService map[affinity.ServiceRef]map[key]*slice
 	endpoints map[affinity.ServiceRef][]affinity.Endpoint // as emitted
@@ -50,6 +51,8 @@ type world struct {
 	routes    []affinity.Route                            // as emitted
 	routed    bool                                        // routes were emitted, be it none
 	routedTo  map[affinity.ServiceRef]bool                // the backends of routes
+
+	nginxConfig ingress.NginxConfig
 
 	stale   bool // routes are to be built again
 	counted time.Time
@@ -64,7 +67,7 @@ func newWorld(emit func(affinity.Event), selector labels.Selector, watchers []*w
 		policies: map[affinity.ServiceRef]affinity.Service{}, touched: map[affinity.ServiceRef]bool{},
 	}
 	for _, x := range watchers {
-		w.status[x.name] = affinity.SourceStatus{Name: x.name, Since: w.started}
+		w.status[x.name] = affinity.SourceStatus{Name: x.name, Group: x.group, Since: w.started}
 	}
 	w.ingresses = newTable(w.ingressChanged)
 	w.ingressRoutes = newTable(w.ingressRouteChanged)
@@ -77,6 +80,7 @@ func newWorld(emit func(affinity.Event), selector labels.Selector, watchers []*w
 		resIngresses: w.ingresses, resIngressRoutes: w.ingressRoutes, resTraefikServices: w.traefik,
 		resServices: w.services, resClasses: w.classes, resPods: w.pods, resSlices: w.slices,
 	}
+	w.addCustom()
 	return w
 }
 
@@ -121,12 +125,16 @@ func (w *world) replace(s store, objects []*held) {
 }
 
 func (w *world) applyStatus(resource string, s status, _ time.Time) {
-	next := affinity.SourceStatus{Name: resource, State: s.state, Since: s.since, Detail: s.detail, Retry: s.retry, Objects: w.stores[resource].len()}
+	next := affinity.SourceStatus{Name: resource, Group: w.status[resource].Group, State: s.state, Since: s.since, Detail: s.detail, Retry: s.retry, Objects: w.stores[resource].len()}
 	if s.state == affinity.SourceSyncing {
 		next.Objects = s.listed
 	}
 	if was := w.status[resource]; was.State != next.State {
 		w.stale = true // what is unread decides about notes
+	}
+	if s.state == affinity.SourceAbsent { // its objects went with their API
+		w.replace(w.stores[resource], nil)
+		w.synced[resource], next.Objects = false, 0
 	}
 	w.status[resource] = next
 	w.emit(affinity.SourceChanged{Status: next})
@@ -213,7 +221,7 @@ func (w *world) settled(now time.Time) bool {
 	if w.routed {
 		return true
 	}
-	if !w.synced[resIngresses] && !w.synced[resIngressRoutes] && w.status[resIngresses].State != affinity.SourceForbidden {
+	if !w.synced[resIngresses] && !w.synced[resIngressRoutes] && !w.customSynced() && w.status[resIngresses].State != affinity.SourceForbidden {
 		return false // that there are none cannot be told before one list has arrived
 	}
 	late := now.Sub(w.started) > patience
@@ -251,6 +259,7 @@ func (w *world) objects() ingress.Objects {
 		Readiness:      w.readiness(),
 		ClassesUnread:  !w.synced[resClasses],
 		ServicesUnread: !w.synced[resServices],
+		NginxConfig:    w.nginxConfig,
 	}
 	for _, x := range w.ingresses.of {
 		o.Ingresses = append(o.Ingresses, x.object)
@@ -267,6 +276,7 @@ func (w *world) objects() ingress.Objects {
 	for _, x := range w.traefik.of {
 		o.TraefikServices = append(o.TraefikServices, *x)
 	}
+	w.customObjects(&o)
 	// Maps have no order, and equal worlds must give equal routes.
 	slices.SortFunc(o.Ingresses, func(a, b ingress.Ingress) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
@@ -288,7 +298,9 @@ func (w *world) selected(routes []affinity.Route) []affinity.Route {
 		set := map[string]string{}
 		if x, ok := w.ingresses.of[k]; ok && r.Kind == affinity.RouteIngress {
 			set = x.labels
-		} else if x, ok := w.ingressRoutes.of[k]; ok {
+		} else if x, ok := w.ingressRoutes.of[k]; ok && r.Kind == affinity.RouteIngressRoute {
+			set = x.labels
+		} else if x := w.customOf(r.Kind, k); x != nil {
 			set = x.labels
 		}
 		return !w.selector.Matches(labels.Set(set))

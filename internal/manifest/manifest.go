@@ -247,6 +247,9 @@ func (c *converter) value(n *yaml.Node, depth int) *findings.Value {
 		if n.Tag == "!!null" {
 			return nil
 		}
+		if n.Tag == "!!str" {
+			return findings.Text(n.Value, line)
+		}
 		return findings.Scalar(n.Value, line)
 	case yaml.SequenceNode:
 		items := make([]*findings.Value, 0, len(n.Content))

@@ -2,10 +2,14 @@ package probe
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -121,17 +125,33 @@ func (c *Client) Dial(ctx context.Context, t Target) (net.Conn, error) {
 func (c *Client) dialOne(ctx context.Context, addr string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if c.set.Dial == nil {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", addr)
+	dial := c.set.Dial
+	if by := c.set.DialFrom[c.spec.From]; by != nil {
+		dial = by
+	}
+	if dial == nil {
+		return c.dialFrom(ctx, addr)
 	}
 	hooks := httptrace.ContextClientTrace(ctx)
 	if hooks != nil && hooks.ConnectStart != nil {
 		hooks.ConnectStart("tcp", addr)
 	}
-	conn, err := c.set.Dial(ctx, "tcp", addr)
+	conn, err := dial(ctx, "tcp", addr)
 	if hooks != nil && hooks.ConnectDone != nil {
 		hooks.ConnectDone("tcp", addr, err)
+	}
+	return conn, err
+}
+
+// dialFrom connects from the session's own address, if it has one.
+func (c *Client) dialFrom(ctx context.Context, addr string) (net.Conn, error) {
+	var d net.Dialer
+	if ip := c.spec.From; ip.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 0))
+	}
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil && c.spec.From.IsLoopback() && errors.Is(err, syscall.EINVAL) {
+		err = fmt.Errorf("from %s: %w (net.ipv4.conf.all.route_localnet is 0; kube-proxy sets it in iptables mode alone)", c.spec.From, syscall.EINVAL)
 	}
 	return conn, err
 }

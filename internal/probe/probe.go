@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -87,6 +88,8 @@ type Options struct {
 	// Dial connects in place of a net.Dialer: a port-forward, which serves
 	// routes that have no address too. It is given "tcp" and "host:port".
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialFrom connects for sessions whose own address is another machine's.
+	DialFrom map[netip.Addr]func(ctx context.Context, network, address string) (net.Conn, error)
 	// DialName is what the screen calls Dial: "port-forward to pod x".
 	DialName string
 

@@ -59,7 +59,10 @@ const (
 	IOWebSocket = "websocket"
 )
 
-var namespaceName = regexp.MustCompile(`^/[0-9A-Za-z_./~-]{0,120}$`)
+// A count of {0,120} would be written out 120 times at every start.
+var namespaceName = regexp.MustCompile(`^/[0-9A-Za-z_./~-]*$`)
+
+const maxNamespaceName = 121
 
 // check completes o. Its errors name the option.
 func (o *SocketOptions) check() error {
@@ -81,7 +84,7 @@ func (o *SocketOptions) check() error {
 		return fmt.Errorf("ping interval %s: the shortest is 1s", o.Ping)
 	case !strings.HasPrefix(o.IOPath, "/"):
 		return fmt.Errorf("Socket.IO path %q: must begin with /", o.IOPath)
-	case !namespaceName.MatchString(o.IONamespace):
+	case len(o.IONamespace) > maxNamespaceName, !namespaceName.MatchString(o.IONamespace):
 		return fmt.Errorf("Socket.IO namespace %q: write /NAME", o.IONamespace)
 	case o.IOTransports != IOBoth && o.IOTransports != IOPolling && o.IOTransports != IOWebSocket:
 		return fmt.Errorf("Socket.IO transports %q: use %s, %s or %s", o.IOTransports, IOBoth, IOPolling, IOWebSocket)

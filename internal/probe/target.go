@@ -39,7 +39,7 @@ const wildcardLabel = "stickytop-probe"
 
 // target works out how to reach r.
 func (s *settings) target(r affinity.Route) Target {
-	if r.Kind == affinity.RouteURL {
+	if r.Kind == affinity.RouteURL || r.Kind == affinity.RouteService {
 		return s.urlTarget(r)
 	}
 	scheme, path := "http", r.ProbePath

@@ -13,6 +13,7 @@ import (
 // One more is one file and one line here.
 var transports = []Transport{
 	httpTransport{},
+	tcpTransport{},
 	wsTransport{},
 	ioTransport{},
 }

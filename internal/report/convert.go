@@ -14,6 +14,7 @@ type Options struct {
 	Routes    map[affinity.RouteID]bool // nil for all
 	Reveal    bool                      // cookie values as they are
 	Exchanges bool                      // every request, not only the sums
+	Target    affinity.Target           // of findings: those that concern it
 }
 
 func (o Options) wants(id affinity.RouteID) bool { return o.Routes == nil || o.Routes[id] }
@@ -47,9 +48,16 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 		Requests: x.Requests, Failures: x.Failures, LastStatus: x.LastStatus, TookMillis: millis(x.LastTook),
 		MoveCount: x.MoveCount, Moves: []Move{}, Evidence: []Evidence{},
 	}
+	if x.Spec.From.IsValid() {
+		out.SourceIP = x.Spec.From.String()
+	}
 	if r, ok := s.Route(x.Spec.Route); ok {
 		out.Route = routeRef(r)
 	}
+	if x.LastStatus != 0 {
+		out.StatusCount, out.StatusSince = x.StatusRun, instant(x.StatusSince)
+	}
+	out.StatusNote, out.ErrorAnswers = x.StatusNote, x.ErrorAnswers
 	if x.LastFailure != nil {
 		out.LastFailure = x.LastFailure.Text
 	}
@@ -68,6 +76,7 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 		out.Moves = append(out.Moves, Move{At: metav1.NewMicroTime(m.At), From: m.From.Name, To: m.To.Name,
 			CookieChanged: m.CookieChanged, Source: m.Source.String(), Cause: m.Cause})
 	}
+	out.Held = heldOf(x, s.At)
 	if o.Exchanges {
 		for _, e := range x.Exchanges {
 			out.Exchanges = append(out.Exchanges, exchange(e))
@@ -104,7 +113,7 @@ func pin(p *affinity.Pin, now time.Time, o Options) *Pin {
 }
 
 func timer(t affinity.Timer, now time.Time) Timer {
-	out := Timer{Name: t.Name, Renewal: t.Renewal.String(), Deadline: instant(t.Deadline), TotalSeconds: t.Total.Seconds(), Source: "modelled", Bypassed: t.Bypassed}
+	out := Timer{Name: t.Name, Renewal: t.Renewal.String(), Deadline: instant(t.Deadline), TotalSeconds: t.Total.Seconds(), Source: "modelled", Bypassed: t.Bypassed, Detail: t.Detail}
 	if t.Seen {
 		out.Source = "seen"
 	}
@@ -115,6 +124,9 @@ func timer(t affinity.Timer, now time.Time) Timer {
 }
 
 func routeRef(r affinity.Route) RouteRef {
+	if r.Kind == affinity.RouteService {
+		return RouteRef{Namespace: r.Namespace, Path: r.Path, Service: r.Backend.Service.Name, Port: r.Backend.Port, URL: r.URL}
+	}
 	return RouteRef{Namespace: r.Namespace, Ingress: r.Name, Host: r.Host, Path: r.Path, Service: r.Backend.Service.Name, Port: r.Backend.Port, URL: r.URL}
 }
 
@@ -179,6 +191,7 @@ func layer(l affinity.Layer) Layer {
 	p := l.Policy()
 	out := Layer{Where: l.Where, Object: l.Object, Mechanism: p.Mechanism.String(), Controller: p.Controller, Mode: p.Mode, Settled: l.Settled(),
 		Proof: l.Proof, TimeoutSeconds: p.Timeout.Seconds(), Renewal: p.Renewal.String(), Bypassed: l.Bypassed, Why: p.Why, Notes: p.Notes}
+	out.Waits = waits(p)
 	if p.Mechanism == affinity.MechanismCookie {
 		out.Cookie = &Cookie{Name: p.Cookie.Name, Path: p.Cookie.Path, Domain: p.Cookie.Domain, MaxAgeSeconds: p.Cookie.MaxAge.Seconds(),
 			Secure: p.Cookie.Secure, HTTPOnly: p.Cookie.HTTPOnly, SameSite: p.Cookie.SameSite}

@@ -52,7 +52,7 @@ type FindingFact struct {
 // Findings lists what the rules and the sessions found, worst first.
 func Findings(s *affinity.Snapshot, o Options) *FindingList {
 	list := newList[Finding](s, "FindingList")
-	for _, f := range s.Findings {
+	for _, f := range s.FindingsOf(o.Target) {
 		if f.Route == "" || o.wants(f.Route) {
 			list.Items = append(list.Items, newFinding(f))
 		}

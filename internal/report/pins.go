@@ -53,32 +53,16 @@ type ServicePort struct {
 // one Ingress.
 func Pins(s *affinity.Snapshot, target affinity.Target) *PinList {
 	list := newList[AddressPin](s, "PinList")
-	wanted, known := pinsOf(s, target), s.KnownAddresses()
+	if d := s.Dataplane; d != (affinity.Dataplane{}) {
+		list.Metadata.Dataplane = &Dataplane{Mode: d.Mode, Why: d.Why, Semantics: d.Semantics()}
+	}
+	wanted, known := s.Meant(target), s.KnownAddresses()
 	for _, p := range s.AddressPins {
 		if wanted(p.Service) && !p.Over(s.At) {
 			list.Items = append(list.Items, newAddressPin(s, *p, known))
 		}
 	}
 	return list
-}
-
-// pinsOf says which Services a target means.
-func pinsOf(s *affinity.Snapshot, target affinity.Target) func(affinity.ServiceRef) bool {
-	switch target.Kind {
-	case "":
-		return func(affinity.ServiceRef) bool { return true }
-	case "service":
-		return func(ref affinity.ServiceRef) bool {
-			return ref.Name == target.Name && (target.Namespace == "" || ref.Namespace == target.Namespace)
-		}
-	}
-	behind := map[affinity.ServiceRef]bool{}
-	for _, r := range s.Routes {
-		if target.Matches(r) {
-			behind[r.Backend.Service] = true
-		}
-	}
-	return func(ref affinity.ServiceRef) bool { return behind[ref] }
 }
 
 func newAddressPin(s *affinity.Snapshot, p affinity.AddressPin, known map[netip.Addr]string) AddressPin {
@@ -150,7 +134,7 @@ func (w *PinWatch) Write(out io.Writer, s *affinity.Snapshot) error {
 	if w.seen == nil {
 		w.seen = map[affinity.AddressKey]*affinity.AddressPin{}
 	}
-	wanted, known := pinsOf(s, w.Target), s.KnownAddresses()
+	wanted, known := s.Meant(w.Target), s.KnownAddresses()
 	for _, end := range s.AddressEnds {
 		if end.Seq <= w.ended {
 			continue

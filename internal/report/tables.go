@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 func (l *List[T]) names() []string {
@@ -59,7 +61,7 @@ func (l *List[T]) table(wide bool) table {
 func sessionHeader(wide bool) []string {
 	h := []string{"NAME", "KIND", "STATE", "POD", "VIA", "REQUESTS", "FAILURES", "MOVES", "LEFT", "RENEWAL"}
 	if wide {
-		h = append(h, "CLIENT", "ROUTE", "COOKIE", "STATUS", "RTT", "DETAIL")
+		h = append(h, "CLIENT", "ROUTE", "COOKIE", "STATUS", "RTT", "PROTOCOL", "LEGS", "FUSE", "CLOSED", "DETAIL")
 	}
 	return h
 }
@@ -84,8 +86,11 @@ func (x *Session) row(wide bool) []string {
 		status := ""
 		if x.LastStatus != 0 {
 			status = fmt.Sprint(x.LastStatus)
+			if affinity.BadStatus(x.LastStatus) && x.StatusCount > 1 {
+				status += fmt.Sprintf(" ×%d", x.StatusCount)
+			}
 		}
-		row = append(row, x.Client, route, cookie, status, fmt.Sprintf("%.0fms", x.TookMillis), x.Detail)
+		row = append(row, x.Client, route, cookie, status, fmt.Sprintf("%.0fms", x.TookMillis), x.Protocol, x.legsText(), x.fuseText(), x.closedText(), x.Detail)
 	}
 	return row
 }

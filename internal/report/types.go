@@ -24,6 +24,9 @@ type List[T any] struct {
 type ListMeta struct {
 	At      metav1.MicroTime `json:"at"`
 	Sources []SourceStatus   `json:"sources,omitempty"`
+	// Dataplane is what keeps pins by address, of a PinList; absent where the
+	// cluster was not asked.
+	Dataplane *Dataplane `json:"dataplane,omitempty"`
 }
 
 // SourceStatus is one watch.
@@ -31,6 +34,13 @@ type SourceStatus struct {
 	Name   string `json:"name"`
 	State  string `json:"state"`
 	Detail string `json:"detail,omitempty"`
+}
+
+// Dataplane is what keeps pins by address on the nodes.
+type Dataplane struct {
+	Mode      string `json:"mode,omitempty"` // absent when not known
+	Why       string `json:"why,omitempty"`
+	Semantics string `json:"semantics"`
 }
 
 // SessionList, PodList and RouteList are what `get` prints.
@@ -57,6 +67,7 @@ type Session struct {
 	Name         string     `json:"name"`
 	Transport    string     `json:"transport"`
 	Client       string     `json:"client"`
+	SourceIP     string     `json:"sourceIP,omitempty"` // its own address, with --from
 	Route        RouteRef   `json:"route"`
 	State        string     `json:"state"`
 	Detail       string     `json:"detail,omitempty"`
@@ -69,11 +80,20 @@ type Session struct {
 	Requests     int        `json:"requests"`
 	Failures     int        `json:"failures"`
 	LastStatus   int        `json:"lastStatus,omitempty"`
-	LastFailure  string     `json:"lastFailure,omitempty"`
-	TookMillis   float64    `json:"tookMilliseconds,omitempty"`
-	MoveCount    int        `json:"moveCount"`
-	Moves        []Move     `json:"moves"`
-	Exchanges    []Exchange `json:"exchanges,omitempty"` // with --requests
+	// StatusCount is how often LastStatus came in a row, since StatusSince.
+	// StatusNote is what it amounts to when it is an error that a pod is behind;
+	// ErrorAnswers counts those, which are not among Failures.
+	StatusCount  int               `json:"statusCount,omitempty"`
+	StatusSince  *metav1.MicroTime `json:"statusSince,omitempty"`
+	StatusNote   string            `json:"statusNote,omitempty"`
+	ErrorAnswers int               `json:"errorAnswers"`
+	LastFailure  string            `json:"lastFailure,omitempty"`
+	TookMillis   float64           `json:"tookMilliseconds,omitempty"`
+	MoveCount    int               `json:"moveCount"`
+	Moves        []Move            `json:"moves"`
+	Exchanges    []Exchange        `json:"exchanges,omitempty"` // with --requests
+
+	Held `json:",inline"`
 }
 
 // RouteRef names the route a session takes.
@@ -126,6 +146,7 @@ type Timer struct {
 	TotalSeconds     float64           `json:"totalSeconds,omitempty"`
 	Source           string            `json:"source"` // seen or modelled
 	Bypassed         string            `json:"bypassed,omitempty"`
+	Detail           string            `json:"detail,omitempty"` // which field or default says so
 }
 
 // Move is one change of pod.
@@ -148,8 +169,8 @@ type Exchange struct {
 	Source     string           `json:"source,omitempty"`
 	Cookie     string           `json:"cookie,omitempty"` // fingerprint, never the value
 	NewCookie  bool             `json:"newCookie,omitempty"`
+	Leg        string           `json:"leg,omitempty"` // of a held connection
 	Failure    string           `json:"failure,omitempty"`
-	Leg        string           `json:"leg,omitempty"` // of a transport that has several: handshake, poll, upgrade…
 }
 
 // Pod is a pod that sessions can land on.
@@ -195,6 +216,7 @@ type Layer struct {
 	TimeoutSeconds float64  `json:"timeoutSeconds,omitempty"`
 	Renewal        string   `json:"renewal"`
 	Bypassed       string   `json:"bypassed,omitempty"`
+	Waits          *Waits   `json:"waits,omitempty"`
 	Why            string   `json:"why,omitempty"`
 	Notes          []string `json:"notes,omitempty"`
 }

@@ -25,6 +25,7 @@ type mark struct {
 	pod      affinity.PodRef
 	requests int
 	moves    int
+	held     string // how the held connection stands
 }
 
 // Write prints what changed since the last call. With Format json every
@@ -42,6 +43,9 @@ func (w *Watch) Write(out io.Writer, s *affinity.Snapshot) error {
 		now := mark{state: condition.String(), pod: x.Pod, moves: x.MoveCount}
 		if w.Format == "json" {
 			now.requests = x.Requests
+			if h := x.Socket; h != nil {
+				now.held = fmt.Sprint(h.Protocol, h.Carrier, h.Joined, h.Ended != nil)
+			}
 		}
 		if old, ok := w.seen[x.Spec.ID]; ok && old == now {
 			continue

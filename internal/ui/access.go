@@ -1,7 +1,10 @@
 package ui
 
 import (
+	"cmp"
+	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -14,7 +17,43 @@ var blindness = map[string]string{
 	"pods":           "pods show as IPs; no drain, age or restarts",
 	"ingressclasses": "which controller serves an ingress is guessed",
 	"namespaces":     "namespaces come from the kubeconfig only",
+	"kernel":         "who is pinned by address (6 ClientIP)",
 	"ingressroutes":  "Traefik's IngressRoutes are not seen",
+}
+
+// groupsOf are the API groups that a Role names, of sources that do not tell.
+var groupsOf = map[string]string{
+	"ingresses": "networking.k8s.io", "ingressclasses": "networking.k8s.io", "endpointslices": "discovery.k8s.io",
+	"services": "core", "pods": "core", "namespaces": "core", "ingressroutes": "traefik.io",
+}
+
+// installed parts the sources whose API is there from the names of the others,
+// which are many and of no interest.
+func installed(all []affinity.SourceStatus) (shown []affinity.SourceStatus, absent []string) {
+	for _, s := range all {
+		if s.State == affinity.SourceAbsent {
+			absent = append(absent, s.Name)
+			continue
+		}
+		shown = append(shown, s)
+	}
+	return shown, absent
+}
+
+// drawAbsent names in at most three lines what is not installed, and returns
+// how many they are.
+func drawAbsent(a area, y int, absent []string) int {
+	if len(absent) == 0 {
+		return 0
+	}
+	lines := wrap("Not installed: "+strings.Join(absent, ", "), max(20, a.w-4))
+	if len(lines) > 3 {
+		lines = append(lines[:2], fmt.Sprintf("… %d in all", len(absent)))
+	}
+	for i, line := range lines {
+		a.put(2, y+i, muted, line)
+	}
+	return len(lines)
 }
 
 // drawAccess is the screen about what may be read, and what is lost without.
@@ -35,7 +74,8 @@ func drawAccess(a area, d *data) {
 	a.put(2, y, strong, "CAN I LIST AND WATCH?")
 	a.put(26, y, strong, "OBJECTS")
 	a.put(35, y, strong, "WITHOUT IT")
-	for _, s := range d.snap.Sources {
+	shown, absent := installed(d.snap.Sources)
+	for _, s := range shown {
 		y++
 		drawAccessRow(a, y, s)
 	}
@@ -43,6 +83,7 @@ func drawAccess(a area, d *data) {
 		a.put(2, y+1, plain, "no cluster is watched")
 		y++
 	}
+	y += drawAbsent(a, y+1, absent)
 	y += 2
 	if len(forbidden) > 0 {
 		for _, line := range roleToAskFor(d, forbidden) {
@@ -67,8 +108,6 @@ func drawAccessRow(a area, y int, s affinity.SourceStatus) {
 	switch s.State {
 	case affinity.SourceForbidden:
 		mark, st = "✗ no", broken
-	case affinity.SourceAbsent:
-		mark, st = "· no API", muted
 	case affinity.SourceOff:
 		mark, st = "· off", muted
 	case affinity.SourceSyncing:
@@ -92,13 +131,8 @@ func drawAccessRow(a area, y int, s affinity.SourceStatus) {
 // roleToAskFor is the smallest Role that would lift the limits.
 func roleToAskFor(d *data, forbidden []affinity.SourceStatus) []string {
 	lines := []string{"Ask an admin for a Role (get, list, watch; nothing is ever written):"}
-	groupsOf := map[string]string{"ingresses": "networking.k8s.io", "ingressclasses": "networking.k8s.io", "endpointslices": "discovery.k8s.io",
-		"services": "core", "pods": "core", "namespaces": "core", "ingressroutes": "traefik.io"}
 	for _, s := range forbidden {
-		group := groupsOf[s.Name]
-		if group == "" {
-			group = "its API group"
-		}
+		group := cmp.Or(affinity.Clean(s.Group, 100), groupsOf[s.Name], "its API group")
 		lines = append(lines, "  "+s.Name+" in "+group)
 	}
 	if ns := d.opt.Namespace; ns != "" {

@@ -28,6 +28,8 @@ func (m *Model) move(by motion) {
 		m.events.moveBy(by)
 	case inFindings:
 		m.findings.move(by)
+	case inClientIP:
+		m.clientip.move(by)
 	case inDetail:
 		m.detail.scroll(by)
 	case inHelp:
@@ -45,6 +47,8 @@ func sideways(by int) func(*Model) tea.Cmd {
 			m.sessions.col += by
 		case inPods:
 			m.pods.col += by
+		case inClientIP:
+			m.clientip.col += by
 		case inTopo:
 			if n := len(m.d.scope); n > 1 {
 				m.d.focus = (m.d.focus + by + n) % n
@@ -75,6 +79,8 @@ func (m *Model) open() tea.Cmd {
 		m.openEvent()
 	case inFindings:
 		m.findings.full = !m.findings.full
+	case inClientIP:
+		m.clientip.full = !m.clientip.full
 	}
 	return nil
 }
@@ -127,6 +133,8 @@ func (m *Model) back() tea.Cmd {
 		m.detail.id = ""
 	case m.view == viewFindings && m.findings.full:
 		m.findings.full = false
+	case m.view == viewClientIP && m.clientip.full:
+		m.clientip.full = false
 	default:
 		if f, changed := m.filterOf(m.where()); f != nil && f.input != "" {
 			f.setFilter("")
@@ -147,6 +155,8 @@ func (m *Model) filterOf(in where) (*filterLine, func()) {
 		return &m.events.filterLine, func() {}
 	case inFindings:
 		return &m.findings.filterLine, func() {}
+	case inClientIP:
+		return &m.clientip.filterLine, func() {}
 	case inPicker:
 		return &m.picker.filterLine, func() {}
 	}
@@ -233,6 +243,7 @@ func (m *Model) nothingToOpen() string {
 		m.where() == inPods && len(m.pods.rows) == 0,
 		m.where() == inEvents && len(m.events.rows) == 0,
 		m.where() == inFindings && len(m.findings.rows) == 0,
+		m.where() == inClientIP && len(m.clientip.rows) == 0,
 		m.where() == inPicker && len(m.picker.rows) == 0:
 		return "nothing is selected"
 	}
@@ -357,7 +368,12 @@ func (m *Model) sortByColumn() tea.Cmd {
 		m.pods.sortByColumn(m.d.class)
 		return nil
 	}
-	slots := place(m.sessions.columns(m.d.class), m.w-cursorGutter-1)
+	if m.view == viewClientIP {
+		slots := place(m.clientip.columns(m.d.class), m.w-cursorGutter-1)
+		m.clientip.sortOn(slots[min(max(m.clientip.col, 0), len(slots)-1)].name)
+		return nil
+	}
+	slots := place(m.sessions.columns(&m.d), m.w-cursorGutter-1)
 	name := slots[min(max(m.sessions.col, 0), len(slots)-1)].name
 	if name == "strip" {
 		name = "moves"
@@ -371,9 +387,22 @@ func (m *Model) invertSort() tea.Cmd {
 		m.pods.down = !m.pods.down
 		return nil
 	}
+	if m.view == viewClientIP {
+		m.clientip.down = !m.clientip.down
+		return nil
+	}
 	m.sessions.down = !m.sessions.down
 	m.sessions.dirty = true
 	return nil
+}
+
+// sortOn sorts the list that is shown by a column.
+func (m *Model) sortOn(name string) {
+	if m.view == viewClientIP {
+		m.clientip.sortOn(name)
+		return
+	}
+	m.sessions.sortOn(name)
 }
 
 func (m *Model) reconnect() tea.Cmd {

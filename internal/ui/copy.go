@@ -42,7 +42,7 @@ func (m *Model) copyCell() tea.Cmd {
 		if s == nil {
 			break
 		}
-		slots := place(m.sessions.columns(m.d.class), m.w-cursorGutter-1)
+		slots := place(m.sessions.columns(&m.d), m.w-cursorGutter-1)
 		c := slots[min(max(m.sessions.col, 0), len(slots)-1)]
 		return m.send(string(s.Spec.ID)+" "+strings.ToLower(c.title), sessionText(&m.d, s, c.name))
 	case inPods:
@@ -56,6 +56,12 @@ func (m *Model) copyCell() tea.Cmd {
 	case inFindings:
 		if f, ok := m.findings.finding(); ok {
 			return m.send("the finding", f.Rule+" "+severityWord(f)+" "+f.Object.String()+": "+f.Title+". "+f.Impact)
+		}
+	case inClientIP:
+		if r, ok := m.clientip.selected(); ok {
+			slots := place(m.clientip.columns(m.d.class), m.w-cursorGutter-1)
+			c := slots[min(max(m.clientip.col, 0), len(slots)-1)]
+			return m.send("the "+strings.ToLower(c.title)+" of the pin", m.clientip.text(&m.d, r, c.name))
 		}
 	case inTopo:
 		if r := m.d.route(); r.ID != "" {

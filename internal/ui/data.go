@@ -128,7 +128,6 @@ func (d *data) isStale() bool {
 	return ok
 }
 
-// sources returns the sources in one of the given states.
 // silent reports whether nothing has said anything yet.
 func (d *data) silent() bool { return len(d.snap.Sources) == 0 && len(d.snap.Routes) == 0 }
 
@@ -139,10 +138,11 @@ func (d *data) unread(name string) bool {
 	})
 }
 
+// sources returns the sources of objects that are in one of the given states.
 func (d *data) sources(states ...affinity.SourceState) []affinity.SourceStatus {
 	var out []affinity.SourceStatus
 	for _, s := range d.snap.Sources {
-		if slices.Contains(states, s.State) {
+		if slices.Contains(states, s.State) && !s.OfNode() {
 			out = append(out, s)
 		}
 	}

@@ -97,6 +97,7 @@ const sheetLabel = 10
 func detailLines(d *data, s *affinity.Session, w int) [][]run {
 	t := &sheet{d: d, s: s, w: w - 2}
 	t.state()
+	t.socket()
 	t.evidence()
 	t.cookie()
 	t.timers()
@@ -140,6 +141,9 @@ func (t *sheet) state() {
 	t.add("STATE", conditionStyle(c), text)
 	if f := t.s.LastFailure; f != nil && t.s.InARow > 0 {
 		t.add("FAILED", broken, fmt.Sprintf("%d in a row, %s: %s", t.s.InARow, f.Op, f.Text))
+	}
+	if affinity.BadStatus(t.s.LastStatus) {
+		t.add("HTTP", conditionStyle(affinity.Failing), t.s.StatusText()+" since "+t.d.clock.format(t.s.StatusSince, t.d.now))
 	}
 	if t.s.Redirect != "" {
 		t.add("REDIRECT", warn, "not followed: "+t.s.Redirect)
@@ -229,7 +233,7 @@ func (t *sheet) timers() {
 		t.add("TIMERS", plain, "none: nothing that is known ends this session by itself")
 	}
 	label := "TIMERS"
-	for _, timer := range t.s.Timers {
+	for _, timer := range nextFirst(t.s.Timers, t.d.now) {
 		t.timer(label, timer)
 		label = ""
 	}
@@ -298,6 +302,9 @@ func (t *sheet) exchanges() {
 			note = "new cookie"
 		case x.Cookie == "":
 			note = "no cookie sent"
+		}
+		if x.Leg != "" {
+			note = strings.TrimSuffix(x.Leg+", "+note, ", ")
 		}
 		t.row(label, run{plain, pad(at, 10)}, run{st, pad(result, 5)}, run{plain, pad(millis(x.Took)+"ms", 8)},
 			run{podStyle(x.Tag), pad(who, 5)}, run{plain, pad(x.Source.Via(), 5)}, run{st, note})
@@ -378,6 +385,9 @@ func (t *sheet) preview() {
 		t.row("COOKIE", run{plain, p.Key + "=" + t.d.secret(t.s.Spec.ID, p.Value) + "  " + cookieAttributes(p.Offer) + "  since " + t.d.clock.format(p.Since, t.d.now)})
 	} else {
 		t.row("COOKIE", run{plain, "none is held"})
+	}
+	if len(t.s.Legs) > 0 {
+		t.row("LEGS", legRuns(t.s, true)...)
 	}
 	label := "TIMERS"
 	for _, timer := range t.s.Timers[:min(2, len(t.s.Timers))] {

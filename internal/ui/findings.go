@@ -39,6 +39,8 @@ func idOf(f affinity.Finding) findingID {
 type findingsInput struct {
 	first  *affinity.Finding // of the snapshot: unchanged ones are shared
 	n      int
+	routes *affinity.Route // the same, of what the target is made of
+	target affinity.Target
 	filter string
 	passed bool
 	muted  int
@@ -76,6 +78,9 @@ func (p *findingsPanel) refresh(d *data) {
 	if input.n > 0 {
 		input.first = &d.snap.Findings[0]
 	}
+	if input.target = d.target; len(d.snap.Routes) > 0 {
+		input.routes = &d.snap.Routes[0]
+	}
 	if p.of != nil && p.made == input {
 		return
 	}
@@ -83,7 +88,7 @@ func (p *findingsPanel) refresh(d *data) {
 	p.of = make(map[findingID]affinity.Finding, input.n)
 	p.counts = findingCounts{}
 	var rows []findingID
-	for _, f := range d.snap.Findings {
+	for _, f := range d.snap.FindingsOf(d.target) {
 		id := idOf(f)
 		if _, twice := p.of[id]; twice {
 			continue

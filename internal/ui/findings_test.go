@@ -26,7 +26,8 @@ func judged() (*world, Options) {
 			Evidence: []affinity.FindingEvidence{{Object: ing, Field: prefix + "session-cookie-change-on-failure]", Source: "object", Text: "false when absent"}},
 			Impact:   "clients of a pod that fails get errors until it leaves the endpoints", Fix: "set session-cookie-change-on-failure: true",
 			Patch: "metadata:\n  annotations:\n    nginx.ingress.kubernetes.io/session-cookie-change-on-failure: \"true\""},
-		{Rule: "F01", Title: "ClientIP 10800 s is bypassed by ingress traffic", Severity: affinity.SeverityInfo, Certainty: affinity.CertaintyExact, Object: svc},
+		{Rule: "F01", Title: "ClientIP 10800 s is bypassed by ingress traffic", Severity: affinity.SeverityInfo, Certainty: affinity.CertaintyExact, Object: svc, Route: w.route.ID},
+		{Rule: "C03", Title: "another app's", Severity: affinity.SeverityHigh, Certainty: affinity.CertaintyExact, Object: affinity.ObjectRef{Kind: "Deployment", Namespace: "msgapp", Name: "other"}},
 		{Rule: "L01", Title: "controller ingress-nginx is retired (March 2026)", Severity: affinity.SeverityInfo, Certainty: affinity.CertaintyLikely, Object: ing},
 		{Rule: "I05", Title: "proxy-read 60s > ping 25s", Certainty: affinity.CertaintyExact, Object: ing},
 		{Rule: "F02", Title: "ClientIP is remembered by each node for itself", Severity: affinity.SeverityHigh, NotChecked: "list nodes cluster-wide is forbidden"},
@@ -83,6 +84,25 @@ func TestFindings(t *testing.T) {
 	m.tick(w.snap(), w.now.Add(time.Second))
 	if len(m.findings.rows) != 0 || strings.Contains(m.View(), "▲") {
 		t.Errorf("findings that are gone stay: %q", ids(m))
+	}
+}
+
+// Without a target the findings are those of the whole namespace.
+func TestFindingsOfTheTarget(t *testing.T) {
+	w, o := judged()
+	o.Controls = &recorder{}
+	m := sized(o, 100, 30)
+	press(m, "5")
+	if got := ids(m); strings.Contains(got, "C03") || !strings.Contains(m.View(), "5 Findings ▲3") {
+		t.Errorf("of %s: %s\n%s", o.Target, got, m.View())
+	}
+	o.Target = affinity.Target{}
+	m = sized(o, 100, 30)
+	m.d.target = affinity.Target{Namespace: "msgapp"}
+	m.tick(w.snap(), w.now.Add(time.Second))
+	press(m, "5")
+	if got := ids(m); !strings.Contains(got, "C03") || !strings.Contains(m.View(), "5 Findings ▲4") {
+		t.Errorf("of the namespace: %s\n%s", got, m.View())
 	}
 }
 

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -107,6 +108,10 @@ func (m *Model) mode() string {
 	case inFindings:
 		c := m.findings.counts
 		parts = append(parts, fmt.Sprintf("%d fail  %d info  %d ok  %d not checked", c.fail, c.info, c.ok, c.unchecked))
+	case inClientIP:
+		if m.clientip.sortBy != "" || m.clientip.down {
+			parts = append(parts, "sort: "+cmp.Or(m.clientip.sortBy, "service"))
+		}
 	case inEvents:
 		if m.events.follow {
 			parts = append(parts, "following the newest")
@@ -128,6 +133,8 @@ func (m *Model) degraded() string {
 	case m.d.isStale():
 		since, _ := m.d.stale()
 		return "stale since " + m.d.clock.format(since, m.d.now)
+	case m.view == viewClientIP && m.d.nodeTrouble() != "":
+		return m.d.nodeTrouble()
 	case m.d.sum.limited > 0:
 		return plural(m.d.sum.limited, "session is", "sessions are") + " rate limited (429): probes back off"
 	}

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,25 @@ func remaining(t affinity.Timer, now time.Time) string {
 		return "≈" + text
 	}
 	return text
+}
+
+// nextFirst orders timers as they will end the session; those that do not run
+// follow as they came.
+func nextFirst(timers []affinity.Timer, now time.Time) []affinity.Timer {
+	out := slices.Clone(timers)
+	slices.SortStableFunc(out, func(a, b affinity.Timer) int {
+		ra, rb := a.Running(now), b.Running(now)
+		switch {
+		case ra && rb:
+			return a.Deadline.Compare(b.Deadline)
+		case ra:
+			return -1
+		case rb:
+			return 1
+		}
+		return 0
+	})
+	return out
 }
 
 // fraction is what t has left of its whole, in [0, 1], and whether that is

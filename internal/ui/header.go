@@ -21,6 +21,7 @@ func (m *Model) health() status {
 		return status{"❚❚", "PAUSED", changed}
 	}
 	state, since := d.snap.Health()
+	code, bad := d.sum.badStatus()
 	switch {
 	case state == affinity.SourceStale:
 		return status{"◌", "STALE " + exactly(max(0, d.now.Sub(since))), broken}
@@ -30,6 +31,8 @@ func (m *Model) health() status {
 		return status{"◌", "FIRST SYNC", plain}
 	case d.sum.limited > 0:
 		return status{"▲", "RATE LIMITED", warn}
+	case bad:
+		return code
 	case len(d.sources(affinity.SourceForbidden)) > 0:
 		return status{"◐", "LIMITED", warn}
 	case m.opt.ReadOnly:
@@ -137,7 +140,7 @@ func (m *Model) numbers(roomy bool) []run {
 	if roomy {
 		word = "sessions "
 	}
-	out := []run{{plain, word + strconv.Itoa(s.total)}}
+	out := append([]run{{plain, word + strconv.Itoa(s.total)}}, s.statusRuns()...)
 	for _, c := range []affinity.Condition{affinity.Stuck, affinity.Split, affinity.Orphan, affinity.Failing, affinity.MovedSilent, affinity.RePinned,
 		affinity.Expired, affinity.NotReturned, affinity.Cookieless, affinity.Unknown, affinity.Waiting} {
 		name := c.String()
@@ -158,18 +161,27 @@ func (m *Model) numbers(roomy bool) []run {
 		}
 		out = append(out, run{plain, text})
 	}
-	out = append(out, run{plain, "err " + percent(s.failures, s.requests)})
+	out = append(out, run{plain, "err " + percent(s.failures+s.errors, s.requests)})
 	if s.p95 > 0 {
 		out = append(out, run{plain, "p95 " + millis(s.p95) + "ms"})
 	}
 	return out
 }
 
+// tabsWidth is what the names of all views take.
+const tabsWidth = 74
+
+var shortNames = [views]string{"Topo", "Sess", "Pods", "Events", "Find", "ClientIP"}
+
 // drawTabs draws the views, the one that is open in brackets.
 func (m *Model) drawTabs(a area, y int) {
 	p := a.pen(1, y)
+	names := viewNames
+	if a.w < tabsWidth {
+		names = shortNames
+	}
 	for v := range views {
-		text := string(rune('1'+v)) + " " + viewNames[v]
+		text := string(rune('1'+v)) + " " + names[v]
 		if n := m.findings.counts.fail; v == viewFindings && n > 0 {
 			text += " ▲" + strconv.Itoa(n)
 		}

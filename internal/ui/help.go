@@ -166,7 +166,12 @@ func (p *helpPanel) reading(w int) [][]run {
 	}
 	add("STATE", strings.Join(states, " · "))
 	add("STRIP", "one letter per second, the pod that answered last; × a request failed, · nothing was asked. A steady strip is one letter. Letters are never reused in a run.")
-	add("FUSE", "the timer that ends the session first: C cookie, I ClientIP, D drain. ! absolute, burns whatever the traffic; ~ sliding, traffic refills; ? not known which; ≈ modelled from configuration, not seen; ╌╌ bypassed.")
+	add("FUSE", "the timer that ends the session first: C cookie, I ClientIP, D drain, H heartbeat, R proxy read timeout. ! absolute, burns whatever the traffic; ~ sliding, traffic refills; ? not known which; ≈ modelled from configuration, not seen; ╌╌ bypassed.")
+	if p.of == inClientIP {
+		add("SRC", "how a deadline is known: kernel (kern) read from the node, derived (own) from connections that stickytop made, assumed (≈) where the dataplane is not known. A pin belongs to one node, family and Service port.")
+		add("FILL", "xt_recent takes 100 addresses for each pod and drops the one that was longest away; an nftables set takes 65535 and leaves others unpinned.")
+	}
+	add("LEGS", "where each request of a held connection went: h handshake, c connect, p poll, u upgrade. All the same letter is what affinity is for; × a leg was refused.")
 	add("VIA", "how the pod is known: hdr a response header, body the response body, ck the decoded cookie.")
 	add("PODS", "● ready  ◐ draining  ○ starting  ✗ failed or gone  ? not known")
 	add("SKEW", "is compared with what chance alone gives; not a problem is a real answer.")
@@ -182,6 +187,8 @@ func filterFields(w where) []string {
 		return eventFields
 	case inFindings:
 		return findingFields
+	case inClientIP:
+		return pinFields
 	case inPicker:
 		return pickerFields
 	}

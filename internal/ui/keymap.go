@@ -41,8 +41,8 @@ func moveKeys() []binding {
 		{name: "row.half-up", keys: []string{"ctrl+u"}, group: "MOVE", help: "half a page up", in: inMovable, do: move(halfUp)},
 		{name: "row.page-down", keys: []string{"ctrl+f", "pgdown"}, label: "^f pgdn", group: "MOVE", help: "page down", in: inMovable, do: move(pageDown)},
 		{name: "row.page-up", keys: []string{"ctrl+b", "pgup"}, group: "MOVE", help: "page up", in: inMovable, do: move(pageUp)},
-		{name: "column.left", keys: []string{"h", "left", "shift+left"}, label: "h ←", group: "MOVE", help: "column left, route before", in: inSessions | inPods | inTopo, do: sideways(-1)},
-		{name: "column.right", keys: []string{"l", "right", "shift+right"}, label: "l →", group: "MOVE", help: "column right, next route", in: inSessions | inPods | inTopo, do: sideways(1)},
+		{name: "column.left", keys: []string{"h", "left", "shift+left"}, label: "h ←", group: "MOVE", help: "column left, route before", in: inSessions | inPods | inClientIP | inTopo, do: sideways(-1)},
+		{name: "column.right", keys: []string{"l", "right", "shift+right"}, label: "l →", group: "MOVE", help: "column right, next route", in: inSessions | inPods | inClientIP | inTopo, do: sideways(1)},
 	}
 }
 
@@ -77,11 +77,16 @@ func sessionKeys() []binding {
 func listKeys() []binding {
 	all := []binding{
 		{name: "filter", keys: []string{"/"}, group: "FILTER", help: "filter rows, search help", hint: "filter", in: inTables | inPicker | inHelp, do: (*Model).openFilter},
-		{name: "sort.column", keys: []string{"O"}, group: "SORT", help: "by the picked column", hint: "sort", in: inSessions | inPods, do: (*Model).sortByColumn},
-		{name: "sort.invert", keys: []string{"I"}, group: "SORT", help: "the other way round", in: inSessions | inPods, do: (*Model).invertSort},
+		{name: "sort.column", keys: []string{"O"}, group: "SORT", help: "by the picked column", hint: "sort", in: inSessions | inPods | inClientIP, do: (*Model).sortByColumn},
+		{name: "sort.invert", keys: []string{"I"}, group: "SORT", help: "the other way round", in: inSessions | inPods | inClientIP, do: (*Model).invertSort},
 	}
-	for _, s := range []struct{ column, key string }{{"id", ""}, {"state", "S"}, {"pod", "P"}, {"fuse", "X"}, {"moves", "M"}, {"rtt", "L"}, {"fail", ""}, {"route", ""}} {
-		b := binding{name: "sort." + s.column, group: "SORT", help: "by " + s.column, in: inSessions, do: func(m *Model) tea.Cmd { m.sessions.sortOn(s.column); return nil }}
+	both := inSessions | inClientIP
+	for _, s := range []struct {
+		column, key string
+		in          where
+	}{{"id", "", inSessions}, {"state", "S", both}, {"pod", "P", both}, {"fuse", "X", both}, {"moves", "M", inSessions}, {"rtt", "L", inSessions},
+		{"fail", "", inSessions}, {"route", "", inSessions}, {"address", "", inClientIP}, {"node", "", inClientIP}, {"since", "", inClientIP}} {
+		b := binding{name: "sort." + s.column, group: "SORT", help: "by " + s.column, in: s.in, do: func(m *Model) tea.Cmd { m.sortOn(s.column); return nil }}
 		if s.key != "" {
 			b.keys = []string{s.key}
 		}

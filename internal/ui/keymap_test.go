@@ -77,6 +77,7 @@ var keyTests = map[string]struct {
 	"view.pods":     {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewPods }},
 	"view.events":   {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewEvents }},
 	"view.findings": {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewFindings }},
+	"view.clientip": {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewClientIP }},
 	"finding.copy-fix": {[]string{"5"}, func(_ *Model, r *recorder, cmd tea.Cmd) bool {
 		return isMsg[copiedMsg](cmd) && strings.Contains(r.copied, "session-cookie-max-age-")
 	}},

@@ -16,6 +16,7 @@ const (
 	inPods
 	inEvents
 	inFindings
+	inClientIP
 	inDetail
 	inHelp
 	inPicker
@@ -23,7 +24,7 @@ const (
 )
 
 const (
-	inTables   = inSessions | inPods | inEvents | inFindings
+	inTables   = inSessions | inPods | inEvents | inFindings | inClientIP
 	inViews    = inTopo | inTables
 	inScreens  = inViews | inDetail
 	inMovable  = inTables | inDetail | inHelp | inPicker

@@ -17,10 +17,11 @@ const (
 	viewPods
 	viewEvents
 	viewFindings
+	viewClientIP
 	views
 )
 
-var viewNames = [views]string{"Topo", "Sessions", "Pods", "Events", "Findings"}
+var viewNames = [views]string{"Topo", "Sessions", "Pods", "Events", "Findings", "ClientIP"}
 
 // overlay is what covers a view until esc.
 type overlay uint8
@@ -53,6 +54,7 @@ type Model struct {
 	pods     podsPanel
 	events   eventsPanel
 	findings findingsPanel
+	clientip clientIPPanel
 	help     helpPanel
 	picker   pickerPanel
 	prompt   *prompt
@@ -96,6 +98,7 @@ func New(opt Options) *Model {
 	}
 	m.keys = bindings(opt.Actions)
 	m.sessions.names, m.pods.names, m.events.names, m.findings.names, m.picker.names = sessionFields, podFields, eventFields, findingFields, pickerFields
+	m.clientip.names = pinFields
 	m.events.grouped, m.events.follow = true, true
 	m.adopt(opt.Snapshots(), opt.Now())
 	return m
@@ -208,6 +211,7 @@ func (m *Model) adopt(snap *affinity.Snapshot, now time.Time) {
 	m.rev++
 	if known && len(snap.Sessions) == 0 {
 		m.d.now = now // time alone changes nothing but clocks where nobody is held
+		m.clientip.refresh(&m.d, m.view == viewClientIP)
 		return
 	}
 	m.d.adopt(snap, now)
@@ -220,6 +224,7 @@ func (m *Model) refresh() {
 	m.pods.refresh(&m.d)
 	m.events.refresh(&m.d)
 	m.findings.refresh(&m.d)
+	m.clientip.refresh(&m.d, m.view == viewClientIP)
 	m.topo.refresh(&m.d)
 	m.picker.refresh(&m.d)
 	m.offer()

@@ -8,7 +8,7 @@ import (
 )
 
 // unreachable reports whether a step towards r failed and no session gets an
-// answer from it either.
+// answer from it either. An error page is an answer: the way there is open.
 func unreachable(d *data, r affinity.Route) bool {
 	broken := false
 	for _, s := range r.Steps {
@@ -18,7 +18,7 @@ func unreachable(d *data, r affinity.Route) bool {
 		return false
 	}
 	for _, s := range d.snap.Sessions {
-		if s.Spec.Route == r.ID && s.ClosedAt.IsZero() && s.Requests > 0 && s.InARow == 0 {
+		if s.Spec.Route == r.ID && s.ClosedAt.IsZero() && s.Requests > 0 && (s.InARow == 0 || affinity.BadStatus(s.LastStatus)) {
 			return false
 		}
 	}
@@ -89,7 +89,8 @@ func drawStep(a area, y int, s affinity.PathStep) int {
 // drawSync is the screen before the first answers of the API server.
 func drawSync(a area, d *data) {
 	a.put(2, 1, strong, "First look at the cluster")
-	for i, s := range d.snap.Sources {
+	shown, absent := installed(d.snap.Sources)
+	for i, s := range shown {
 		y := 3 + i
 		mark := "◌"
 		switch s.State {
@@ -97,7 +98,7 @@ func drawSync(a area, d *data) {
 			mark = "✓"
 		case affinity.SourceForbidden, affinity.SourceStale:
 			mark = "✗"
-		case affinity.SourceAbsent, affinity.SourceOff:
+		case affinity.SourceOff:
 			mark = "·"
 		}
 		a.put(2, y, plain, mark)
@@ -109,7 +110,9 @@ func drawSync(a area, d *data) {
 			a.put(36, y, plain, s.Detail)
 		}
 	}
-	a.put(2, 4+len(d.snap.Sources), muted, "Nothing waits for this: what is known shows at once.")
+	y := 3 + len(shown)
+	y += drawAbsent(a, y, absent)
+	a.put(2, y+1, muted, "Nothing waits for this: what is known shows at once.")
 }
 
 // drawStaleNote explains a screen whose cluster side is out of date.
@@ -123,7 +126,8 @@ func drawStaleNote(a area, d *data) {
 		y++
 	}
 	y++
-	for _, s := range d.snap.Sources {
+	shown, _ := installed(d.snap.Sources)
+	for _, s := range shown {
 		mark, st := "●", plain
 		if s.State == affinity.SourceStale {
 			mark, st = "✗", broken

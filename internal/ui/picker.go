@@ -165,7 +165,8 @@ func drawNothing(a area, d *data) {
 	y := 3
 	a.put(2, y, plain, "Looked for")
 	a.put(28, y, plain, "found")
-	for _, s := range d.snap.Sources {
+	shown, absent := installed(d.snap.Sources)
+	for _, s := range shown {
 		y++
 		a.put(2, y, plain, s.Name)
 		switch s.State {
@@ -176,7 +177,7 @@ func drawNothing(a area, d *data) {
 			a.put(40, y, plain, s.Detail)
 		}
 	}
-	y += 2
+	y += 2 + drawAbsent(a, y+1, absent)
 	for _, line := range []string{
 		"Try  " + d.opt.Title + " -n NAMESPACE             another namespace",
 		"     " + d.opt.Title + " -A                       all of them",

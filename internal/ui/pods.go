@@ -298,6 +298,14 @@ func drawKinds(a area, d *data) int {
 		}
 		y++
 	}
+	if on, total := d.pinsOnPods(); total > 0 && y < a.h {
+		a.put(0, y, plain, "by addr")
+		a.right(12, y, plain, strconv.Itoa(total))
+		for i, s := range shares {
+			a.sub(first+i*width, y, width-1, 1).right(width-1, 0, plain, strconv.Itoa(on[s.Pod]))
+		}
+		y++
+	}
 	return y
 }
 

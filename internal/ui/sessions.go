@@ -20,6 +20,7 @@ type sessionsPanel struct {
 	table[affinity.SessionID]
 	filterLine
 	wide   bool
+	legs   bool // some session holds a connection
 	sortBy string
 	down   bool
 
@@ -36,6 +37,7 @@ func (p *sessionsPanel) refresh(d *data) {
 		return
 	}
 	p.dirty, p.sorted, p.born = false, d.now, d.born
+	p.legs = slices.ContainsFunc(d.snap.Sessions, func(s *affinity.Session) bool { return len(s.Legs) > 0 })
 	rows := make([]affinity.SessionID, 0, len(d.snap.Sessions))
 	for _, s := range d.snap.Sessions {
 		if p.match == nil || p.match.match(sessionRow{s, d}) {
@@ -129,7 +131,7 @@ func sessionKey(d *data, s *affinity.Session, by string) sortKey {
 	case "moves":
 		return sortKey{num: int64(s.MoveCount)}
 	case "rtt":
-		return sortKey{num: int64(s.LastTook)}
+		return sortKey{num: int64(roundTrip(s))}
 	case "req":
 		return sortKey{num: int64(s.Requests)}
 	case "fail":
@@ -138,6 +140,8 @@ func sessionKey(d *data, s *affinity.Session, by string) sortKey {
 		return sortKey{num: -s.Opened.UnixNano()}
 	case "kind":
 		return sortKey{text: s.Spec.Transport}
+	case "legs":
+		return sortKey{text: legText(s)}
 	case "route":
 		return sortKey{text: string(s.Spec.Route)}
 	}
@@ -170,7 +174,7 @@ func (p *sessionsPanel) sortKeyName() string {
 }
 
 // sessionFields are what filters can ask of a session.
-var sessionFields = []string{"id", "kind", "state", "pod", "via", "route", "moves", "fuse", "rtt", "req", "fail", "age", "client", "status", "cookie"}
+var sessionFields = []string{"id", "kind", "state", "pod", "via", "route", "moves", "fuse", "rtt", "req", "fail", "age", "client", "status", "cookie", "legs", "carrier"}
 
 // sessionRow is a session as filters see it.
 type sessionRow struct {
@@ -189,7 +193,13 @@ func (r sessionRow) field(name string) field {
 	case "id":
 		return words(string(r.Spec.ID))
 	case "kind":
-		return words(r.Spec.Transport)
+		return words(r.Spec.Transport, kindText(r.Session, false))
+	case "legs":
+		return words(legText(r.Session))
+	case "carrier":
+		if r.Socket != nil {
+			return words(r.Socket.Carrier)
+		}
 	case "state":
 		c, _ := r.Condition(r.d.now)
 		return words(c.String())
@@ -212,7 +222,7 @@ func (r sessionRow) field(name string) field {
 		}
 		return noSpan(time.Second)
 	case "rtt":
-		return span(r.LastTook, time.Millisecond)
+		return span(roundTrip(r.Session), time.Millisecond)
 	case "req":
 		return number(r.Requests)
 	case "fail":

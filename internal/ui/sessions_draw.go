@@ -6,8 +6,10 @@ import (
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
-// sessionColumns returns the columns for a size class, in order.
-func (p *sessionsPanel) columns(c class) []column {
+// columns returns the columns for what there is to show and the room for it,
+// in order. Error statuses have one while there are any.
+func (p *sessionsPanel) columns(d *data) []column {
+	c, bad := d.class, len(d.sum.statuses) > 0
 	state := column{name: "state", title: "STATE", min: 12, ideal: 12}
 	pod := column{name: "pod", title: "POD", min: 8, ideal: 9}
 	pins := column{name: "strip", title: "PIN STRIP", min: 8, ideal: 12, flex: 1}
@@ -24,19 +26,30 @@ func (p *sessionsPanel) columns(c class) []column {
 		{name: "kind", title: "KIND", min: 4, ideal: 4, drop: 5},
 		state, pod,
 		{name: "via", title: "VIA", min: 4, ideal: 4},
-		pins,
 	}
+	if p.legs {
+		if c >= classM {
+			all[1].ideal = 8
+		}
+		all = append(all, column{name: "legs", title: "LEGS", min: 4, ideal: map[bool]int{true: 15, false: 4}[c >= classM], drop: 4})
+	}
+	all = append(all, pins)
 	if c >= classM || p.wide {
 		all = append(all, column{name: "moves", title: "MOVES", min: 5, ideal: 6, drop: 4, right: true})
 	}
 	all = append(all, fuse)
+	if bad {
+		all = append(all, column{name: "status", title: "HTTP", min: 7, ideal: 8})
+	}
 	if p.wide {
 		all = append(all,
 			column{name: "req", title: "REQ", min: 5, ideal: 6, drop: 7, right: true},
 			column{name: "fail", title: "FAIL", min: 4, ideal: 5, drop: 6, right: true},
-			column{name: "age", title: "AGE", min: 4, ideal: 4, drop: 8, right: true},
-			column{name: "status", title: "HTTP", min: 4, ideal: 4, drop: 9, right: true},
-			column{name: "route", title: "ROUTE", min: 16, ideal: 30, flex: 1, drop: 10})
+			column{name: "age", title: "AGE", min: 4, ideal: 4, drop: 8, right: true})
+		if !bad {
+			all = append(all, column{name: "status", title: "HTTP", min: 4, ideal: 4, drop: 9, right: true})
+		}
+		all = append(all, column{name: "route", title: "ROUTE", min: 16, ideal: 30, flex: 1, drop: 10})
 	}
 	return append(all, column{name: "rtt", title: "RTT", min: 4, ideal: 5, drop: 3, right: true})
 }
@@ -50,7 +63,7 @@ func (p *sessionsPanel) draw(a area, d *data) {
 	if d.class == classXS {
 		gutter = 1
 	}
-	slots := place(p.columns(d.class), a.w-gutter-1)
+	slots := place(p.columns(d), a.w-gutter-1)
 	p.col = min(max(p.col, 0), len(slots)-1)
 	body := a.sub(gutter, 0, a.w-gutter, a.h)
 	drawHead(body, slots, p.col, p.sortKeyName(), p.down)
@@ -112,6 +125,12 @@ func (p *sessionsPanel) drawLegend(a area, d *data, from, to int) {
 	if a.w >= mediumWidth {
 		legend = "C cookie  I ClientIP  D drain    ! absolute, burns  ~ sliding, traffic refills  ≈ modelled    × error  · silence"
 	}
+	if p.legs {
+		legend = "C cookie R read H ping  LEGS h c p u  ~ refills × error"
+		if a.w >= mediumWidth {
+			legend = "C cookie  R proxy read  H heartbeat  D drain  I ClientIP  ! burns  ~ refills  ≈ modelled   LEGS handshake connect poll upgrade  × error"
+		}
+	}
 	a.put(x+2, y, muted, legend)
 }
 
@@ -127,12 +146,30 @@ func drawSessionCell(a area, d *data, s *affinity.Session, c slot) {
 		drawSessionPod(a, d, s)
 	case "strip":
 		drawStrip(a, 0, 0, a.w, s, d.now)
+	case "legs":
+		drawLegs(a, s)
+	case "kind":
+		a.put(0, 0, plain, kindText(s, a.w >= 8))
 	case "fuse":
 		if d.class == classXS {
 			a.put(0, 0, plain, fuseText(s, d.now))
 			return
 		}
 		drawFuse(a, 0, 0, a.w, s, d.now)
+	case "status":
+		st := plain
+		if affinity.BadStatus(s.LastStatus) {
+			st = broken
+			if s.StatusNote != "" && s.LastStatus < 500 {
+				st = warn
+			}
+		}
+		text := sessionText(d, s, c.name)
+		if c.right {
+			a.right(a.w, 0, st, text)
+			return
+		}
+		a.put(0, 0, st, text)
 	default:
 		text := sessionText(d, s, c.name)
 		if c.right {
@@ -196,7 +233,9 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 	case "id":
 		return string(s.Spec.ID)
 	case "kind":
-		return s.Spec.Transport
+		return kindText(s, true)
+	case "legs":
+		return legText(s)
 	case "state":
 		c, _ := s.Condition(d.now)
 		return c.String()
@@ -220,8 +259,11 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 	case "age":
 		return age(d.now.Sub(s.Opened))
 	case "status":
-		if s.LastStatus == 0 {
+		switch {
+		case s.LastStatus == 0:
 			return "—"
+		case affinity.BadStatus(s.LastStatus):
+			return s.StatusText()
 		}
 		return strconv.Itoa(s.LastStatus)
 	case "route":
@@ -230,7 +272,7 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 		if s.InARow > 0 {
 			return "—"
 		}
-		return millis(s.LastTook)
+		return millis(roundTrip(s))
 	}
 	return ""
 }
@@ -239,6 +281,7 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 func stripText(s *affinity.Session, d *data) string {
 	out := make([]stripCell, 60)
 	strip(out, s.Exchanges, d.now)
+	holdStrip(out, s, d.now)
 	text := ""
 	for _, c := range out {
 		text += c.glyph

@@ -69,6 +69,7 @@ func drawStrip(a area, x, y, w int, s *affinity.Session, now time.Time) {
 	var room [600]stripCell
 	out := room[:min(max(w, 0), len(room))]
 	strip(out, s.Exchanges, now.Add(-time.Second))
+	holdStrip(out, s, now.Add(-time.Second))
 	for i, c := range out {
 		a.put(x+i, y, c.st, c.glyph)
 	}

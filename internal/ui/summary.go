@@ -16,7 +16,9 @@ type summary struct {
 	by          [12]int
 	held        int // still on the pod they were on ten minutes ago, or since they opened
 	requests    int
-	failures    int
+	failures    int // without an answer, or with one that no pod is known to have given
+	errors      int // answers with an error status that a pod gave
+	statuses    []statusCount
 	limited     int // whose last answer was 429
 	noAnswer    int // without any answer so far
 	p95         time.Duration
@@ -33,15 +35,18 @@ func summarize(d *data) summary {
 		s.by[c]++
 		s.requests += x.Requests
 		s.failures += x.Failures
+		s.errors += x.ErrorAnswers
 		if !x.ClosedAt.IsZero() {
 			continue
 		}
 		s.total++
 		s.count(x, c, d.now)
+		s.countStatus(x, c)
 		if x.LastTook > 0 && x.InARow == 0 {
 			took = append(took, x.LastTook)
 		}
 	}
+	s.sortStatuses()
 	if len(took) > 0 {
 		slices.Sort(took)
 		s.p95 = took[(len(took)*95+99)/100-1]

@@ -127,7 +127,7 @@ func (p *topoPanel) draw(a area, d *data) {
 
 // drawLines draws what stands under the picture on a small screen.
 func (p *topoPanel) drawLines(a area, d *data) {
-	y := 0
+	y := drawBanner(a, d)
 	for _, draw := range []func(area, *data){drawHeld, p.drawNextFuse, drawMoves, p.drawSkew} {
 		if y >= a.h {
 			return
@@ -143,6 +143,17 @@ func (p *topoPanel) drawLines(a area, d *data) {
 		y := a.h - min(len(notes), 2) + i
 		a.clip(1, y, a.w-2, notes[i].st, notes[i].text)
 	}
+}
+
+// drawBanner draws what the error answers are about, in at most two lines, and
+// returns how many it took.
+func drawBanner(a area, d *data) int {
+	b := d.sum.banner()
+	lines := wrap(b.text, a.w-2)
+	for y, line := range lines[:min(len(lines), 2)] {
+		a.put(1, y, b.st, line)
+	}
+	return min(len(lines), 2)
 }
 
 // label draws the heading of a line; the pane in focus has a mark.
@@ -295,7 +306,9 @@ func topoNotes(d *data) []run {
 		out = append(out, run{warn, "▲ RATE LIMITED (429): " + plural(d.sum.limited, "session backs", "sessions back") + " off"})
 	}
 	for _, l := range r.Layers {
-		if l.Bypassed != "" {
+		if note := d.addressNote(l); note != "" {
+			out = append(out, run{plain, note})
+		} else if l.Bypassed != "" {
 			out = append(out, run{plain, l.Object + " bypassed: " + l.Bypassed})
 		}
 		if !l.Settled() {

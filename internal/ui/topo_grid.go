@@ -181,6 +181,9 @@ func (p *topoPanel) drawNotes(a area, d *data) {
 		return
 	}
 	y := 0
+	if b := d.sum.banner(); b.text != "" {
+		y = in.paragraph(y, b.st, b.text)
+	}
 	for _, l := range d.route().Layers {
 		y = in.paragraph(y, strong, l.Object+": "+policyText(l.Policy()))
 		if why := l.Policy().Why; why != "" {

@@ -90,15 +90,22 @@ func drawLayerBox(a area, d *data, r affinity.Route, where string, dotted bool) 
 	for y, line := range lines {
 		in.put(0, y, line.st, line.text)
 	}
-	if ok && l.Bypassed != "" {
-		y := min(len(lines), in.h-1)
+	y := min(len(lines), in.h-1)
+	switch {
+	case ok && l.Bypassed != "":
 		in.fill(0, y, in.w, muted, "╌")
 		in.put(2, y, muted, " BYPASSED ")
+	case ok && where == affinity.LayerService && l.Policy().Mechanism == affinity.MechanismClientIP:
+		in.fill(0, y, in.w, plain, "─")
+		in.put(2, y, strong, " DECIDES ")
 	}
 }
 
 func layerLines(d *data, r affinity.Route, l affinity.Layer, known bool, where string) []run {
 	var out []run
+	if where == affinity.LayerIngress && r.Kind == affinity.RouteService {
+		return []run{{strong, "none"}, {plain, "straight to"}, {plain, "the Service"}}
+	}
 	if where == affinity.LayerIngress {
 		name := r.Name
 		if r.Kind == affinity.RouteURL {
@@ -135,7 +142,11 @@ func layerLines(d *data, r affinity.Route, l affinity.Layer, known bool, where s
 	case affinity.MechanismUnknown:
 		return append(out, run{muted, "affinity ?"})
 	case affinity.MechanismClientIP:
-		return append(out, run{st, "ClientIP " + seconds(p.Timeout)})
+		out = append(out, run{st, "ClientIP " + seconds(p.Timeout)})
+		if _, n := d.pinsOnPods(); n > 0 && d.class == classL {
+			out = append(out, run{st, plural(n, "address pinned", "addresses pinned")})
+		}
+		return out
 	}
 	name := p.Cookie.Name
 	if name == "" {

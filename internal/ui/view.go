@@ -55,6 +55,8 @@ func (m *Model) drawBody(a area) {
 		m.events.draw(a, &m.d)
 	case inFindings:
 		m.findings.draw(a, &m.d)
+	case inClientIP:
+		m.clientip.draw(a, &m.d)
 	default:
 		m.topo.draw(a, &m.d)
 	}

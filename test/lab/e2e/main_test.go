@@ -40,6 +40,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(folder)
+	if err := os.Setenv("XDG_STATE_HOME", filepath.Join(folder, "state")); err != nil { // of the program under test
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	code := m.Run()
 	for name, s := range labs {
 		if s.lab == nil {
@@ -114,6 +118,13 @@ func labOf(t *testing.T, name string) *lab.Lab {
 		if err != nil {
 			s.err = err
 			return
+		}
+		if os.Getenv("STICKYTOP") == "" { // for lab/stickytop, the program as a pod
+			path, err := buildProduct()
+			if s.err = err; err != nil {
+				return
+			}
+			_ = os.Setenv("STICKYTOP", path)
 		}
 		// Once a kernel was seen to keep a lab's first process for minutes, beyond the reach of SIGKILL, while three
 		// others came up beside it in ten seconds. A second one is another lab; the first's words stay in the output.

@@ -27,6 +27,7 @@ type (
 	session struct {
 		Kind, APIVersion string
 		Name, Client     string
+		SourceIP         string
 		Route            struct{ Namespace, Ingress, Host, Path, Service, Port, URL string }
 		State, Detail    string
 		Pod              *struct{ Namespace, Name, IP, Phase string }

@@ -36,9 +36,15 @@ func (a *Agent) entrypoint(image string) ([]string, error) {
 	if name == "traefik" {
 		return []string{layout.Binary(a.spec.Cache, "traefik")}, nil
 	}
+	if name == "stickytop" { // the program under test, in a pod
+		if path := os.Getenv("STICKYTOP"); path != "" {
+			return []string{path}, nil
+		}
+		return nil, fmt.Errorf("lab/stickytop is the program that $STICKYTOP names; the lab was started without it")
+	}
 	script, ok := nodeImages[name]
 	if !ok {
-		return nil, fmt.Errorf("the lab has no image %q: it has lab/echo, listen, socketio, socketio2, ws, traefik, haproxy", image)
+		return nil, fmt.Errorf("the lab has no image %q: it has lab/echo, listen, socketio, socketio2, ws, traefik, haproxy, stickytop", image)
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {

@@ -38,7 +38,7 @@ func (p *Plane) apiArgs() []string {
 // lab has not (volumes, clouds, certificate requests).
 var controllers = []string{
 	"endpointslice-controller", "endpointslice-mirroring-controller", "endpoints-controller",
-	"deployment-controller", "replicaset-controller", "statefulset-controller", "daemonset-controller", "job-controller",
+	"deployment-controller", "replicaset-controller", "statefulset-controller", "daemonset-controller", "job-controller", "ttl-after-finished-controller",
 	"serviceaccount-controller", "serviceaccount-token-controller", "root-ca-certificate-publisher-controller",
 	"garbage-collector-controller", "namespace-controller", "pod-garbage-collector-controller",
 	"horizontal-pod-autoscaler-controller", "disruption-controller", "node-lifecycle-controller",

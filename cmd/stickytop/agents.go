@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/cli-runtime/pkg/printers"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/kube"
+)
+
+func newAgents(name string, streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "agents up|ls|down",
+		Short: "Pods that ask from addresses of their own, or read their nodes' tables",
+		Long: `Agents are the only thing that stickytop writes to a cluster, and only when told
+to. An agent of role client opens connections from its own address, so that
+ClientIP affinity can be seen; one of role kernel reads who is pinned by address
+on its node. They end by themselves, and the cluster removes them then.
+
+With --agents or --kernel any run makes its own and removes them at its end.`,
+		Example: fmt.Sprintf("  %[1]s agents up --agents 3 -n msgapp\n  %[1]s --from pods svc/echo -n msgapp\n  %[1]s agents down -n msgapp\n  %[1]s agents up --kernel --dry-run -o yaml", name),
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError("agents: use up, ls or down")
+		},
+	}
+	cmd.AddCommand(newAgentsUp(streams, cluster), newAgentsLs(streams, cluster), newAgentsDown(streams, cluster))
+	return cmd
+}
+
+// agentsOf prepares the clients for the flags' cluster, and the namespace.
+func agentsOf(cluster *clusterFlags) (*kube.Agents, string, error) {
+	cfg, namespace, err := kube.Config(cluster.config.ToRawKubeConfigLoader(), *cluster.config.Context)
+	if err != nil {
+		return nil, "", err
+	}
+	a, err := kube.NewAgents(cfg, version)
+	return a, namespace, err
+}
+
+func newAgentsUp(streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
+	var (
+		life, silence time.Duration
+		dryRun        bool
+		format        string
+	)
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Make agents that stay up for later runs",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, f := cmd.Context(), &cluster.agents
+			switch {
+			case f.clients == 0 && cluster.kernel.where == "":
+				return usageError("agents up: how many? --agents N for clients, --kernel for one on each node")
+			case life < time.Minute || life > 24*time.Hour:
+				return usageError("--life %s: 1m to 24h", life)
+			case silence < 10*time.Second || silence > life:
+				return usageError("--silence %s: 10s to --life", silence)
+			case format != "" && format != "yaml" || format != "" && !dryRun:
+				return usageError("-o: only yaml, with --dry-run")
+			}
+			if err := f.check(); err != nil {
+				return err
+			}
+			a, namespace, err := agentsOf(cluster)
+			if err != nil {
+				return err
+			}
+			defer a.Close()
+			spec, token := f.spec(namespace, silence, life)
+			if cluster.kernel.where != "" {
+				if err := kernelSpec(ctx, a, f, &spec); err != nil {
+					return err
+				}
+			}
+			keep := secretOf{Run: spec.Run, Namespace: namespace, Server: a.Server(), Token: token, Ends: time.Now().Add(life)}
+			if dryRun {
+				return dryRunAgents(ctx, a, spec, keep, format, streams)
+			}
+			if err := consent(ctx, describe(spec, a.Server()), f.yes, streams); err != nil {
+				return err
+			}
+			spec.By = a.Whoami(ctx)
+			if err := keep.keep(); err != nil {
+				return err
+			}
+			pods, err := raise(ctx, a, spec)
+			if err != nil {
+				forgetTokens(func(s secretOf) bool { return s.Run == spec.Run }, time.Now())
+				return err
+			}
+			return printAgents(streams, pods, time.Now())
+		},
+	}
+	fs := cmd.Flags()
+	fs.DurationVar(&life, "life", upLife, "they end after that long")
+	fs.DurationVar(&silence, "silence", 15*time.Minute, "they end after that long without a run that uses them")
+	fs.BoolVar(&dryRun, "dry-run", false, "make nothing; say what would be made, or with -o yaml print it for an administrator")
+	fs.StringVarP(&format, "output", "o", "", "with --dry-run: yaml")
+	return cmd
+}
+
+// raise makes the agents of a specification and waits for them. Where they do
+// not come, or the user would not wait, nothing of them is left.
+func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec) (pods []kube.AgentPod, err error) {
+	jobs := spec.Jobs(time.Now())
+	if err := a.Up(ctx, jobs); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_, _ = a.Down(context.WithoutCancel(ctx), spec.Namespace, spec.Run) // what stays ends by itself
+		}
+	}()
+	wait, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	pods, err = a.Wait(wait, spec.Namespace, spec.Run, len(jobs))
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return pods, err
+}
+
+// dryRunAgents says, or prints, what would be made. Its token is kept: an
+// administrator may apply the manifest, and this user then use the agents.
+func dryRunAgents(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, keep secretOf, format string, streams genericiooptions.IOStreams) error {
+	if format == "" {
+		fmt.Fprint(streams.Out, describe(spec, a.Server()))
+		return nil
+	}
+	text, err := kube.AgentYAML(spec.Jobs(time.Now()))
+	if err != nil {
+		return err
+	}
+	// It may be applied tomorrow.
+	keep.Ends = keep.Ends.Add(7 * 24 * time.Hour)
+	if err := keep.keep(); err != nil {
+		return err
+	}
+	fmt.Fprint(streams.Out, text)
+	fmt.Fprintf(streams.ErrOut, "Once it is applied: stickytop --from pods (the token of run %s is kept on this machine; the manifest holds its digest only)\n", spec.Run)
+	if _, toUse, err := a.Missing(ctx, spec.Namespace); err == nil && len(toUse) > 0 {
+		fmt.Fprintf(streams.ErrOut, "To use them you also need, in namespace %s: %v\n", spec.Namespace, toUse)
+	}
+	return nil
+}
+
+func newAgentsLs(streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List the agents that are up, of all runs",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, namespace, err := agentsOf(cluster)
+			if err != nil {
+				return err
+			}
+			defer a.Close()
+			if cluster.all {
+				namespace = ""
+			}
+			pods, err := a.List(cmd.Context(), namespace, "")
+			if err != nil {
+				return err
+			}
+			if len(pods) == 0 {
+				fmt.Fprintln(streams.ErrOut, "no agents")
+				return nil
+			}
+			return printAgents(streams, pods, time.Now())
+		},
+	}
+}
+
+func printAgents(streams genericiooptions.IOStreams, pods []kube.AgentPod, now time.Time) error {
+	tw := printers.GetNewTabWriter(streams.Out)
+	fmt.Fprintln(tw, "NAMESPACE\tPOD\tRUN\tROLE\tNODE\tADDRESS\tSTATE\tAGE\tENDS IN\tBY\tHERE")
+	for _, p := range pods {
+		state, ends, here := p.Phase, "", "no"
+		if p.Ready {
+			state = "Ready"
+		} else if p.Why != "" {
+			state += " (" + p.Why + ")"
+		}
+		if !p.Ends.IsZero() {
+			ends = duration.HumanDuration(max(0, p.Ends.Sub(now)))
+		}
+		if _, err := tokenOf(p.Run); err == nil {
+			here = "yes"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Namespace, p.Name, p.Run, p.Role, p.Node, p.IP, state,
+			duration.HumanDuration(now.Sub(p.Created)), ends, p.By, here)
+	}
+	return tw.Flush()
+}
+
+func newAgentsDown(streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
+	var run string
+	cmd := &cobra.Command{
+		Use:   "down",
+		Short: "Remove agents, also those that a killed run left",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if run != "" && !runName.MatchString(run) {
+				return usageError("--run %q is no run's name: agents ls shows them", run)
+			}
+			ctx := cmd.Context()
+			a, namespace, err := agentsOf(cluster)
+			if err != nil {
+				return err
+			}
+			defer a.Close()
+			if cluster.all {
+				namespace = ""
+			}
+			n, err := a.Down(ctx, namespace, run)
+			if err != nil {
+				return err
+			}
+			forgetTokens(func(s secretOf) bool {
+				return s.Run == run || run == "" && s.Server == a.Server() && (namespace == "" || s.Namespace == namespace)
+			}, time.Now())
+			left := waitGone(ctx, a, namespace, run)
+			switch {
+			case n == 0:
+				fmt.Fprintln(streams.ErrOut, "no agents")
+			case left > 0:
+				fmt.Fprintf(streams.ErrOut, "%d removed; %d pods are still ending\n", n, left)
+			default:
+				fmt.Fprintf(streams.ErrOut, "%d removed\n", n)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&run, "run", "", "only those of this run")
+	return cmd
+}
+
+// waitGone waits for pods to end, as long as one that does not listen takes,
+// and returns how many are left.
+func waitGone(ctx context.Context, a *kube.Agents, namespace, run string) int {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		pods, err := a.List(ctx, namespace, run)
+		if err != nil || len(pods) == 0 {
+			return 0
+		}
+		select {
+		case <-ctx.Done():
+			return len(pods)
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+// kernelSpec adds to a specification one reader on each node.
+func kernelSpec(ctx context.Context, a *kube.Agents, f *agentFlags, spec *kube.AgentSpec) error {
+	spec.Nodes = slices.Clone(f.nodes)
+	if len(spec.Nodes) == 0 {
+		var err error
+		if spec.Nodes, err = a.Nodes(ctx); err != nil {
+			return err
+		}
+	}
+	spec.Plane = a.Dataplane(ctx)
+	spec.NetAdmin = spec.Plane.Mode != affinity.ModeIPTables // whose lists are open to all
+	return nil
+}

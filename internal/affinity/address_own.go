@@ -1,0 +1,261 @@
+package affinity
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// What a session with an address of its own knows of its pin: by the node's
+// tables where they are read, else derived from its own connections. kube-proxy
+// restarts the time of a pin with each new connection (kubernetes:
+// pkg/proxy/iptables/proxier.go, --rcheck and --set; pkg/proxy/nftables/proxier.go,
+// update @affinity), so a connection of ours says when that was.
+
+func (st *State) applyDataplane(e DataplaneKnown) {
+	st.addresses.init()
+	st.modeOf(e.Node, e.Mode)
+}
+
+func (st *State) modeOf(node, mode string) {
+	if mode != "" {
+		st.addresses.modes[node] = mode
+	}
+}
+
+// planeOf is what keeps pins on a node: by its own word, else by the cluster's
+// objects.
+func (st *State) planeOf(node string) Dataplane {
+	if mode := st.addresses.modes[node]; mode != "" {
+		return Dataplane{Mode: mode}
+	}
+	return st.dataplane
+}
+
+// isHost notes the address of a pod's node.
+func (a *addresses) isHost(p Pod) {
+	a.owners = nil
+	ip, err := netip.ParseAddr(p.HostIP)
+	if err != nil || p.Node == "" || a.nodes[ip.Unmap()] == p.Node {
+		return
+	}
+	if a.nodes == nil {
+		a.nodes = map[netip.Addr]string{}
+	}
+	a.nodes[ip.Unmap()] = p.Node
+}
+
+// meets says which node's rules a connection of s meets: that of the address it
+// goes to, else that which it starts from.
+func (st *State) meets(s *session) string {
+	if at, err := netip.ParseAddrPort(s.LastRemote); err == nil {
+		if node := st.addresses.nodes[at.Addr().Unmap()]; node != "" {
+			return node
+		}
+	}
+	if st.addresses.isNode(s.Spec.Node) {
+		return s.Spec.Node
+	}
+	return ""
+}
+
+// isNode reports whether a name is that of a node: pods are on it, or its
+// kube-proxy was met.
+func (a *addresses) isNode(name string) bool {
+	if a.modes[name] != "" {
+		return true
+	}
+	for _, n := range a.nodes {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// addressKey is the key of the pin that s has or would have, without its endpoint;
+// ok is false where ClientIP does not hold it.
+func (st *State) addressKey(s *session) (key AddressKey, policy Policy, port ServicePort, ok bool) {
+	r := st.routes[s.Spec.Route]
+	if r == nil || !s.Spec.From.IsValid() {
+		return key, policy, port, false
+	}
+	l, _ := r.Layer(LayerService)
+	svc, known := st.services[r.Backend.Service]
+	if !known || l.Bypassed != "" || svc.Policy.Mechanism != MechanismClientIP {
+		return key, policy, port, false
+	}
+	i := slices.IndexFunc(svc.Ports, func(p ServicePort) bool { return p.Name == r.Backend.PortName && p.Protocol == "TCP" })
+	if i < 0 {
+		return key, policy, port, false
+	}
+	return AddressKey{Node: st.meets(s), Service: svc.Ref, PortName: svc.Ports[i].Name, Protocol: "TCP", Client: s.Spec.From.Unmap()}, svc.Policy, svc.Ports[i], true
+}
+
+// pinOf returns the pin that holds s, nil when none is known.
+func (st *State) pinOf(s *session) *AddressPin {
+	key, _, _, ok := st.addressKey(s)
+	if !ok {
+		return nil
+	}
+	var best *AddressPin
+	b := st.backends[key.Service]
+	if b == nil {
+		return nil
+	}
+	for _, list := range [][]Endpoint{b.all, b.gone} {
+		for _, e := range list {
+			if e.PortName != key.PortName {
+				continue
+			}
+			key.Endpoint = e.Addr
+			key.Front = ""
+			p := st.addresses.pins[key]
+			if p == nil && st.addresses.modes[key.Node] == "ipvs" {
+				key.Front = s.LastRemote
+				p = st.addresses.pins[key]
+			}
+			if p != nil && !p.Shadowed && (best == nil || p.Expires.After(best.Expires)) {
+				best = p
+			}
+		}
+	}
+	return best
+}
+
+// kernelPod is the pod that the node's tables tie s to.
+func (st *State) kernelPod(s *session, now time.Time) (PodRef, Source) {
+	p := st.pinOf(s)
+	if p == nil || p.Source != DeadlineKernel || p.Pod.IsZero() || p.Over(now) {
+		return PodRef{}, SourceNone
+	}
+	s.witness(Evidence{Source: SourceKernel, Pod: p.Pod, Addr: p.Endpoint, At: now, Detail: "the tables of " + p.Node})
+	return p.Pod, SourceKernel
+}
+
+// tieAddress folds that s has made a connection of its own: where nobody reads
+// the node's tables, that is a pin.
+func (st *State) tieAddress(s *session, o Observed, now time.Time) {
+	key, policy, port, ok := st.addressKey(s)
+	if !ok || o.Remote == "" {
+		return
+	}
+	a := &st.addresses
+	a.init()
+	if len(a.lists[key.Node]) > 0 || o.Failure != nil || s.Via != SourceHeader && s.Via != SourceBody {
+		return
+	}
+	b := st.backends[key.Service]
+	if b == nil {
+		return
+	}
+	at := slices.IndexFunc(b.all, func(e Endpoint) bool { return e.PortName == key.PortName && endpointPod(key.Service, e) == s.Pod })
+	if at < 0 {
+		return
+	}
+	// An older pin of this address elsewhere has ended, or it would have been
+	// followed.
+	for _, e := range b.all {
+		key.Endpoint = e.Addr
+		if old := a.pins[key]; old != nil && a.derived[key] && e.Addr != b.all[at].Addr {
+			reason := AddressEndUnknown
+			if old.Over(now) {
+				reason = AddressEndExpired
+			}
+			a.end(AddressEnd{AddressPin: *old, At: now, Reason: reason})
+		}
+	}
+	key.Endpoint = b.all[at].Addr
+	made := now.Add(-o.Took)
+	p := &AddressPin{AddressKey: key, Port: port.Port, Pod: s.Pod, Timeout: policy.Timeout, Since: made, Renewed: made, Expires: made.Add(policy.Timeout),
+		Renewal: RenewalSliding, Source: DeadlineDerived}
+	plane := st.planeOf(key.Node)
+	switch plane.Mode {
+	case "iptables", "nftables":
+	case "ipvs":
+		p.Note = "ipvs holds it beyond its time while connections are open"
+	default:
+		p.Source, p.Note, p.Renewal = DeadlineAssumed, plane.Doubt(), plane.Renews()
+	case "":
+		p.Source, p.Note = DeadlineAssumed, "how "+nodeOr(key.Node)+" keeps pins is not known; this is kube-proxy's way with iptables and nftables"
+	}
+	if old := a.pins[key]; old != nil && a.derived[key] && !old.Over(now) {
+		p.Since = old.Since
+		if p.Renewal == RenewalAbsolute {
+			p.Renewed, p.Expires = old.Renewed, old.Expires
+		}
+	}
+	a.put(p)
+	a.derived[key] = true
+	st.tagLists([]AddressList{{Service: key.Service, Pod: p.Pod, Live: 1}})
+}
+
+func nodeOr(name string) string {
+	if name == "" {
+		return "the node"
+	}
+	return name
+}
+
+// tieAgain tells the sessions whose pins a node's tables show.
+func (st *State) tieAgain(e AddressPinsChanged, now time.Time) {
+	a := &st.addresses
+	if len(a.own) == 0 {
+		return
+	}
+	// What was derived is told by the node itself from now on.
+	if len(e.Lists) > 0 {
+		for key := range a.derived {
+			if key.Node == e.Node {
+				a.end(AddressEnd{AddressPin: *a.pins[key], At: now, Reason: AddressEndUnread})
+			}
+		}
+	}
+	mine := map[netip.Addr]bool{}
+	for _, p := range e.Put {
+		if a.own[p.Client] {
+			mine[p.Client] = true
+		}
+	}
+	for _, p := range e.Gone {
+		if a.own[p.Client] {
+			mine[p.Client] = true
+		}
+	}
+	if len(mine) == 0 {
+		return
+	}
+	for _, id := range st.order {
+		s := st.sessions[id]
+		if !mine[s.Spec.From.Unmap()] || !s.ClosedAt.IsZero() {
+			continue
+		}
+		if s.Requests > s.Failures && (s.Via == SourceNone || s.Via == SourceKernel) {
+			if pod, via := st.kernelPod(s, now); !pod.IsZero() && (pod != s.Pod || s.Via != via) {
+				st.land(s, pod, via, false, 0, now)
+			}
+		}
+		st.judge(s)
+	}
+}
+
+// endDerived ends the derived pins whose time is up: no table tells it.
+func (st *State) endDerived(now time.Time) {
+	a := &st.addresses
+	for key := range a.derived {
+		if p := a.pins[key]; p != nil && p.Over(now) {
+			a.end(AddressEnd{AddressPin: *p, At: now, Reason: AddressEndExpired})
+		}
+	}
+}
+
+// owns notes the address of a session.
+func (a *addresses) owns(ip netip.Addr) {
+	if !ip.IsValid() {
+		return
+	}
+	if a.own == nil {
+		a.own = map[netip.Addr]bool{}
+	}
+	a.own[ip.Unmap()] = true
+}

@@ -1,0 +1,359 @@
+package affinity
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// What pins by address show, against what the YAML promises. The rules about
+// the objects alone are in internal/findings; these have seen it happen.
+
+// addressSource is theirs among the sources of findings.
+const addressSource = "clientip"
+
+const (
+	listFilling = 0.8 // of a list that is said to fill up
+
+	// proxyLag is how long a node may go on with an endpoint that is not ready
+	// any more: the kubelet's, the API server's and kube-proxy's turns.
+	proxyLag = 5 * time.Second
+
+	// heldFor is how many times its own timeout a pin has to last before it is
+	// said to be held alive.
+	heldFor = 3
+
+	// maxJudged bounds the pins of one reading that are looked at one by one.
+	maxJudged = 256
+
+	// ingressAnswers is how many answers through an ingress have to leave no
+	// pin before the node is believed.
+	ingressAnswers = 10
+)
+
+// addressKeyed is what a finding of the pins is about: one rule on one Service
+// and, where each tells its own story, one list or node.
+type addressKeyed struct {
+	rule    string
+	service ServiceRef
+	detail  string
+}
+
+// judgeAddresses looks at one reading of a node's tables.
+func (st *State) judgeAddresses(e AddressPinsChanged, now time.Time) {
+	a := &st.addresses
+	before := len(a.found)
+	changed := st.judgeLists(e, now)
+	st.watchReadiness(now)
+	for i := range e.Put[:min(len(e.Put), maxJudged)] {
+		p := &e.Put[i]
+		if p.Shadowed || p.Source != DeadlineKernel {
+			continue
+		}
+		st.judgeShared(p, now)
+		st.judgeElsewhere(p, now)
+		st.judgeUnready(p, now)
+		st.judgeHeld(p, now)
+	}
+	st.judgeBypass(e, now)
+	if changed || len(a.found) != before {
+		all := make([]Finding, 0, len(a.found))
+		for _, f := range a.found {
+			all = append(all, f)
+		}
+		SortFindings(all)
+		st.applyFindings(Findings{Source: addressSource, Findings: all})
+	}
+}
+
+// find records a finding of the pins, the first time.
+func (a *addresses) find(detail string, service ServiceRef, f Finding, now time.Time) {
+	key := addressKeyed{f.Rule, service, detail}
+	if _, had := a.found[key]; had || len(a.found) >= maxFindings {
+		return
+	}
+	if a.found == nil {
+		a.found = map[addressKeyed]Finding{}
+	}
+	f.Object, f.At = ObjectRef{Kind: "Service", Namespace: service.Namespace, Name: service.Name}, now
+	a.found[key] = f
+}
+
+func (a *addresses) has(rule string, service ServiceRef, detail string) bool {
+	_, had := a.found[addressKeyed{rule, service, detail}]
+	return had
+}
+
+func kernelEvidence(node, field, value, text string) FindingEvidence {
+	return FindingEvidence{Source: "kernel", Field: field, Value: value, Text: cmp.Or(text, "the tables of "+node)}
+}
+
+// judgeLists is F05: lists that fill up or are full. It is about now, so it
+// goes when they empty. It reports whether a finding went or changed.
+func (st *State) judgeLists(e AddressPinsChanged, now time.Time) (changed bool) {
+	a := &st.addresses
+	for _, l := range e.Lists {
+		key := addressKeyed{"F05", l.Service, l.Node + " " + l.Name}
+		old, had := a.found[key]
+		if l.Limit <= 0 || float64(l.Live+l.Expired) < listFilling*float64(l.Limit) {
+			if had && old.Severity < SeverityHigh { // one that was full has lost clients: that stays
+				delete(a.found, key)
+				changed = true
+			}
+			continue
+		}
+		if had && (old.Severity >= SeverityHigh || !l.Full()) {
+			continue
+		}
+		f := Finding{Rule: "F05", Severity: SeverityMedium, Certainty: CertaintyExact,
+			Title:  fmt.Sprintf("%s remembers %d of at most %d clients of pod %s", l.Node, l.Live+l.Expired, l.Limit, cmp.Or(l.Pod.Short(), l.Endpoint)),
+			Impact: "the next clients push those out that were longest away, whatever the timeout",
+			Fix:    "use kube-proxy's nftables mode, or load xt_recent with a larger ip_list_tot on every node; a cookie on an ingress has no such limit",
+			Verify: "view 6 ClientIP: how full the nodes' lists are",
+			Evidence: []FindingEvidence{kernelEvidence(l.Node, l.Name, fmt.Sprintf("%d of %d", l.Live+l.Expired, l.Limit),
+				fmt.Sprintf("%d in their time, %d expired but still there, %s of %s", l.Live, l.Expired, l.Mode, l.Node))},
+		}
+		if !l.Evicts {
+			f.Impact, f.Fix = "clients beyond that are not pinned at all: each of their connections may go to another pod", "spread the clients over more pods, or use a cookie on an ingress"
+		}
+		if l.Full() {
+			f.Severity, f.Title = SeverityHigh, fmt.Sprintf("%s remembers no more than %d clients of pod %s: its list is full", l.Node, l.Limit, cmp.Or(l.Pod.Short(), l.Endpoint))
+		}
+		delete(a.found, key)
+		a.find(key.detail, l.Service, f, now)
+		changed = true
+	}
+	return changed
+}
+
+// judgeShared is E03: an address that many clients share.
+func (st *State) judgeShared(p *AddressPin, now time.Time) {
+	a := &st.addresses
+	o := st.ownerOf(p.Client)
+	about := p.Client.String()
+	if o.Kind == OwnerNode {
+		about = o.Kind // one node tells the story of them all
+	}
+	if !o.Shared() || a.has("E03", p.Service, about) {
+		return
+	}
+	f := Finding{Rule: "E03", Severity: SeverityCritical, Certainty: CertaintyExact,
+		Title:    fmt.Sprintf("all users of %s are one client, on pod %s", o, cmp.Or(p.Pod.Short(), p.Endpoint)),
+		Impact:   "everybody who comes that way lands on one pod, until the ingress has not connected for a whole timeout",
+		Fix:      "let the ingress connect to pods, with a cookie of its own: remove service-upstream (or nativeLB)",
+		Verify:   "view 6 ClientIP, filter who=ingress: no pin is left",
+		Evidence: []FindingEvidence{kernelEvidence(p.Node, "client", p.Client.String(), o.String()+", pinned by "+p.Node)},
+	}
+	if o.Kind == OwnerNode {
+		f.Severity, f.Certainty = SeverityMedium, CertaintyLikely
+		f.Title = fmt.Sprintf("what comes from %s itself is one client, on pod %s", o, cmp.Or(p.Pod.Short(), p.Endpoint))
+		f.Impact = "its processes, pods on the host's network and whoever is masqueraded there share one pod"
+		f.Fix = "nothing to do if only probes and agents connect from there; otherwise let clients connect with addresses of their own"
+		f.Verify = "view 6 ClientIP, filter who=node"
+	}
+	a.find(about, p.Service, f, now)
+}
+
+// ownerOf says whose address it is.
+func (st *State) ownerOf(ip netip.Addr) AddressOwner {
+	a := &st.addresses
+	if a.owners == nil {
+		pods := make([]Pod, 0, len(st.pods))
+		for _, p := range st.pods {
+			pods = append(pods, p)
+		}
+		a.owners = owners(pods)
+	}
+	return a.owners[ip]
+}
+
+// judgeElsewhere is F02 and F03: the client of p has another pod through
+// another node, or for another port.
+func (st *State) judgeElsewhere(p *AddressPin, now time.Time) {
+	a := &st.addresses
+	b := st.backends[p.Service]
+	if b == nil || p.Pod.IsZero() || a.has("F02", p.Service, "") && a.has("F03", p.Service, "") {
+		return
+	}
+	try := func(node, port, endpoint string) *AddressPin {
+		key := p.AddressKey
+		key.Node, key.PortName, key.Endpoint, key.Front = node, port, endpoint, ""
+		if other := a.pins[key]; other != nil && !other.Shadowed && !other.Over(now) && !other.Pod.IsZero() && other.Pod != p.Pod {
+			return other
+		}
+		return nil
+	}
+	evidence := func(x, y *AddressPin) []FindingEvidence {
+		var out []FindingEvidence
+		for _, z := range []*AddressPin{x, y} {
+			out = append(out, kernelEvidence(z.Node, z.Client.String(), z.Pod.Name, fmt.Sprintf("port %s on %s, until %s", cmp.Or(z.PortName, fmt.Sprint(z.Port)), z.Node, z.Expires.UTC().Format("15:04:05Z"))))
+		}
+		return out
+	}
+	for _, e := range b.all {
+		if e.PortName != p.PortName {
+			if other := try(p.Node, e.PortName, e.Addr); other != nil {
+				a.find("", p.Service, Finding{Rule: "F03", Severity: SeverityMedium, Certainty: CertaintyExact, Evidence: evidence(p, other),
+					Title:  fmt.Sprintf("one client is on pod %s by port %s, on pod %s by port %s", p.Pod.Short(), cmp.Or(p.PortName, fmt.Sprint(p.Port)), other.Pod.Short(), cmp.Or(other.PortName, fmt.Sprint(other.Port))),
+					Impact: "what one port's connections leave in a pod, those of the other do not find",
+					Fix:    "serve both on one port, or keep what they share outside the pods", Verify: "view 6 ClientIP, filter by an address: one pod for all ports"}, now)
+			}
+			continue
+		}
+		for node := range a.lists {
+			if node == p.Node || len(a.lists) > 64 {
+				continue
+			}
+			if other := try(node, p.PortName, e.Addr); other != nil {
+				a.find("", p.Service, Finding{Rule: "F02", Severity: SeverityHigh, Certainty: CertaintyExact, Evidence: evidence(p, other),
+					Title:  fmt.Sprintf("one client is on pod %s through %s, on pod %s through %s", p.Pod.Short(), p.Node, other.Pod.Short(), other.Node),
+					Impact: "one client has as many pods as it meets nodes",
+					Fix:    "let the load balancer hash by source address, or use a cookie on an ingress", Verify: "view 6 ClientIP, filter by an address: one pod on all nodes"}, now)
+			}
+		}
+	}
+}
+
+// watchReadiness notes since when pods with pins are not ready.
+func (st *State) watchReadiness(now time.Time) {
+	a := &st.addresses
+	for _, lists := range a.lists {
+		for _, l := range lists {
+			p, ok := st.pods[l.Pod]
+			bad := ok && (!p.Gone.IsZero() || p.Terminating() || !p.Ready)
+			if !bad {
+				delete(a.unready, l.Pod)
+				continue
+			}
+			if _, noted := a.unready[l.Pod]; !noted {
+				if a.unready == nil {
+					a.unready = map[PodRef]time.Time{}
+				}
+				a.unready[l.Pod] = now
+			}
+		}
+	}
+}
+
+// judgeUnready is D02: a connection was sent to a pod that had not been ready
+// for longer than it takes a node to notice.
+func (st *State) judgeUnready(p *AddressPin, now time.Time) {
+	a := &st.addresses
+	since, bad := a.unready[p.Pod]
+	if !bad || p.Renewed.IsZero() || p.Renewed.Before(since.Add(proxyLag)) || a.has("D02", p.Service, p.Pod.String()) {
+		return
+	}
+	pod := st.pods[p.Pod]
+	word := "not ready"
+	switch {
+	case !pod.Gone.IsZero():
+		word = "gone"
+	case pod.Terminating():
+		word = "terminating"
+	}
+	why := "no endpoint of the Service is ready"
+	b := st.backends[p.Service]
+	if b != nil {
+		for _, e := range b.all {
+			if e.Ready && endpointPod(p.Service, e) == p.Pod {
+				why = "its EndpointSlice calls it ready (publishNotReadyAddresses?)"
+				break
+			}
+			if e.Ready && e.PortName == p.PortName {
+				why = "other endpoints are ready"
+			}
+		}
+	}
+	a.find(p.Pod.String(), p.Service, Finding{Rule: "D02", Severity: SeverityHigh, Certainty: CertaintyExact,
+		Title:  fmt.Sprintf("%s still sends clients to pod %s, which is %s", p.Node, p.Pod.Short(), word),
+		Impact: "pinned clients stay with a pod that does not serve, and each attempt renews their pin",
+		Fix:    "unset publishNotReadyAddresses; let the pod fail fast so that clients give up longer than the timeout",
+		Verify: "view 6 ClientIP, filter by the pod: no pin is renewed",
+		Evidence: []FindingEvidence{kernelEvidence(p.Node, p.Client.String(), "renewed "+p.Renewed.UTC().Format("15:04:05Z"), fmt.Sprintf("in the tables of %s; pod %s since %s or before", p.Node, word, since.UTC().Format("15:04:05Z"))),
+			{Source: "object", Object: ObjectRef{Kind: "Pod", Namespace: p.Pod.Namespace, Name: p.Pod.Name}, Text: why}},
+	}, now)
+}
+
+// judgeHeld is E04: new connections have kept a pin for several times its
+// timeout, and the Service's clients are all on one pod because of it.
+func (st *State) judgeHeld(p *AddressPin, now time.Time) {
+	a := &st.addresses
+	age := now.Sub(p.Since)
+	if p.Timeout <= 0 || p.Since.IsZero() || p.Renewed.IsZero() || age < heldFor*p.Timeout || a.has("E04", p.Service, "") {
+		return
+	}
+	pods, clients := 0, 0
+	for _, l := range a.lists[p.Node] {
+		if l.Service == p.Service && l.PortName == p.PortName && l.Live > 0 {
+			pods++
+			clients += l.Live
+		}
+	}
+	f := Finding{Rule: "E04", Severity: SeverityInfo, Certainty: CertaintyLikely,
+		Title:  fmt.Sprintf("%s has held its pin for %s, %d times the timeout", p.Client, shortDuration(age), int(age/p.Timeout)),
+		Impact: "a client that connects more often than the timeout never moves, also when pods are added",
+		Fix:    "nothing to do for a user who is active all the time; a health check or a poller should go past the Service, to the pods",
+		Verify: "view 6 ClientIP: SINCE of that address",
+		Evidence: []FindingEvidence{kernelEvidence(p.Node, "since", p.Since.UTC().Format("15:04:05Z"), "renewed by new connections until "+p.Renewed.UTC().Format("15:04:05Z")+", timeout "+shortDuration(p.Timeout)),
+			kernelEvidence(p.Node, "clients", fmt.Sprint(clients), fmt.Sprintf("on %d of %d endpoints, through %s", pods, st.endpointsOf(p.Service, p.PortName), p.Node))},
+	}
+	if o := st.ownerOf(p.Client); clients == 1 && st.endpointsOf(p.Service, p.PortName) > 1 {
+		f.Severity = SeverityHigh
+		f.Title = fmt.Sprintf("the only client, %s, has kept one pod for %d times the timeout: the others get nothing", cmp.Or(o.String(), p.Client.String()), int(age/p.Timeout))
+		f.Impact = "through this node one pod has all the traffic, the others have none"
+	}
+	a.find("", p.Service, f, now) // one client tells the story of them all
+}
+
+func (st *State) endpointsOf(ref ServiceRef, port string) (n int) {
+	if b := st.backends[ref]; b != nil {
+		for _, e := range b.all {
+			if e.PortName == port && e.Ready {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// judgeBypass is F01, seen: requests came through the ingress, and none of them
+// is a pin on the node, whose tables are read.
+func (st *State) judgeBypass(e AddressPinsChanged, now time.Time) {
+	a := &st.addresses
+	for _, r := range st.routes {
+		l, ok := r.Layer(LayerService)
+		ref := r.Backend.Service
+		if !ok || l.Bypassed == "" || l.Policy().Mechanism != MechanismClientIP || a.has("F01", ref, "") ||
+			!slices.ContainsFunc(e.Lists, func(x AddressList) bool { return x.Service == ref }) {
+			continue
+		}
+		answers, by := 0, SessionID("")
+		for _, id := range st.order {
+			if s := st.sessions[id]; s.Spec.Route == r.ID && s.Requests > s.Failures && !s.Pod.IsZero() {
+				answers += s.Requests - s.Failures
+				by = id
+			}
+		}
+		if answers < ingressAnswers || st.ingressPinned(ref) {
+			continue
+		}
+		a.find("", ref, Finding{Rule: "F01", Severity: SeverityInfo, Certainty: CertaintyLikely, Route: r.ID, Session: by,
+			Title:  fmt.Sprintf("%d answers came through the ingress, and %s holds no pin of it", answers, e.Node),
+			Impact: "what the Service says about affinity does not count for users of the ingress",
+			Fix:    "nothing to do if the ingress's cookie is what you rely on", Verify: "view 6 ClientIP, filter who=ingress",
+			Evidence: []FindingEvidence{{Source: "session", Text: fmt.Sprintf("%d requests answered through %s", answers, r.Name)},
+				kernelEvidence(e.Node, "clients", "none is an ingress pod's", l.Bypassed)}}, now)
+	}
+}
+
+// ingressPinned reports whether an ingress pod is among a Service's clients.
+func (st *State) ingressPinned(ref ServiceRef) bool {
+	for _, p := range st.addresses.viewPins {
+		if p.Service == ref && st.ownerOf(p.Client).Kind == OwnerIngress {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,77 @@
+package affinity
+
+// Dataplane is what keeps pins by address on the nodes, as the cluster's own
+// objects tell.
+type Dataplane struct {
+	Mode string // one of the Mode… values; "" when nothing tells
+	Why  string // which object says so, or what could not be read; safe to print
+}
+
+// Modes of a Dataplane; the first three are kube-proxy's own words.
+const (
+	ModeIPTables   = "iptables"
+	ModeNFTables   = "nftables"
+	ModeIPVS       = "ipvs"
+	ModeCilium     = "cilium"
+	ModeCalicoEBPF = "calico-ebpf"
+	ModeOVN        = "ovn-kubernetes"
+	ModeAntrea     = "antrea"
+	ModeKubeRouter = "kube-router"
+)
+
+// DataplaneDetected replaces what is known of the cluster's dataplane.
+type DataplaneDetected struct{ Dataplane Dataplane }
+
+func (DataplaneDetected) event() {}
+
+// KubeProxy reports whether it is kube-proxy, whose tables are read and whose
+// timers are known.
+func (d Dataplane) KubeProxy() bool {
+	return d.Mode == ModeIPTables || d.Mode == ModeNFTables || d.Mode == ModeIPVS
+}
+
+// Semantics says in a sentence how pins by address begin and end there.
+func (d Dataplane) Semantics() string {
+	switch d.Mode {
+	case ModeIPTables, ModeNFTables:
+		return "each new connection through a node restarts that node's pin, requests on an open one do not"
+	case ModeIPVS:
+		return "each new connection through a node restarts that node's pin; open connections hold it beyond its time, by a minute at a time"
+	case ModeCilium:
+		// cilium: bpf/lib/lb.h, bpf/bpf_sock.c
+		return "from outside every packet restarts the pin; from pods each connect does, and the pin is the pod's network namespace's, not its address's"
+	case ModeCalicoEBPF:
+		// projectcalico/calico: felix/bpf-gpl/nat_lookup.h, connect.h
+		return "a pin ends its timeout after the first connection, whatever follows; connections that pods of one node open may share a single pin"
+	case ModeOVN:
+		// ovn-kubernetes: go-controller/pkg/ovn/controller/services; ovn: northd/lb.c
+		return "traffic restarts the pin; timeouts above 65535 s are cut to that, and 86400 s means for ever"
+	case ModeAntrea:
+		// antrea: pkg/agent/openflow/pipeline.go
+		return "a pin ends its timeout after the first connection, whatever follows; timeouts above 65535 s are cut to that"
+	case ModeKubeRouter:
+		return "ipvs, which each new connection restarts and open connections hold"
+	}
+	return "how nodes keep pins is not known; this is kube-proxy's way with iptables and nftables"
+}
+
+// Renews is what traffic does to a pin's timer there.
+func (d Dataplane) Renews() Renewal {
+	switch d.Mode {
+	case ModeCalicoEBPF, ModeAntrea:
+		return RenewalAbsolute
+	}
+	return RenewalSliding
+}
+
+// Doubt is why a deadline that is worked out for this dataplane is assumed and
+// not derived; "" when it is derived.
+func (d Dataplane) Doubt() string {
+	switch {
+	case d.Mode == ModeIPTables || d.Mode == ModeNFTables || d.Mode == ModeIPVS:
+		return ""
+	case d.Mode == "":
+		return d.Semantics()
+	}
+	return d.Mode + ", whose tables are not read: " + d.Semantics()
+}

@@ -1,0 +1,163 @@
+package affinity
+
+import (
+	"slices"
+	"time"
+)
+
+// foundKey is what a verdict of the sockets is about: one rule on one route,
+// however many sessions show it. about keeps two causes under one rule apart.
+type foundKey struct {
+	rule  string
+	route RouteID
+	about string
+}
+
+// verdict is a finding of the sockets, with what may yet take it back.
+type verdict struct {
+	Finding
+	proof
+	seen time.Time // last shown
+	seq  uint64    // of its line on the timeline
+}
+
+// proof is what a verdict rests on.
+type proof struct {
+	about     string
+	request   string // X-Request-Id of the leg that showed it; "" for none
+	handshake string // X-Request-Id of the handshake
+	pod       PodRef // whose restart or end would account for it; zero for none
+}
+
+// maxTitle is the longest title of a finding, in runes.
+const maxTitle = 110
+
+// find records a verdict, once for each key, and puts it on the timeline. A
+// likely one becomes exact when later evidence says so.
+func (st *State) find(f Finding, p proof, now time.Time) {
+	key := foundKey{f.Rule, f.Route, p.about}
+	old, had := st.found[key]
+	if had && old.Certainty >= f.Certainty {
+		if old.request != p.request {
+			old.seen = now
+			st.found[key] = old
+		}
+		return
+	}
+	if r := st.routes[f.Route]; r != nil && f.Object.Kind == "" && r.Kind != RouteURL {
+		f.Object = ObjectRef{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
+	}
+	f.Title = Clean(f.Title, maxTitle)
+	f.At = now
+	if had {
+		f.At = old.At
+	}
+	level := LevelWarning
+	switch {
+	case f.Severity >= SeverityHigh:
+		level = LevelBroken
+	case f.Severity <= SeverityInfo:
+		level = LevelInfo
+	}
+	text := f.Rule + " " + f.Title
+	if had && old.Title == f.Title {
+		text = f.Rule + " now certain: " + f.Title
+	}
+	seq := st.happen(Happening{At: now, Source: "probe", Kind: "finding", Session: f.Session, Route: f.Route, Level: level, Text: text})
+	st.found[key] = verdict{Finding: f, proof: p, seen: now, seq: seq}
+	if (f.Rule == "I01" || f.Rule == "I03") && !st.keepsNothingID(f.Session) {
+		st.withdraw(foundKey{"B07", f.Route, ""}, "clients that keep cookies fail too")
+	}
+	st.publish()
+}
+
+// publish makes the verdicts of the sockets findings.
+func (st *State) publish() {
+	all := make([]Finding, 0, len(st.found))
+	for key, v := range st.found {
+		if st.routes[key.route] != nil {
+			all = append(all, v.Finding)
+		}
+	}
+	SortFindings(all)
+	st.applyFindings(Findings{Source: "sockets", Findings: all})
+}
+
+// withdraw takes a verdict back, and says on its line of the timeline why.
+func (st *State) withdraw(key foundKey, why string) {
+	v, ok := st.found[key]
+	if !ok {
+		return
+	}
+	delete(st.found, key)
+	for i := len(st.timeline) - 1; i >= 0 && st.timeline[i].Seq >= v.seq; i-- {
+		if st.timeline[i].Seq == v.seq {
+			st.timeline = slices.Clone(st.timeline)
+			st.timeline[i].CauseText, st.timeline[i].Level = "taken back: "+why, LevelChange
+		}
+	}
+	st.settleHidden(key.route)
+	st.publish()
+}
+
+// outdated drops what is shown to hold no longer, by the session that showed
+// it. Its line stays as it is: it was so.
+func (st *State) outdated(key foundKey, by SessionID) {
+	if v, ok := st.found[key]; ok && (by == "" || v.Session == by) {
+		delete(st.found, key)
+		st.settleHidden(key.route)
+		st.publish()
+	}
+}
+
+// settleHidden drops I04 with what it says is hidden.
+func (st *State) settleHidden(route RouteID) {
+	if _, _, broken := st.breaksPolling(route); !broken {
+		delete(st.found, foundKey{"I04", route, ""})
+	}
+}
+
+// edited drops the verdicts on how a route is configured: they were shown
+// under the configuration before, and sessions will show again what is left.
+// Those of the last moments may be the edit's own doing.
+func (st *State) edited(route RouteID, now time.Time) {
+	st.reconsider(now, func(v verdict) bool { return v.Route == route })
+	for key := range st.found {
+		switch key.rule {
+		case "I02", "I06", "I07", "I08":
+		default:
+			if key.route == route {
+				st.outdated(key, "")
+			}
+		}
+	}
+}
+
+// reconsider looks again at the verdicts of the last moments that concern
+// says are concerned: a watch may be slower than a probe.
+func (st *State) reconsider(now time.Time, concern func(verdict) bool) {
+	for key, v := range st.found {
+		s, ok := st.sessions[v.Session]
+		if !ok || now.Sub(v.seen) > causeAfter || !concern(v) {
+			continue
+		}
+		switch key.rule {
+		case "I05", "I06":
+			if _, text := st.endCause(s, now); text != "" && s.Socket != nil && s.Socket.Ended != nil && v.about != aboutPing {
+				st.withdraw(key, text)
+			}
+		default:
+			st.judgeLegs(s, now)
+		}
+	}
+}
+
+// podEnded drops what was said of the workers in a pod that is gone.
+func (st *State) podEnded(ref PodRef, now time.Time) {
+	st.reconsider(now, func(v verdict) bool { return v.pod == ref })
+	for key, v := range st.found {
+		if key.rule == "I02" && v.pod == ref {
+			st.outdated(key, "")
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package affinity
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The scripts in testdata/sockets/RULE prove the verdicts of sockets: those
+// named good-*.txt that the rule stays silent, the others that it speaks. They
+// may use what TestFold's can, and
+//
+//	0 proxy persistent 60s          a route whose proxy cuts after 60 s of silence
+//	0 open s01 browser socketio     client model and transport
+//	0 leg s01 handshake pod=a set=a one request; options as of answer
+//	1 leg s01 poll pod=b sent=a code=1 text="Session ID unknown"
+//	                                refused by the server: 400 and Engine.IO's code
+//	1 leg s01 handshake html=404    an answer of another protocol
+//	1 leg s01 poll status=502       the ingress's own word
+//	1 restarted a 1                 the pod's restart count
+//	1 socket s01 websocket ping=25 timeout=20 joined
+//	                                how the held connection stands; what is left out stays
+//	61 ended s01 cut silent=60      by whom: cut, server, client
+//	1 said s01 pod=a                the application names its pod, on the last leg
+//	1 logged s01 a poll             a log names the pod of the latest leg of that name
+//	1 finds I01 exact critical "…"  the finding is there, complete; its title, evidence or fix has the text
+//	1 silent I01                    no finding of that rule; without a rule, none at all
+func TestSocketVerdicts(t *testing.T) {
+	files, err := filepath.Glob("testdata/sockets/*/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		rule := filepath.Base(filepath.Dir(file))
+		t.Run(rule+"/"+strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &script{t: t}
+			for i, line := range strings.Split(string(text), "\n") {
+				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+					s.where = fmt.Sprintf("%s:%d", file, i+1)
+					s.line(splitWords(line))
+				}
+			}
+			good := strings.HasPrefix(filepath.Base(file), "good")
+			if want := map[bool]string{true: " silent", false: " finds " + rule}[good]; !strings.Contains(string(text), want) {
+				t.Errorf("the script does not say%q", want)
+			}
+		})
+	}
+}
+
+func (s *script) socketEvents(verb string, args []string) []Event {
+	id := SessionID("")
+	if len(args) > 0 {
+		id = SessionID(args[0])
+	}
+	switch verb {
+	case "proxy":
+		r := testRoute(args[0])
+		r.Layers[0].Candidates[0].ReadTimeout, _ = time.ParseDuration(args[1])
+		r.Layers[0].Candidates[0].ReadTimeoutWhy = "by the script"
+		p := &r.Layers[0].Candidates[0]
+		p.AnswerTimeout, p.AnswerTimeoutWhy = p.ReadTimeout, p.ReadTimeoutWhy
+		return []Event{Routes{Source: "test", Routes: []Route{r}}}
+	case "restarted":
+		n := 0
+		fmt.Sscan(args[1], &n)
+		return []Event{PodChanged{Pod{Ref: testPod(args[0]), Ready: true, Phase: "Running", Restarts: n}}}
+	case "leg":
+		return []Event{s.legEvent(args)}
+	case "socket", "ended":
+		return []Event{s.socketEvent(verb, id, args[1:])}
+	case "said":
+		pod, _ := option(args, "pod")
+		return []Event{Attributed{Session: id, RequestID: fmt.Sprintf("r%d", s.leg), Source: SourceBody, Answer: Answer{Body: []byte(`{"pod":"web-` + pod + `"}`)}}}
+	case "logged":
+		l, ok := s.st.Snapshot(s.now).Session(id).Leg(args[2])
+		if !ok {
+			s.t.Fatalf("%s: %s has no leg %s", s.where, id, args[2])
+		}
+		return []Event{Attributed{Session: id, RequestID: l.RequestID, Source: SourceLog, Addr: testEndpoints(args[1:2])[0].Addr}}
+	}
+	return nil
+}
+
+func (s *script) legEvent(args []string) Observed {
+	s.leg++
+	o := s.observed("answer", args)
+	o.Leg, o.RequestID = args[1], fmt.Sprintf("r%d", s.leg)
+	if o.Leg == LegUpgrade {
+		o.Status = 101
+	}
+	if text, ok := option(args, "code"); ok {
+		words, _ := option(args, "text")
+		o.Status, o.Refused = 400, &Refusal{Message: words}
+		fmt.Sscan(text, &o.Refused.Code)
+		o.Failure = &Failure{Op: "status", Kind: FailureDenied, Text: fmt.Sprintf("400 %s (code %s)", words, text)}
+		if o.Refused.Code == 1 {
+			o.Failure.Kind = FailureSession
+		}
+	}
+	if text, ok := option(args, "html"); ok {
+		fmt.Sscan(text, &o.Status)
+		o.Failure = &Failure{Op: "status", Kind: FailureForeign, Text: text + " with text/html in place of Engine.IO: <!doctype html>"}
+	}
+	if text, ok := option(args, "status"); ok {
+		fmt.Sscan(text, &o.Status)
+		o.Failure = &Failure{Op: "status", Kind: FailureStatus, Text: text + " by the ingress"}
+	}
+	return o
+}
+
+func (s *script) socketEvent(verb string, id SessionID, args []string) SocketChanged {
+	if s.held == nil {
+		s.held = map[SessionID]Socket{}
+	}
+	held, ok := s.held[id]
+	if !ok || held.Ended != nil {
+		held = Socket{Opened: s.now, Protocol: "Engine.IO 4"}
+	}
+	seconds := func(key string, d *time.Duration) {
+		var n float64
+		if text, ok := option(args, key); ok {
+			fmt.Sscan(text, &n)
+			*d = time.Duration(n * float64(time.Second))
+		}
+	}
+	if verb == "socket" {
+		held.Carrier, held.Heard, held.Active, held.Beat = args[0], s.now, s.now, s.now
+		seconds("ping", &held.PingInterval)
+		seconds("timeout", &held.PingTimeout)
+		for _, a := range args {
+			held.Joined = held.Joined || a == "joined"
+			held.Idle = held.Idle || a == "idle"
+		}
+	} else {
+		end := SocketEnd{At: s.now, Lasted: s.now.Sub(held.Opened), By: map[string]EndedBy{"client": EndedByClient, "server": EndedByServer, "cut": EndedByUnknown}[args[0]]}
+		seconds("silent", &end.Silent)
+		end.Text = fmt.Sprintf("%s after %s without a frame", args[0], end.Silent)
+		end.Failed = &Failure{Op: "read", Kind: FailureClosed, Text: end.Text}
+		held.Ended = &end
+	}
+	s.held[id] = held
+	return SocketChanged{Session: id, Socket: held}
+}
+
+// finding checks what the sockets showed: finds RULE CERTAINTY SEVERITY TEXT…,
+// silent [RULE].
+func (s *script) finding(verb string, args []string) {
+	s.t.Helper()
+	s.checks++
+	var of []Finding
+	for _, f := range s.st.Snapshot(s.now).Findings {
+		if len(args) == 0 || f.Rule == args[0] {
+			of = append(of, f)
+		}
+	}
+	if verb == "silent" {
+		for _, f := range of {
+			s.t.Errorf("%s: %s %s %q, want silence", s.where, f.Rule, f.Certainty, f.Title)
+		}
+		return
+	}
+	if len(of) == 0 {
+		s.t.Errorf("%s: no finding %s", s.where, args[0])
+		return
+	}
+	errs := ""
+	for _, f := range of {
+		if errs = s.lacks(f, args[1:]); errs == "" {
+			return
+		}
+	}
+	s.t.Errorf("%s: %s", s.where, errs)
+}
+
+// lacks says what f has not of what is wanted, or of what every finding needs.
+func (s *script) lacks(f Finding, want []string) string {
+	all := []string{f.Title, f.Impact, f.Fix, f.Verify}
+	for _, e := range f.Evidence {
+		all = append(all, e.Source+" "+e.Field+" "+e.Value+" "+e.Text)
+	}
+	text := strings.Join(all, "\n")
+	switch {
+	case f.Certainty.String() != want[0] || f.Severity.String() != want[1]:
+		return fmt.Sprintf("%s is %s %s (%s), want %v", f.Rule, f.Certainty, f.Severity, f.Title, want[:2])
+	case f.Title == "" || f.Impact == "" || f.Fix == "" || f.Verify == "" || len(f.Evidence) == 0 || f.Session == "" || f.Route == "" || f.At.IsZero():
+		return fmt.Sprintf("%s is not complete: %+v", f.Rule, f)
+	case len([]rune(f.Title)) > maxTitle:
+		return fmt.Sprintf("%s has a title of %d runes: %q", f.Rule, len([]rune(f.Title)), f.Title)
+	}
+	for _, w := range want[2:] {
+		if !strings.Contains(text, w) {
+			return fmt.Sprintf("%s has no %q in\n%s", f.Rule, w, text)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,194 @@
+package ingress
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// This file is GKE: a BackendConfig that an annotation of the Service names,
+// and for Gateways the policies GCPBackendPolicy and GCPSessionAffinityPolicy.
+// [kubernetes/ingress-gce pkg/apis/backendconfig/v1/types.go,
+// pkg/annotations/service.go; Google Cloud documentation, "Configure Gateway
+// resources using Policies"]
+
+const (
+	gceKey                 = "gce"
+	resBackendConfigs      = "backendconfigs"
+	resGCPBackendPolicies  = "gcpbackendpolicies"
+	resGCPSessionAffinity  = "gcpsessionaffinitypolicies"
+	gceConfigAnnotation    = "cloud.google.com/backend-config"
+	gceOldConfigAnnotation = "beta.cloud.google.com/backend-config"
+	gceNEGAnnotation       = "cloud.google.com/neg"
+)
+
+type (
+	backendConfig struct {
+		Spec struct {
+			SessionAffinity *struct {
+				AffinityType         string `json:"affinityType"`
+				AffinityCookieTTLSec *int64 `json:"affinityCookieTtlSec"`
+			} `json:"sessionAffinity"`
+		} `json:"spec"`
+	}
+	gcpBackendPolicy struct {
+		Spec struct {
+			TargetRef targetRef `json:"targetRef"`
+			Default   *struct {
+				SessionAffinity *struct {
+					Type         string `json:"type"`
+					CookieTTLSec *int64 `json:"cookieTtlSec"`
+				} `json:"sessionAffinity"`
+			} `json:"default"`
+		} `json:"spec"`
+	}
+	gcpSessionAffinityPolicy struct {
+		Spec struct {
+			TargetRef               targetRef `json:"targetRef"`
+			StatefulGeneratedCookie *struct {
+				CookieTTLSeconds *int64 `json:"cookieTtlSeconds"`
+			} `json:"statefulGeneratedCookie"`
+		} `json:"spec"`
+	}
+)
+
+type gce struct{}
+
+func (gce) Key() string               { return gceKey }
+func (gce) Claims(string) bool        { return false } // GKE goes by the annotation of the class alone
+func (gce) KnownAs(class string) bool { return class == "gce" || class == "gce-internal" }
+func (gce) Owns(annotation string) bool {
+	return strings.HasPrefix(annotation, "ingress.gcp.kubernetes.io/") || strings.HasPrefix(annotation, "networking.gke.io/")
+}
+
+func (g gce) Read(w *World, places []*Place) []Reading {
+	readings := make([]Reading, len(places))
+	for i, p := range places {
+		readings[i] = g.read(w, p)
+	}
+	return readings
+}
+
+func (gce) read(w *World, p *Place) Reading {
+	r := Reading{Policy: affinity.Policy{Controller: gceKey, Why: "no annotation " + gceConfigAnnotation + " on the Service"}}
+	if p.Service == nil {
+		r.Policy.Mechanism, r.Policy.Why = affinity.MechanismUnknown, "the Service, whose annotation tells, is not known"
+		return r
+	}
+	if !strings.Contains(p.Service.Annotations[gceNEGAnnotation], `"ingress"`) {
+		r.Upstream, r.Setting = UpstreamNodePort, "no annotation "+gceNEGAnnotation+" (GKE sets it on VPC-native clusters)"
+	}
+	text := orElse(p.Service.Annotations[gceConfigAnnotation], p.Service.Annotations[gceOldConfigAnnotation])
+	if text == "" {
+		return r
+	}
+	name, err := gceConfigName(text, p.Port)
+	switch {
+	case err != nil:
+		r.Policy.Why = fmt.Sprintf("annotation %s of service/%s is not understood: %s", gceConfigAnnotation, p.Service.Name, quote(text))
+		return r
+	case name == "":
+		r.Policy.Why = fmt.Sprintf("annotation %s of service/%s names no BackendConfig for this port", gceConfigAnnotation, p.Service.Name)
+		return r
+	}
+	at := fmt.Sprintf("backendconfig %s, which service/%s names", quote(name), p.Service.Name)
+	c, config := findCustom[backendConfig](w, resBackendConfigs, p.Service.Namespace, name)
+	if c == nil {
+		r.Policy.Mechanism, r.Policy.Why = affinity.MechanismUnknown, at+", is not known"
+		r.Notes = append(r.Notes, w.unreadCustom(resBackendConfigs)...)
+		return r
+	}
+	r.Policy.Why = at + ": no sessionAffinity"
+	if s := config.Spec.SessionAffinity; s != nil {
+		cookie := "GCLB"
+		if p.class.name == "gce-internal" {
+			cookie = "GCILB"
+		}
+		r.Policy = gcePolicy(s.AffinityType, s.AffinityCookieTTLSec, cookie)
+		r.Policy.Why = at + ": affinityType " + affinity.Clean(s.AffinityType, 40)
+		if cookie == "GCILB" && r.Policy.Mechanism == affinity.MechanismCookie {
+			r.Policy.Notes = append(r.Policy.Notes, "that the internal load balancer's cookie is called GCILB is not confirmed")
+		}
+	}
+	return r
+}
+
+// gceConfigName reads {"default": "name", "ports": {"80": "name", "http": "name"}}.
+func gceConfigName(text string, port *ServicePort) (string, error) {
+	var a struct {
+		Default string            `json:"default"`
+		Ports   map[string]string `json:"ports"`
+	}
+	if err := json.Unmarshal([]byte(text), &a); err != nil {
+		return "", err
+	}
+	if port != nil {
+		for _, key := range []string{port.Name, itoa(port.Port)} {
+			if name := a.Ports[key]; name != "" && key != "" {
+				return name, nil
+			}
+		}
+	}
+	return a.Default, nil
+}
+
+// gcePolicy: what becomes of the cookie's age with further requests is not
+// documented; without one it ends with the browser.
+func gcePolicy(kind string, ttl *int64, cookie string) affinity.Policy {
+	p := affinity.Policy{Controller: gceKey, Mode: affinity.Clean(kind, 40)}
+	switch kind {
+	case "GENERATED_COOKIE":
+		p.Mechanism, p.Renewal, p.MovesSilently = affinity.MechanismCookie, affinity.RenewalSession, true
+		p.Cookie = affinity.CookieSpec{Name: cookie, Path: "/", FlagsUnknown: true}
+		p.Notes = []string{"Google's load balancer gives affinity as well as it can: it moves clients when backends come, go or are full"}
+		if ttl != nil && *ttl > 0 {
+			p.Timeout, p.Renewal = seconds(*ttl), affinity.RenewalUnknown
+			p.Cookie.MaxAge, p.Cookie.HasAge = p.Timeout, true
+		}
+	case "CLIENT_IP":
+		p.Mechanism = affinity.MechanismClientIP
+		p.MovesSilently = true
+		p.Notes = []string{"the load balancer hashes the client's address: there is no timer"}
+	case "", "NONE":
+	default:
+		p.Mechanism = affinity.MechanismUnknown
+		p.Notes = []string{fmt.Sprintf("%s is by something else than the generated cookie or the client's address", quote(kind))}
+	}
+	return p
+}
+
+// readGKEGateway: a GCPSessionAffinityPolicy or a GCPBackendPolicy for the
+// Service.
+func readGKEGateway(w *World, g gatewayPlace) Reading {
+	r := Reading{Policy: affinity.Policy{Why: "no GCPBackendPolicy or GCPSessionAffinityPolicy for the Service"},
+		Notes: w.unreadCustom(resGCPBackendPolicies, resGCPSessionAffinity)}
+	if p, ok := w.persistence(g); ok {
+		r.Notes = append(r.Notes, p.where+": whether GKE does what it asks for is not established")
+	}
+	of := func(c *Custom, t targetRef) bool {
+		return t.Kind == "Service" && c.Namespace == g.service.Namespace && t.Name == g.service.Name ||
+			t.Kind == "HTTPRoute" && c.Namespace == g.object.Namespace && t.Name == g.object.Name
+	}
+	for c, p := range customs[gcpBackendPolicy](w, resGCPBackendPolicies) {
+		if of(c, p.Spec.TargetRef) && p.Spec.Default != nil && p.Spec.Default.SessionAffinity != nil {
+			s := p.Spec.Default.SessionAffinity
+			r.Policy = gcePolicy(s.Type, s.CookieTTLSec, "GCLB")
+			r.Policy.Why = fmt.Sprintf("sessionAffinity.type %s of %s", affinity.Clean(s.Type, 40), c.object("gcpbackendpolicy"))
+		}
+	}
+	for c, p := range customs[gcpSessionAffinityPolicy](w, resGCPSessionAffinity) {
+		if !of(c, p.Spec.TargetRef) || p.Spec.StatefulGeneratedCookie == nil {
+			continue
+		}
+		r.Policy = affinity.Policy{Mechanism: affinity.MechanismCookie, Mode: "stateful", Cookie: affinity.CookieSpec{FlagsUnknown: true}, Why: "statefulGeneratedCookie of " + c.object("gcpsessionaffinitypolicy"),
+			Notes: []string{"the name of this cookie, and what it holds, is not documented"}}
+		if n := p.Spec.StatefulGeneratedCookie.CookieTTLSeconds; n != nil && *n > 0 && *n <= int64(365*24*time.Hour/time.Second) {
+			r.Policy.Timeout = seconds(*n)
+			r.Policy.Cookie.MaxAge, r.Policy.Cookie.HasAge = r.Policy.Timeout, true
+		}
+	}
+	return r
+}

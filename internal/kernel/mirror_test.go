@@ -1,0 +1,222 @@
+package kernel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// frame is one reading as a node would send it, through the wire's own form.
+func (f *Feed) frame(t testing.TB, n reading) Frame {
+	t.Helper()
+	f.seq++
+	out := Frame{Seq: f.seq, Full: f.sent == nil, Mode: n.mode, Uptime: n.uptime, Unknown: n.unknown}
+	f.difference(&out, n)
+	text, err := json.Marshal(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Frame
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	return back
+}
+
+// TestMirror makes a node's tables change at random, three hundred times, and
+// compares what the changes add up to with the tables.
+func TestMirror(t *testing.T) {
+	for _, mode := range []Mode{ModeNFTables, ModeIPTables, ModeIPVS} {
+		t.Run(string(mode), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 2))
+			feed, m := &Feed{reader: &Reader{}}, &mirror{}
+			at, uptime := time.Now(), 1000*time.Second
+			lists := map[string]List{}
+			for range 300 {
+				uptime += time.Second
+				at = at.Add(time.Second)
+				change(r, lists, mode, uptime)
+				n := reading{mode: mode, at: at, uptime: uptime, unknown: r.IntN(3)}
+				for _, l := range lists {
+					n.lists = append(n.lists, l)
+				}
+				got, _, err := m.apply(feed.frame(t, n), at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				byName := cmpopts.SortSlices(func(a, b List) bool { return a.Name < b.Name })
+				byClient := cmpopts.SortSlices(func(a, b Entry) bool { return a.Client.String()+a.Endpoint < b.Client.String()+b.Endpoint })
+				near := cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() < jitter })
+				addresses := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+				if diff := cmp.Diff(n, got, cmp.AllowUnexported(reading{}), byName, byClient, near, addresses, cmpopts.EquateEmpty()); diff != "" {
+					t.Fatalf("the tables (-) and their mirror (+):\n%s", diff)
+				}
+				for name, l := range lists { // what is left goes down
+					for i := range l.Entries {
+						l.Entries[i].Left = max(0, l.Entries[i].Left-time.Second-time.Duration(r.IntN(20)-10)*time.Millisecond)
+					}
+					lists[name] = l
+				}
+			}
+		})
+	}
+}
+
+func change(r *rand.Rand, lists map[string]List, mode Mode, uptime time.Duration) {
+	name := fmt.Sprintf("list-%d", r.IntN(5))
+	switch l, ok := lists[name]; {
+	case ok && r.IntN(20) == 0:
+		delete(lists, name)
+	case ok && len(l.Entries) > 0 && r.IntN(3) == 0:
+		i := r.IntN(len(l.Entries))
+		l.Entries = append(l.Entries[:i:i], l.Entries[i+1:]...)
+		lists[name] = l
+	default:
+		l.Name, l.Timeout, l.Limit = name, time.Duration(60+r.IntN(2))*time.Second, 100
+		e := Entry{Client: netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(4)), byte(r.IntN(250))}), Left: 60 * time.Second}
+		switch mode {
+		case ModeIPTables:
+			l.Timeout = 0
+			e.Left, e.Seen = 0, uint64(formula(250, uptime))
+			e.Stamps = []uint64{e.Seen}
+		case ModeIPVS:
+			e.Endpoint, e.Front, e.Protocol = fmt.Sprintf("10.244.0.%d:80", r.IntN(3)), "10.96.0.1:80", "TCP"
+		}
+		for i, old := range l.Entries {
+			if old.Client == e.Client && old.Endpoint == e.Endpoint {
+				l.Entries = append(l.Entries[:i:i], l.Entries[i+1:]...)
+				break
+			}
+		}
+		l.Entries = append(l.Entries[:len(l.Entries):len(l.Entries)], e)
+		lists[name] = l
+	}
+}
+
+// TestFrameIsAChange: of a large table in which nothing happens, nothing is sent.
+func TestFrameIsAChange(t *testing.T) {
+	feed := &Feed{reader: &Reader{}}
+	n := reading{mode: ModeNFTables, uptime: 1000 * time.Second, lists: []List{{Name: "s"}}}
+	for i := range 10_000 {
+		n.lists[0].Entries = append(n.lists[0].Entries, Entry{Client: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), Left: 3 * time.Hour})
+	}
+	if f := feed.frame(t, n); !f.Full || len(f.Lists) != 1 || len(f.Lists[0].Put) != 10_000 {
+		t.Fatalf("the first frame is full: %v", f.Full)
+	}
+	n.uptime += time.Second
+	for i := range n.lists[0].Entries {
+		n.lists[0].Entries[i].Left -= time.Second
+	}
+	if f := feed.frame(t, n); len(f.Lists) != 0 {
+		t.Errorf("a second later %d entries are sent again", len(f.Lists[0].Put))
+	}
+	n.lists[0].Entries[7].Left = 3 * time.Hour
+	if f := feed.frame(t, n); len(f.Lists) != 1 || len(f.Lists[0].Put) != 1 {
+		t.Errorf("one renewed entry: %+v", f.Lists)
+	}
+}
+
+func TestMirrorFaults(t *testing.T) {
+	m := &mirror{}
+	for fault, want := range faults {
+		if _, _, err := m.apply(Frame{Seq: 1, Full: true, Fault: fault}, time.Now()); !errors.Is(err, want) {
+			t.Errorf("%s: %v", fault, err)
+		}
+	}
+	if _, _, err := m.apply(Frame{Seq: 1, Full: true, Fault: "new", Text: "red\x1b[31m"}, time.Now()); err == nil || strings.ContainsRune(err.Error(), '\x1b') {
+		t.Errorf("an unknown fault: %v", err)
+	}
+	if _, _, err := m.apply(Frame{Seq: 7, Mode: ModeNFTables}, time.Now()); !errors.Is(err, ErrOutOfStep) {
+		t.Errorf("a change to nothing: %v", err)
+	}
+	if _, _, err := m.apply(Frame{Seq: 7, Full: true, Mode: "ebpf"}, time.Now()); err == nil {
+		t.Error("an unknown mode was taken")
+	}
+}
+
+// TestRemoteSource runs a Source on a node that is elsewhere: its pins arrive,
+// its silence is a state.
+func TestRemoteSource(t *testing.T) {
+	var st affinity.State
+	now := time.Now()
+	st.Apply(affinity.ServiceChanged{Service: affinity.Service{Ref: svc5, ClusterIP: "10.96.0.1", Ports: []affinity.ServicePort{{Name: "p80", Port: 80, Protocol: "TCP"}},
+		Policy: affinity.Policy{Mechanism: affinity.MechanismClientIP, Timeout: 20 * time.Second}}}, now)
+	st.Apply(affinity.EndpointsChanged{Service: svc5, Endpoints: []affinity.Endpoint{{Addr: "10.180.0.3:80", PortName: "p80", Ready: true}}}, now)
+	for _, name := range needed {
+		st.Apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceLive}}, now)
+	}
+	feed := &Feed{reader: &Reader{}}
+	calls := 0
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s := New(Options{Node: "node7", Name: "kernel/node7", Interval: time.Millisecond, Objects: func() *affinity.Snapshot { return st.Snapshot(now) },
+		Remote: func(_ context.Context, names Names, since uint64) (Frame, time.Time, error) {
+			switch calls++; {
+			case calls == 1:
+				if len(names.Sets) != 1 || len(names.Recent) != 1 || since != 0 {
+					t.Errorf("asked for %+v since %d", names, since)
+				}
+				return feed.frame(t, reading{mode: ModeNFTables, uptime: time.Hour, lists: []List{{Name: names.Sets[0], Timeout: 20 * time.Second,
+					Entries: []Entry{{Client: netip.MustParseAddr("10.9.0.2"), Left: 15 * time.Second}}}}}), now, nil
+			case calls == 2:
+				return Frame{}, now, errors.New("the agent does not answer")
+			}
+			return Frame{Seq: 1, Full: true, Fault: FaultNotAllowed}, now, nil
+		}})
+	var states []affinity.SourceState
+	if err := s.Run(ctx, func(e affinity.Event) {
+		if c, ok := e.(affinity.SourceChanged); ok && c.Status.Name == "kernel/node7" {
+			states = append(states, c.Status.State)
+			if c.Status.State == affinity.SourceForbidden {
+				cancel()
+			}
+		}
+		st.Apply(e, now)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want := []affinity.SourceState{affinity.SourceSyncing, affinity.SourceLive, affinity.SourceStale, affinity.SourceForbidden}
+	if !cmp.Equal(states, want) {
+		t.Errorf("states %v, want %v", states, want)
+	}
+	snap := st.Snapshot(now)
+	if len(snap.AddressEnds) != 1 || snap.AddressEnds[0].Node != "node7" || snap.AddressEnds[0].Reason != affinity.AddressEndUnread || snap.AddressEnds[0].Expires.Sub(now) != 15*time.Second {
+		t.Errorf("ended: %+v", snap.AddressEnds)
+	}
+}
+
+func FuzzMirror(f *testing.F) {
+	f.Add(`{"seq":1,"full":true,"mode":"nftables","uptime":5,"lists":[{"name":"x","put":[{"c":"10.0.0.1","x":9}]}]}`, `{"seq":2,"mode":"nftables","lists":[{"name":"x","gone":[{"c":"10.0.0.1"}]}],"gone":["y"]}`)
+	f.Add(`{"seq":1,"full":true,"mode":"iptables","hz":250,"lists":[{"name":"x","put":[{"c":"::1","s":4295164414,"r":[1,2]}]}]}`, `{"fault":"changing"}`)
+	f.Fuzz(func(t *testing.T, one, two string) {
+		m := &mirror{}
+		for _, text := range []string{one, two} {
+			var frame Frame
+			if json.Unmarshal([]byte(text), &frame) != nil {
+				return
+			}
+			n, c, err := m.apply(frame, time.Unix(0, 0))
+			for _, l := range n.lists {
+				for _, e := range l.Entries {
+					if err != nil || !e.Client.IsValid() || e.Left < 0 {
+						t.Errorf("%v: %+v", err, e)
+					}
+				}
+			}
+			want, _, _ := fixture(time.Minute)
+			r := &Reader{clock: c}
+			r.interpret(n, want, "node1")
+		}
+	})
+}

@@ -1,0 +1,66 @@
+package kube
+
+import (
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+func daemonSet(name string, change ...func(*corev1.Container)) appsv1.DaemonSet {
+	set := appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: kubeSystem}}
+	c := corev1.Container{Name: name}
+	for _, f := range change {
+		f(&c)
+	}
+	set.Spec.Template.Spec.Containers = []corev1.Container{c}
+	return set
+}
+
+func TestDataplane(t *testing.T) {
+	env := func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "FELIX_BPFENABLED", Value: "True"}} }
+	args := func(words ...string) func(*corev1.Container) { return func(c *corev1.Container) { c.Command = words } }
+	proxy := "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: "
+	tests := []struct {
+		name  string
+		facts planeFacts
+		mode  string
+		why   string
+	}{
+		{"kubeadm", planeFacts{sets: []appsv1.DaemonSet{daemonSet("kube-proxy")}, proxy: proxy + "nftables", proxyFrom: "configmap/kube-proxy"}, "nftables", "mode: nftables"},
+		{"kubeadm, not set", planeFacts{proxy: proxy + `""`, proxyFrom: "configmap/kube-proxy"}, "iptables", "not set"},
+		{"flag", planeFacts{sets: []appsv1.DaemonSet{daemonSet("kube-proxy", args("kube-proxy", "--v=2", "--proxy-mode=ipvs"))}}, "ipvs", "--proxy-mode=ipvs"},
+		{"flag in two words", planeFacts{sets: []appsv1.DaemonSet{daemonSet("kube-proxy", args("kube-proxy", "--proxy-mode", "iptables"))}}, "iptables", "daemonset/kube-proxy"},
+		{"an unknown mode", planeFacts{proxy: proxy + "kernelspace", proxyFrom: "configmap/kube-proxy"}, "", "no DaemonSet"},
+		{"not YAML", planeFacts{proxy: "\x00{", proxyFrom: "configmap/kube-proxy"}, "", "no DaemonSet"},
+		{"cilium alone", planeFacts{sets: []appsv1.DaemonSet{daemonSet("cilium")}, cilium: map[string]string{"kube-proxy-replacement": "true"}}, "cilium", "in place of kube-proxy"},
+		{"cilium beside", planeFacts{sets: []appsv1.DaemonSet{daemonSet("kube-proxy"), daemonSet("cilium")}, cilium: map[string]string{"kube-proxy-replacement": "false"}, proxy: proxy + "iptables"}, "cilium", "beside kube-proxy"},
+		{"cilium by its configuration", planeFacts{cilium: map[string]string{}, unread: []string{"DaemonSets"}}, "cilium", "configmap/cilium-config"},
+		{"calico, eBPF by environment", planeFacts{sets: []appsv1.DaemonSet{daemonSet("calico-node", env)}}, "calico-ebpf", "bpfEnabled"},
+		{"calico, eBPF by configuration", planeFacts{sets: []appsv1.DaemonSet{daemonSet("calico-node")}, felix: "true"}, "calico-ebpf", "bpfEnabled"},
+		{"calico, iptables", planeFacts{sets: []appsv1.DaemonSet{daemonSet("calico-node")}, felix: "false", proxy: proxy + "iptables", proxyFrom: "configmap/kube-proxy"}, "iptables", "mode: iptables"},
+		{"ovn", planeFacts{sets: []appsv1.DaemonSet{daemonSet("ovnkube-node")}}, "ovn-kubernetes", "daemonset/ovnkube-node"},
+		{"antrea", planeFacts{sets: []appsv1.DaemonSet{daemonSet("antrea-agent")}}, "antrea", "antrea-agent"},
+		{"kube-router as a proxy", planeFacts{sets: []appsv1.DaemonSet{daemonSet("kube-router")}}, "kube-router", "kube-router"},
+		{"kube-router as a CNI", planeFacts{sets: []appsv1.DaemonSet{daemonSet("kube-router"), daemonSet("kube-proxy", args("--proxy-mode=nftables"))}}, "nftables", "kube-proxy"},
+		{"nothing may be read", planeFacts{unread: []string{"DaemonSets", "configmaps/kube-proxy"}}, "", "may not be read: DaemonSets"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := tt.facts.judge()
+			if got.Mode != tt.mode || !strings.Contains(got.Why, tt.why) {
+				t.Errorf("%+v, want %s because %q", got, tt.mode, tt.why)
+			}
+			if got.KubeProxy() != (got.Doubt() == "") {
+				t.Errorf("%s: doubt %q", got.Mode, got.Doubt())
+			}
+			if got.Semantics() == "" || got.Renews() == affinity.RenewalUnknown {
+				t.Errorf("%s has no semantics", got.Mode)
+			}
+		})
+	}
+}
