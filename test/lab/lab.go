@@ -73,20 +73,17 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Close()
 	l, err := launch(spec, program, lock)
+	lock.Close() // from here on it tells of the lab's own processes
 	if err != nil {
-		os.RemoveAll(spec.Dir)
-		return nil, err
+		return nil, errors.Join(err, guarded(sweep))
 	}
 	if err := l.wait(ctx, o.Progress); err != nil {
-		l.Close()
-		return nil, err
+		return nil, errors.Join(err, l.Close())
 	}
 	if o.Detached {
 		if err := l.release(); err != nil {
-			l.Close()
-			return nil, err
+			return nil, errors.Join(err, l.Close())
 		}
 	}
 	return l, nil

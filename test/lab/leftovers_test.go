@@ -197,6 +197,41 @@ func TestKillStarter(t *testing.T) {
 	killed(t, dir, namespace)
 }
 
+// TestStartGivenUp cancels a start in its middle: the error comes when the lab is gone, and all of it is.
+func TestStartGivenUp(t *testing.T) {
+	sharedLab(t) // labs can run
+	o := options(t, "given-up")
+	ctx, cancel := context.WithCancel(deadline(t, 3*time.Minute))
+	defer cancel()
+	dir, namespace := "", ""
+	given := make(chan struct{})
+	go func() {
+		defer close(given)
+		defer cancel()
+		for ctx.Err() == nil && namespace == "" {
+			time.Sleep(20 * time.Millisecond)
+			if l, err := lab.Attach(o.Name); err == nil && len(processes(t, l.Spec.Dir)) > 2 {
+				dir, namespace = l.Spec.Dir, namespaceOf(t, initOf(t, l.Spec.Dir))
+			}
+		}
+	}()
+	l, err := lab.Start(ctx, o)
+	<-given
+	if err == nil {
+		l.Close()
+		t.Fatal("it started")
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("given up, start says: %v", err)
+	}
+	if len(processes(t, dir)) > 0 || namespaces(t)[namespace] {
+		t.Errorf("processes %v are left", processes(t, dir))
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+}
+
 // TestExec runs lab exec as a shell does, and interrupts it: the command itself must get the signal, and time to end.
 func TestExec(t *testing.T) {
 	l := sharedLab(t)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -66,6 +67,10 @@ func All(ctx context.Context, cache string, out io.Writer) error {
 	if err := tools(); err != nil {
 		return err
 	}
+	if err := errors.Join(os.RemoveAll(b.temporary()), os.Mkdir(b.temporary(), 0o755)); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.temporary())
 	fmt.Fprintf(out, "Building %s into %s.\n", strings.Join(missing, ", "), cache)
 	if len(missing) > 2 {
 		fmt.Fprintf(out, "From nothing this took 13 minutes on two cores with a fast network, and 6 GB of disk; here are %d cores. It may be interrupted and goes on.\n", runtime.NumCPU())
@@ -145,10 +150,8 @@ func exists(path string) bool {
 }
 
 // run runs a command in a folder and returns its output; an error carries the end of it.
-func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off")
+func (b *builder) run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+	cmd := b.command(ctx, dir, name, args...)
 	var errs strings.Builder
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -157,6 +160,18 @@ func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) 
 	}
 	return out, nil
 }
+
+// command ends also when this process is killed, so that no build goes on beside the next. The go command leaves its
+// temporary files when it is interrupted: they are in the cache, where the next build removes them.
+func (b *builder) command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOTMPDIR="+b.temporary())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+func (b *builder) temporary() string { return filepath.Join(b.cache, "tmp") }
 
 func tail(text string) string {
 	const most = 3000

@@ -46,7 +46,7 @@ func (b *builder) kubernetesModule(ctx context.Context, dir string) error {
 	if err := writeFiles(dir, map[string]string{"go.mod": "module lab/kubernetes\n", "tools.go": tools.String()}); err != nil {
 		return err
 	}
-	source, err := moduleDir(ctx, dir, "k8s.io/kubernetes@"+layout.Kubernetes)
+	source, err := b.moduleDir(ctx, dir, "k8s.io/kubernetes@"+layout.Kubernetes)
 	if err != nil {
 		return err
 	}
@@ -59,18 +59,18 @@ func (b *builder) kubernetesModule(ctx context.Context, dir string) error {
 	for _, match := range stagingReplace.FindAllStringSubmatch(string(mod), -1) {
 		edit = append(edit, fmt.Sprintf("-replace=%s=%s@%s", match[1], match[1], version))
 	}
-	if _, err := run(ctx, dir, "go", edit...); err != nil {
+	if _, err := b.run(ctx, dir, "go", edit...); err != nil {
 		return err
 	}
-	if _, err := run(ctx, dir, "go", "mod", "tidy"); err != nil {
+	if _, err := b.run(ctx, dir, "go", "mod", "tidy"); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, ".ready"), nil, 0o644)
 }
 
 // moduleDir downloads a module, path@version, and returns where its source is.
-func moduleDir(ctx context.Context, dir, module string) (string, error) {
-	out, err := run(ctx, dir, "go", "mod", "download", "-json", module)
+func (b *builder) moduleDir(ctx context.Context, dir, module string) (string, error) {
+	out, err := b.run(ctx, dir, "go", "mod", "download", "-json", module)
 	if err != nil {
 		return "", err
 	}

@@ -29,6 +29,6 @@ func (b *builder) node(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = run(ctx, dir, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	_, err = b.run(ctx, dir, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	return err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -15,15 +14,13 @@ import (
 // compile builds one program. The go command says beforehand which packages its cache lacks, and with -v which it
 // compiles, so the progress is counted, not guessed; the time left is guessed, from the rate so far.
 func (b *builder) compile(ctx context.Context, dir, output, pkg string, flags ...string) error {
-	todo, err := stale(ctx, dir, pkg, flags)
+	todo, err := b.stale(ctx, dir, pkg, flags)
 	if err != nil {
 		return err
 	}
 	fresh := output + ".new"
 	args := append(append([]string{"build", "-v"}, flags...), "-o", fresh, pkg)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off")
+	cmd := b.command(ctx, dir, "go", args...)
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
 		return err
@@ -39,9 +36,9 @@ func (b *builder) compile(ctx context.Context, dir, output, pkg string, flags ..
 }
 
 // stale counts the packages that the go command will compile.
-func stale(ctx context.Context, dir, pkg string, flags []string) (int, error) {
+func (b *builder) stale(ctx context.Context, dir, pkg string, flags []string) (int, error) {
 	args := append(append([]string{"list", "-deps"}, flags...), "-f", "{{if .Stale}}{{.StaleReason}}{{end}}", pkg)
-	out, err := run(ctx, dir, "go", args...)
+	out, err := b.run(ctx, dir, "go", args...)
 	if err != nil {
 		return 0, err
 	}

@@ -61,7 +61,7 @@ func (b *builder) traefik(ctx context.Context) error {
 			return err
 		}
 	}
-	source, err := moduleDir(ctx, dir, traefikModule+"@"+layout.Traefik)
+	source, err := b.moduleDir(ctx, dir, traefikModule+"@"+layout.Traefik)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (b *builder) traefikWorkspace(ctx context.Context, dir string) error {
 	}
 	// The go command takes no overlay for files in its module cache; through links they are elsewhere.
 	for link, module := range map[string]string{"lego": legoModule + "@" + legoVersion, "goauth": authModule + "@" + authVersion} {
-		target, err := moduleDir(ctx, dir, module)
+		target, err := b.moduleDir(ctx, dir, module)
 		if err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func (b *builder) traefikWorkspace(ctx context.Context, dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o644); err != nil {
 		return err
 	}
-	_, err = run(ctx, dir, "go", "mod", "edit", "-require="+traefikModule+"@"+layout.Traefik,
+	_, err = b.run(ctx, dir, "go", "mod", "edit", "-require="+traefikModule+"@"+layout.Traefik,
 		"-replace=github.com/traefik/traefik/dynamic/ext=./ext", "-replace=github.com/gorilla/mux="+muxFork,
 		"-replace="+authModule+"=./goauth", "-replace="+legoModule+"=./lego",
 		"-exclude=github.com/tencentcloud/tencentcloud-sdk-go@v3.0.83+incompatible")

@@ -2,6 +2,7 @@
 package super
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -80,7 +81,7 @@ func (s *Supervisor) up(ctx, starting context.Context) error {
 		return err
 	}
 	if err := s.plane.WaitAPI(starting); err != nil {
-		return err
+		return cmp.Or(s.ended(), err)
 	}
 	s.setPhase("nodes", nil)
 	if err := s.startNodes(starting); err != nil {
@@ -157,10 +158,10 @@ func (s *Supervisor) waitPods(ctx context.Context) error {
 func (s *Supervisor) ended() error {
 	for _, p := range append(s.plane.Processes(), s.agents...) {
 		if state := p.State(); strings.HasPrefix(state, "ended") {
-			words := lastLine(p.Log)
+			words := lastWords(p.Log)
 			if strings.Contains(words, "too many open files") {
 				words += fmt.Sprintf(" (inotify(7): this user may have %s instances; each lab takes about five, see fs.inotify.max_user_instances)",
-					lastLine("/proc/sys/fs/inotify/max_user_instances"))
+					lastWords("/proc/sys/fs/inotify/max_user_instances"))
 			}
 			return fmt.Errorf("%s %s: %s", p.Name, state, words)
 		}
@@ -168,13 +169,22 @@ func (s *Supervisor) ended() error {
 	return nil
 }
 
-func lastLine(path string) string {
+// lastWords are a log's last line, or the one before a panic's stacks.
+func lastWords(path string) string {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
-	text := strings.TrimSpace(string(data))
-	return text[strings.LastIndexByte(text, '\n')+1:]
+	last := ""
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" {
+			last = line
+		}
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			break
+		}
+	}
+	return last
 }
 
 // notReady names what a complete lab still lacks.
