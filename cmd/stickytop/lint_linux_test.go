@@ -138,10 +138,14 @@ func nested(depth int) string {
 //
 //	go test -run '^$' -bench Lint -benchtime 3x ./cmd/stickytop
 func BenchmarkLint(b *testing.B) {
+	app, err := os.ReadFile("../../internal/manifest/testdata/app.yaml.fmt") // four objects as charts render them
+	if err != nil {
+		b.Fatal(err)
+	}
 	file := filepath.Join(b.TempDir(), "all.yaml")
 	var text bytes.Buffer
 	for i := range 2500 {
-		fmt.Fprintf(&text, tenThousandth, i, i%50)
+		fmt.Fprintf(&text, string(app), i, i%50)
 	}
 	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
 		b.Fatal(err)
@@ -159,84 +163,3 @@ func BenchmarkLint(b *testing.B) {
 	b.ReportMetric(cpu.Seconds()/float64(n), "core-s/op")
 	b.ReportMetric(float64(most), "MB-resident")
 }
-
-// tenThousandth is an app of four objects as charts render it, sticky and in
-// order.
-const tenThousandth = `---
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata:
-  name: app%[1]d
-  namespace: ns%[2]d
-  annotations:
-    nginx.ingress.kubernetes.io/affinity: cookie
-    nginx.ingress.kubernetes.io/affinity-mode: persistent
-    nginx.ingress.kubernetes.io/session-cookie-change-on-failure: "true"
-    nginx.ingress.kubernetes.io/session-cookie-samesite: Lax
-    nginx.ingress.kubernetes.io/session-cookie-secure: "true"
-spec:
-  ingressClassName: nginx
-  tls:
-  - hosts:
-    - app%[1]d.example.com
-  rules:
-  - host: app%[1]d.example.com
-    http:
-      paths:
-      - path: /
-        pathType: Prefix
-        backend:
-          service:
-            name: app%[1]d
-            port:
-              number: 80
----
-apiVersion: v1
-kind: Service
-metadata:
-  name: app%[1]d
-  namespace: ns%[2]d
-spec:
-  selector:
-    app: app%[1]d
-  ports:
-  - name: http
-    port: 80
----
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: app%[1]d
-  namespace: ns%[2]d
-spec:
-  replicas: 3
-  selector:
-    matchLabels:
-      app: app%[1]d
-  template:
-    metadata:
-      labels:
-        app: app%[1]d
-    spec:
-      terminationGracePeriodSeconds: 300
-      containers:
-      - name: app
-        image: example.com/app:1
-        lifecycle:
-          preStop:
-            sleep:
-              seconds: 240
-        ports:
-        - containerPort: 80
----
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata:
-  name: app%[1]d
-  namespace: ns%[2]d
-spec:
-  maxUnavailable: 1
-  selector:
-    matchLabels:
-      app: app%[1]d
-`
