@@ -25,10 +25,6 @@ type chat struct {
 }
 
 var chatManifest = template.Must(template.New("chat").Parse(`
-apiVersion: v1
-kind: Namespace
-metadata: {name: e2e}
----
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: {{.Name}}, namespace: e2e}
@@ -49,43 +45,12 @@ spec:
         {{- end}}
         ports: [{name: http, containerPort: 5000}]
         readinessProbe: {httpGet: {path: /api/health, port: http}, periodSeconds: 1, failureThreshold: 2, timeoutSeconds: 5}
----
-apiVersion: v1
-kind: Service
-metadata: {name: {{.Name}}, namespace: e2e}
-spec:
-  selector: {app: {{.Name}}}
-  ports: [{name: http, port: 80, targetPort: http}]
----
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata:
-  name: {{.Name}}
-  namespace: e2e
-  annotations:
-    e2e: test
-{{- if .Affinity}}
-    nginx.ingress.kubernetes.io/affinity: cookie
-    nginx.ingress.kubernetes.io/affinity-mode: persistent
-    nginx.ingress.kubernetes.io/session-cookie-name: sticky
-{{- end}}
-spec:
-  ingressClassName: nginx
-  rules:
-  - host: {{.Name}}.local
-    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: {{.Name}}, port: {number: 80}}}}]}
 `))
 
 // deployChat starts a workload and returns when the ingress sends requests to each of its pods.
 func deployChat(t *testing.T, l *lab.Lab, c chat) {
 	t.Helper()
-	var text strings.Builder
-	check(t, chatManifest.Execute(&text, c))
-	apply(t, l, text.String())
-	t.Cleanup(func() {
-		_, _ = l.Exec(context.Background(), "client", "kubectl", "-n", "e2e", "delete", "deployment,service,ingress", c.Name, "--wait=false")
-	})
-	check(t, l.WaitFor(within(t, time.Minute), "e2e/"+c.Name))
+	launch(t, l, chatManifest, c, front{Name: c.Name, Affinity: c.Affinity})
 	before := time.Now()
 	eventually(t, 30*time.Second, "the ingress reaches every pod of "+c.Name, func() bool {
 		ask(l, c.Name+".local")

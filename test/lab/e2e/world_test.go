@@ -45,6 +45,16 @@ spec:
         ports: [{name: http, containerPort: 8080}]
         readinessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1, failureThreshold: 2}
         lifecycle: {preStop: {sleep: {seconds: {{.Drain}}}}}
+`))
+
+// front is what leads to a workload: a Service, and an Ingress for NAME.local.
+type front struct {
+	Name        string
+	Affinity    bool     // persistent, by the cookie sticky
+	Annotations []string // more of the Ingress's
+}
+
+var frontManifest = template.Must(template.New("front").Parse(`
 ---
 apiVersion: v1
 kind: Service
@@ -81,14 +91,7 @@ func deploy(t *testing.T, l *lab.Lab, a app) {
 	if a.Reveal == "" {
 		a.Reveal = "header"
 	}
-	var text strings.Builder
-	text.WriteString("apiVersion: v1\nkind: Namespace\nmetadata: {name: e2e}\n---\n")
-	check(t, manifest.Execute(&text, a))
-	apply(t, l, text.String())
-	t.Cleanup(func() {
-		_, _ = l.Exec(context.Background(), "client", "kubectl", "-n", "e2e", "delete", "deployment,service,ingress", a.Name, "--wait=false")
-	})
-	check(t, l.WaitFor(within(t, time.Minute), "e2e/"+a.Name))
+	launch(t, l, manifest, a, front{a.Name, a.Affinity, a.Annotations})
 	reached := map[string]bool{}
 	eventually(t, 20*time.Second, "the ingress reaches every pod of "+a.Name, func() bool {
 		if pod, status := ask(l, a.Name+".local"); status == http.StatusOK {
@@ -96,6 +99,20 @@ func deploy(t *testing.T, l *lab.Lab, a app) {
 		}
 		return len(reached) == a.Replicas || a.Reveal != "header" && a.Reveal != "both" && len(reached) > 0
 	})
+}
+
+// launch starts a workload and what leads to it, and returns when it is ready. Both end with the test.
+func launch(t *testing.T, l *lab.Lab, workload *template.Template, data any, f front) {
+	t.Helper()
+	var text strings.Builder
+	text.WriteString("apiVersion: v1\nkind: Namespace\nmetadata: {name: e2e}\n---\n")
+	check(t, workload.Execute(&text, data))
+	check(t, frontManifest.Execute(&text, f))
+	apply(t, l, text.String())
+	t.Cleanup(func() {
+		_, _ = l.Exec(context.Background(), "client", "kubectl", "-n", "e2e", "delete", "deployment,service,ingress", f.Name, "--wait=false")
+	})
+	check(t, l.WaitFor(within(t, time.Minute), "e2e/"+f.Name))
 }
 
 func apply(t *testing.T, l *lab.Lab, text string) {
