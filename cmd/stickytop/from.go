@@ -249,7 +249,7 @@ func (p proxyMode) Run(ctx context.Context, emit func(affinity.Event)) error {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for {
 		if mode := askMode(ctx, &client, proxyModeURL); mode != "" {
-			emit(affinity.DataplaneKnown{Node: p.node, Mode: mode, Why: proxyModeURL})
+			emit(affinity.DataplaneDetected{Node: p.node, Dataplane: affinity.Dataplane{Mode: mode, Why: proxyModeURL}})
 		}
 		select {
 		case <-ctx.Done():

@@ -12,9 +12,13 @@ import (
 // pkg/proxy/iptables/proxier.go, --rcheck and --set; pkg/proxy/nftables/proxier.go,
 // update @affinity), so a connection of ours says when that was.
 
-func (st *State) applyDataplane(e DataplaneKnown) {
+func (st *State) applyDataplane(e DataplaneDetected) {
+	if e.Node == "" {
+		st.dataplane = e.Dataplane
+		return
+	}
 	st.addresses.init()
-	st.modeOf(e.Node, e.Mode)
+	st.modeOf(e.Node, e.Dataplane.Mode)
 }
 
 func (st *State) modeOf(node, mode string) {

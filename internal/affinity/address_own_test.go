@@ -57,7 +57,7 @@ func TestDerivedPin(t *testing.T) {
 	if p.Source != DeadlineAssumed || p.Note == "" || p.Node != "node2" || p.Pod.Name != "echo-a" || !p.Expires.Equal(tNow.Add(60800*time.Millisecond)) {
 		t.Errorf("the mode is not known: %+v", p)
 	}
-	at(DataplaneKnown{Node: "node2", Mode: "nftables"}, 2*time.Second)
+	at(DataplaneDetected{Node: "node2", Dataplane: Dataplane{Mode: "nftables"}}, 2*time.Second)
 	at(came("s01", "echo-a"), 10*time.Second)
 	p = st.onlyPin(t, 10*time.Second)
 	if p.Source != DeadlineDerived || p.Note != "" || !p.Expires.Equal(tNow.Add(70*time.Second)) || !p.Since.Equal(tNow.Add(800*time.Millisecond)) {

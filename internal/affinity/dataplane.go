@@ -19,8 +19,12 @@ const (
 	ModeKubeRouter = "kube-router"
 )
 
-// DataplaneDetected replaces what is known of the cluster's dataplane.
-type DataplaneDetected struct{ Dataplane Dataplane }
+// DataplaneDetected replaces what is known of what keeps pins on a node or, where
+// none is named, on those that nothing else tells of.
+type DataplaneDetected struct {
+	Node      string
+	Dataplane Dataplane
+}
 
 func (DataplaneDetected) event() {}
 

@@ -28,9 +28,9 @@ func TestDataplaneOfPins(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.plane.Mode+tt.node, func(t *testing.T) {
 			st, at := ownWorld()
-			at(DataplaneDetected{tt.plane}, 0)
+			at(DataplaneDetected{Dataplane: tt.plane}, 0)
 			if tt.node != "" {
-				at(DataplaneKnown{Node: "node2", Mode: tt.node}, 0)
+				at(DataplaneDetected{Node: "node2", Dataplane: Dataplane{Mode: tt.node}}, 0)
 			}
 			at(spec("s01", "10.244.2.7"), 0)
 			at(came("s01", "echo-a"), 0)

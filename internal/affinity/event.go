@@ -72,13 +72,6 @@ type PathChecked struct {
 	Steps []PathStep
 }
 
-// DataplaneKnown tells how a node keeps pins by address.
-type DataplaneKnown struct {
-	Node string
-	Mode string // of kube-proxy: "nftables", "iptables", "ipvs"
-	Why  string // who says so
-}
-
 // Observed is one round trip of a session: exactly one request, answered or
 // not.
 type Observed struct {
@@ -217,5 +210,4 @@ func (SessionOpened) event()    {}
 func (SessionClosed) event()    {}
 func (CookieDropped) event()    {}
 func (PathChecked) event()      {}
-func (DataplaneKnown) event()   {}
 func (Observed) event()         {}

@@ -133,8 +133,6 @@ func (st *State) Apply(e Event, now time.Time) {
 	case AddressPinsChanged:
 		st.applyAddressPins(e, now)
 	case DataplaneDetected:
-		st.dataplane = e.Dataplane
-	case DataplaneKnown:
 		st.applyDataplane(e)
 	case Findings:
 		st.applyFindings(e)
