@@ -442,7 +442,7 @@ func (p *clientIPPanel) drawEmpty(a area, d *data) {
 		}
 		say(plain, "kube-proxy keeps pins by address in the kernel of each node, the API does not show them.")
 		y++
-		say(plain, "On a node, stickytop --kernel local reads its tables; it sends nothing. nftables takes root or CAP_NET_ADMIN, iptables no right at all.")
+		say(plain, "stickytop --kernel reads them by an agent on every node, which it makes and removes; it says so first. On a node, --kernel local reads its own, and makes nothing: nftables takes root or CAP_NET_ADMIN, iptables no right at all.")
 		return
 	}
 	for _, s := range sources {

@@ -75,7 +75,11 @@ func drawTitle(a area, d *data, s *affinity.Session) {
 	case c == affinity.Split:
 		p.put(plain, "answered by "+strings.TrimPrefix(splitText(d, s), "? "))
 	case !s.Pod.IsZero():
-		p.put(plain, "pinned to ").put(podStyle(s.Tag), d.podLabel(s.Pod))
+		where := "on " // nothing is seen that would hold it there
+		if s.Pin != nil || c == affinity.Stuck {
+			where = "pinned to "
+		}
+		p.put(plain, where).put(podStyle(s.Tag), d.podLabel(s.Pod))
 	}
 	p.gap(2).put(plain, fmt.Sprintf("age %s  requests %d  failed %d  moves %d",
 		exactly(d.now.Sub(s.Opened)), s.Requests, s.Failures, s.MoveCount))

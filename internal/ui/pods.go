@@ -262,7 +262,7 @@ func (p *podsPanel) drawFairLine(a area, d *data, slots []slot) {
 		}
 	}
 	if dist.Fair > 0 && a.w >= 50 {
-		a.right(a.w-1, 0, muted, "┆ fair share "+percentOf(dist.Fair)+" of "+strconv.Itoa(dist.Total)+" pinned")
+		a.right(a.w-1, 0, muted, "┆ fair share "+percentOf(dist.Fair)+" of "+plural(dist.Total, "session", "sessions"))
 	}
 }
 
