@@ -74,7 +74,10 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 	changes := make(chan change, 64)
 	var wg sync.WaitGroup
 	for _, w := range s.watchers {
-		wg.Go(func() { w.run(ctx, changes) })
+		w.tell(ctx, changes)
+	}
+	for _, w := range s.watchers {
+		wg.Go(func() { w.run(ctx) })
 	}
 	wg.Go(func() { s.pulse.run(ctx, s.watchers) })
 	s.fold(ctx, changes, newWorld(emit, s.selector, s.watchers))

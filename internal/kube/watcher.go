@@ -62,10 +62,15 @@ func newWatcher(r resource, p *pulse, pageTimeout time.Duration) *watcher {
 	return &watcher{resource: r, pulse: p, pageTimeout: pageTimeout, wake: make(chan struct{}, 1)}
 }
 
-// run lists and watches until ctx ends.
-func (w *watcher) run(ctx context.Context, out chan<- change) {
+// tell says where changes go until ctx ends. It comes before run, and before
+// anything else speaks for w.
+func (w *watcher) tell(ctx context.Context, out chan<- change) {
 	w.out, w.done = out, ctx.Done()
 	w.reported.send = func(s status) { w.send(change{resource: w.name, kind: changeStatus, status: s}) }
+}
+
+// run lists and watches until ctx ends.
+func (w *watcher) run(ctx context.Context) {
 	w.reported.syncing(0, "")
 	r := cache.NewReflectorWithOptions(w, nil, w, cache.ReflectorOptions{Name: w.name, TypeDescription: w.name})
 	r.WatchListPageSize = pageSize

@@ -71,6 +71,7 @@ func (c *Client) Receive(u *url.URL, lines []string, now time.Time) []affinity.O
 			c.share(offers[len(offers)-1])
 		}
 	}
+	c.jar.tabs.begin()
 	return offers
 }
 

@@ -1,11 +1,13 @@
 package probe
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +56,33 @@ func TestTabsShareAJar(t *testing.T) {
 	}
 	if a, b := cookies["s01"], cookies["s04"]; a == b {
 		t.Errorf("both browsers are on %s: the balancer takes turns", a)
+	}
+}
+
+// TestTabsFollowTheFirst: however slow the first answer is, the other tabs wait
+// for its cookie, and none is given another.
+func TestTabsFollowTheFirst(t *testing.T) {
+	var pins atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Cookie") == "" {
+			time.Sleep(1500 * time.Millisecond)
+			w.Header().Set("Set-Cookie", fmt.Sprintf("route=%d; Path=/", pins.Add(1)))
+		}
+	}))
+	t.Cleanup(srv.Close)
+	r := mustRunner(t, Options{Interval: 200 * time.Millisecond})
+	rec, stop := start(t, r)
+	r.Want(plan(srv.URL, "http", 3, "tabs=3"))
+	rec.until(t, "an answer to each tab", func(all []affinity.Event) bool {
+		asked := map[affinity.SessionID]bool{}
+		for _, o := range eventsOf[affinity.Observed](all) {
+			asked[o.Session] = true
+		}
+		return len(asked) == 3
+	})
+	stop()
+	if n := pins.Load(); n != 1 {
+		t.Errorf("%d cookies were given to the tabs of one browser", n)
 	}
 }
 

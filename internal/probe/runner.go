@@ -216,7 +216,7 @@ func (p *pool) open(ctx context.Context, spec affinity.SessionSpec, route *affin
 	client := &Client{spec: spec, set: p.runner.set, emit: p.emit, allow: p.runner.limiter.Wait}
 	if spec.Jar != "" {
 		if p.browsers[spec.Jar] == nil {
-			p.browsers[spec.Jar] = &tabs{}
+			p.browsers[spec.Jar] = newTabs()
 		}
 		client.jar.tabs = p.browsers[spec.Jar]
 	}

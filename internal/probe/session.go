@@ -66,6 +66,11 @@ func (s *session) run(ctx context.Context) {
 			s.emit(affinity.CookieShared{Session: s.client.spec.ID, From: s.client.spec.Jar, Offer: o})
 		}
 		defer t.leave(s.client.spec.ID)
+		if s.client.spec.ID == s.client.spec.Jar {
+			defer t.begin()
+		} else {
+			t.follow(ctx)
+		}
 	}
 	for s.wait(ctx) {
 		if s.target.Missing == "" && s.limiter.Wait(ctx) != nil {
@@ -73,6 +78,7 @@ func (s *session) run(ctx context.Context) {
 		}
 		s.expire(time.Now())
 		s.ask(ctx)
+		s.client.jar.tabs.begin()
 	}
 	s.ladder.forget(s.client.spec.ID)
 	s.orders.mu.Lock()

@@ -65,7 +65,7 @@ func (h *ioHold) run(ctx context.Context) *affinity.SocketEnd {
 		if h.end != nil {
 			return h.end
 		}
-		if past(h.reload, time.Now()) || h.most > 0 && h.requests >= h.most {
+		if past(h.leaving(), time.Now()) || h.most > 0 && h.requests >= h.most && !h.upgrading() {
 			return ended(h.held, affinity.EndedByClient, "left: the page is loaded anew", nil)
 		}
 		expiry, _ := h.line.Expiry()
@@ -88,7 +88,7 @@ func (h *ioHold) run(ctx context.Context) *affinity.SocketEnd {
 			h.answered(o)
 		case f := <-frames:
 			h.frame(f)
-		case <-h.timer.set(h.opening, h.greeted, h.ping, h.dead(), h.upgradeEnd(), h.nextPoll(), expiry, h.reload, h.news.flush()):
+		case <-h.timer.set(h.opening, h.greeted, h.ping, h.dead(), h.upgradeEnd(), h.nextPoll(), expiry, h.leaving(), h.news.flush()):
 			h.due(time.Now(), expiry)
 		}
 	}
@@ -102,8 +102,20 @@ func (h *ioHold) dead() time.Time {
 	return h.held.Beat.Add(h.held.PingInterval + h.held.PingTimeout)
 }
 
+// leaving is when the page is loaded anew; zero for not yet. An upgrade on its
+// way is waited for: refused because of our own leave it would look like a
+// fault of the route.
+func (h *ioHold) leaving() time.Time {
+	if h.upgrading() {
+		return time.Time{}
+	}
+	return h.reload
+}
+
+func (h *ioHold) upgrading() bool { return h.stage == stageProbing || h.stage == stagePausing }
+
 func (h *ioHold) upgradeEnd() time.Time {
-	if h.stage == stageProbing || h.stage == stagePausing {
+	if h.upgrading() {
 		return h.probed.Add(upgradeTime)
 	}
 	return time.Time{}

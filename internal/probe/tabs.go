@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"context"
 	"net/url"
 	"slices"
 	"sync"
@@ -23,6 +24,26 @@ type tabs struct {
 	jar     cookie.Jar
 	members []affinity.SessionID
 	offers  []affinity.Offer // of what is held, for tabs that open later
+	begun   chan struct{}    // closed once the first tab was answered, or was not
+	once    sync.Once
+}
+
+func newTabs() *tabs { return &tabs{begun: make(chan struct{})} }
+
+// begin lets the other tabs follow. People open one after another: several at
+// once would each be given a cookie, and the last one would move the others.
+func (t *tabs) begin() {
+	if t != nil {
+		t.once.Do(func() { close(t.begun) })
+	}
+}
+
+// follow waits for the first tab, or for ctx.
+func (t *tabs) follow(ctx context.Context) {
+	select {
+	case <-t.begun:
+	case <-ctx.Done():
+	}
 }
 
 func (j *jar) with(what func(*cookie.Jar)) {
