@@ -111,8 +111,9 @@ func demoSetup(cmd *cobra.Command, o demo.Options, probes probeFlags) (*setup, f
 			go source.Reconnect()
 		}
 	}
+	judge := kube.NewJudge(world.RESTConfig(), kube.Options{Namespace: world.Namespace(), Version: version}, func() *affinity.Snapshot { return s.engine.Snapshot() })
 	s.engine = engine.New(engine.Options{Target: s.target, Budget: budget, Hints: probes.hints(), Perform: perform}, runner,
-		kube.WithRules{Source: source, Judge: kube.NewJudge(world.RESTConfig(), kube.Options{Namespace: world.Namespace(), Version: version})}, inWorld{world})
+		kube.WithRules{Source: source, Judge: judge}, inWorld{world})
 	return s, func() { _ = world.Close() }, nil
 }
 

@@ -147,9 +147,9 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	s.lookup = func(ctx context.Context) error { return source.Lookup(ctx, s.target) }
 	s.own = from.on()
 	var prober engine.Prober
-	judge := kube.NewJudge(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version})
-	sources := []engine.Source{kube.WithRules{Source: source, Judge: judge}}
 	snapshot := func() *affinity.Snapshot { return s.engine.Snapshot() }
+	judge := kube.NewJudge(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version}, snapshot)
+	sources := []engine.Source{kube.WithRules{Source: source, Judge: judge}}
 	plane, err := kube.NewDataplane(cfg, c.version, snapshot)
 	if err != nil {
 		return nil, err

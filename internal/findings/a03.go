@@ -19,7 +19,7 @@ var a03 = Rule{
 	check: func(c *check) {
 		const key = nginxPrefix + "affinity"
 		for _, ing := range c.ingresses {
-			if !ing.served.By(nginxKey) {
+			if !ing.annotated() { // Traefik's provider reads them likewise
 				continue
 			}
 			value, set := ing.Annotations[key]
@@ -27,10 +27,17 @@ var a03 = Rule{
 				continue
 			}
 			var idle []affinity.FindingEvidence
+			settings, mode := 0, false
 			for _, k := range slices.Sorted(maps.Keys(ing.Annotations)) {
-				if strings.HasPrefix(k, nginxPrefix+"session-cookie-") || k == nginxPrefix+"affinity-mode" {
-					idle = append(idle, ing.field(annotationPath(k)...))
+				switch {
+				case strings.HasPrefix(k, nginxPrefix+"session-cookie-"):
+					settings++
+				case k == nginxPrefix+"affinity-mode":
+					mode = true
+				default:
+					continue
 				}
+				idle = append(idle, ing.field(annotationPath(k)...))
 			}
 			switch {
 			case set && strings.TrimSpace(value) != "":
@@ -38,9 +45,20 @@ var a03 = Rule{
 					evidence: append([]affinity.FindingEvidence{ing.field(annotationPath(key)...)}, idle...),
 					fix:      "the only value is cookie", patch: annotate(ing.Object, key, "cookie")})
 			case len(idle) > 0:
-				c.hit(ing.Object, hit{title: fmt.Sprintf("%d cookie settings are ignored without affinity: cookie", len(idle)),
+				c.hit(ing.Object, hit{title: idleSettings(settings, mode) + " ignored without affinity: cookie",
 					evidence: append(idle, ing.field(annotationPath(key)...)), patch: annotate(ing.Object, key, "cookie")})
 			}
 		}
 	},
+}
+
+// idleSettings counts as the route's own note does.
+func idleSettings(settings int, mode bool) string {
+	switch {
+	case settings == 0:
+		return "affinity-mode is"
+	case mode:
+		return fmt.Sprintf("session-cookie-* (%d found) and affinity-mode are", settings)
+	}
+	return fmt.Sprintf("session-cookie-* (%d found) is", settings)
 }

@@ -17,7 +17,7 @@ var a06 = Rule{
 		const key = nginxPrefix + "service-upstream"
 		value, config, _ := c.controllerConfig("service-upstream")
 		for _, ing := range c.ingresses {
-			if !intersects(ing.served.Keys, []string{nginxKey, "traefik-ingress-nginx"}) || strings.TrimSpace(ing.Annotations[nginxPrefix+"affinity"]) != "cookie" {
+			if !ing.annotated() || strings.TrimSpace(ing.Annotations[nginxPrefix+"affinity"]) != "cookie" {
 				continue
 			}
 			affine := ing.field(annotationPath(nginxPrefix + "affinity")...)

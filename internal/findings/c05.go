@@ -49,7 +49,7 @@ func (w *world) hashed() []hashing {
 	}
 	for _, ing := range w.ingresses {
 		const key = nginxPrefix + "upstream-hash-by"
-		if ing.served.By(nginxKey) && ing.Annotations[key] != "" && strings.TrimSpace(ing.Annotations[nginxPrefix+"affinity"]) != "cookie" {
+		if ing.annotated() && ing.Annotations[key] != "" && strings.TrimSpace(ing.Annotations[nginxPrefix+"affinity"]) != "cookie" {
 			all = append(all, hashing{ing.Object, "upstream-hash-by", ing.field(annotationPath(key)...)})
 		}
 	}

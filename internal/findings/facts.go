@@ -23,6 +23,10 @@ type Facts struct {
 	// Unread are the kinds that could not be read, and why: "ConfigMap":
 	// "get configmaps in kube-system is forbidden".
 	Unread map[string]string
+	// Settled are the controllers that cookies proved, of routes that several
+	// may serve. For the others the likeliest is presumed, and what would not
+	// hold for another is likely only.
+	Settled map[affinity.RouteID]Settlement
 }
 
 // Kinds are the kinds of objects that rules read; others may be left out.
@@ -45,6 +49,9 @@ type world struct {
 	proxyFrom *Object
 	budgets   map[string][]budget      // PodDisruptionBudgets by namespace; filled when asked
 	hosts     map[string]*ingressFacts // by class and host; filled when asked
+	settled   map[nameKey]Settlement   // by Ingress
+	supposed  int                      // which of the controllers that may serve a place this world supposes
+	fits      int                      // most controllers that may serve an unsettled place
 }
 
 type nameKey struct{ kind, namespace, name string }
@@ -52,7 +59,13 @@ type nameKey struct{ kind, namespace, name string }
 type ingressFacts struct {
 	*Object
 	ingress.Ingress
-	served ingress.Served
+	served  ingress.Served
+	settled bool // a cookie proved who serves it
+}
+
+// annotated reports whether the annotations of ingress-nginx are read.
+func (i ingressFacts) annotated() bool {
+	return i.served.By(nginxKey) || i.served.By(traefikNginxKey)
 }
 
 // route is a route with the objects it was read from.
@@ -70,7 +83,7 @@ func (r *route) sticky() bool { return r.policy.Mechanism == affinity.MechanismC
 func (r *route) by(controller string) bool { return r.policy.Controller == controller }
 
 // annotated reports whether the annotations of ingress-nginx decide about r.
-func (r *route) annotated() bool { return r.by(nginxKey) || r.by("traefik-ingress-nginx") }
+func (r *route) annotated() bool { return r.by(nginxKey) || r.by(traefikNginxKey) }
 
 // setting is evidence about the cookie: an annotation of ingress-nginx where
 // those decide, else where the policy is from.
@@ -84,8 +97,8 @@ func (r *route) setting(annotation string) affinity.FindingEvidence {
 // ref names r's object: "ingress/web".
 func (r *route) ref() string { return strings.ToLower(r.object.Kind) + "/" + r.Name }
 
-func newWorld(f Facts) *world {
-	w := &world{Facts: f, kinds: map[string][]*Object{}, byName: map[nameKey]*Object{}, byLabel: map[string][]*workload{}, hpas: map[nameKey]*Object{}}
+func newWorldOf(f Facts, supposed int) *world {
+	w := &world{Facts: f, supposed: supposed, kinds: map[string][]*Object{}, byName: map[nameKey]*Object{}, byLabel: map[string][]*workload{}, hpas: map[nameKey]*Object{}}
 	for _, o := range f.Objects {
 		if !known(o) {
 			continue
@@ -161,10 +174,12 @@ func (w *world) addRoutes() {
 		o.TraefikServices = append(o.TraefikServices, readTraefikService(x))
 	}
 	w.addCustom(&o)
-	for i, served := range ingress.ServedBy(o) {
-		w.ingresses = append(w.ingresses, ingressFacts{objects[i], o.Ingresses[i], served})
-	}
 	built := ingress.Build(o)
+	w.settle(built)
+	for i, by := range ingress.ServedBy(o) {
+		by, settled := w.served(objects[i], by)
+		w.ingresses = append(w.ingresses, ingressFacts{objects[i], o.Ingresses[i], by, settled})
+	}
 	w.routes = make([]route, 0, len(built))
 	for _, r := range built {
 		x := route{Route: r, object: w.named(r.Kind, r.Namespace, r.Name), service: w.named("Service", r.Backend.Service.Namespace, r.Backend.Service.Name)}
@@ -214,8 +229,9 @@ func (w *world) readProxyMode() {
 }
 
 const (
-	nginxKey    = "ingress-nginx"
-	nginxPrefix = "nginx.ingress.kubernetes.io/"
+	nginxKey        = "ingress-nginx"
+	traefikNginxKey = "traefik-ingress-nginx"
+	nginxPrefix     = "nginx.ingress.kubernetes.io/"
 )
 
 // clientIP reports whether a Service asks for affinity by client address.

@@ -2,6 +2,7 @@ package findings
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -32,18 +33,22 @@ func checkMigration(c *check) {
 	if !certain && traefik == nil {
 		c.retiredClass(retired)
 	}
-	if traefik == nil {
-		return
-	}
 	for _, ing := range c.ingresses {
-		if !ing.served.By(nginxKey) || strings.TrimSpace(ing.Annotations[nginxPrefix+"affinity"]) != "cookie" {
+		byTraefik := ing.settled && ing.served.By(traefikNginxKey)
+		if traefik == nil && !byTraefik || !ing.annotated() || strings.TrimSpace(ing.Annotations[nginxPrefix+"affinity"]) != "cookie" {
 			continue
 		}
 		for _, name := range []string{"session-cookie-change-on-failure", "session-cookie-conditional-samesite-none"} {
 			if key := nginxPrefix + name; ing.Annotations[key] == "true" {
-				c.hit(ing.Object, hit{title: fmt.Sprintf("Traefik's provider does not read %s", name), likely: certain,
-					evidence: []affinity.FindingEvidence{ing.field(annotationPath(key)...), traefik.noted("runs the provider kubernetesIngressNGINX", "spec", "template", "spec", "containers")},
-					impact:   "clients of a failing pod keep failing after the migration"})
+				h := hit{title: fmt.Sprintf("Traefik's provider does not read %s", name), likely: certain && !byTraefik,
+					evidence: []affinity.FindingEvidence{ing.field(annotationPath(key)...)}, impact: "clients of a failing pod keep failing after the migration"}
+				if byTraefik {
+					h.impact = "clients of a failing pod keep failing"
+					h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "cookie", Text: "Traefik serves it: " + c.settled[nameKey{ing.Kind, ing.Object.Namespace, ing.Object.Name}].Proof})
+				} else {
+					h.evidence = append(h.evidence, traefik.noted("runs the provider kubernetesIngressNGINX", "spec", "template", "spec", "containers"))
+				}
+				c.hit(ing.Object, h)
 			}
 		}
 	}
@@ -53,19 +58,42 @@ func checkMigration(c *check) {
 func (c *check) retiredClass(h hit) {
 	h.likely = true
 	for _, o := range c.objects("IngressClass") {
-		if o.Str("spec", "controller") == "k8s.io/ingress-nginx" {
+		if o.Str("spec", "controller") == "k8s.io/ingress-nginx" && c.mayRunNginx(o.Name) {
 			h.evidence = []affinity.FindingEvidence{o.noted("or Traefik's provider for its annotations, which claims it too", "spec", "controller")}
+			if c.provedNginx(o.Name) {
+				h.likely, h.evidence = false, []affinity.FindingEvidence{o.noted("cookies of its routes are ingress-nginx's", "spec", "controller")}
+			}
 			c.hit(o, h)
 			return
 		}
 	}
 	for _, ing := range c.ingresses {
 		if ing.served.By(nginxKey) {
+			h.likely = !ing.settled
 			h.evidence = []affinity.FindingEvidence{ing.classEvidence()}
 			c.hit(ing.Object, h)
 			return
 		}
 	}
+}
+
+// mayRunNginx reports whether ingress-nginx may be what serves a class: not
+// where cookies have proved another, and it nowhere.
+func (c *check) mayRunNginx(class string) bool {
+	used, presumed, other := false, false, false
+	for _, ing := range c.ingresses {
+		if ing.served.Class != class {
+			continue
+		}
+		used = true
+		presumed = presumed || ing.served.By(nginxKey)
+		other = other || ing.settled && !ing.served.By(nginxKey)
+	}
+	return c.provedNginx(class) || !other && (presumed || !used)
+}
+
+func (c *check) provedNginx(class string) bool {
+	return slices.ContainsFunc(c.ingresses, func(i ingressFacts) bool { return i.settled && i.served.Class == class && i.served.By(nginxKey) })
 }
 
 // traefikProvider is a Traefik that serves ingress-nginx' annotations.

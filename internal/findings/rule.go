@@ -164,21 +164,9 @@ const annotationIgnore = "stickytop.dev/ignore"
 
 // Check runs the rules over f.
 func Check(f Facts, o Options) Result {
-	w := newWorld(f)
-	var all []affinity.Finding
-	for i := range Rules {
-		r := &Rules[i]
-		if len(o.Only) > 0 && !slices.Contains(o.Only, r.ID) || slices.Contains(o.Skip, r.ID) || r.check == nil {
-			continue
-		}
-		c := &check{world: w, rule: r, found: &all, seen: map[seenKey]bool{}}
-		r.check(c)
-		for _, kind := range r.Needs {
-			if why := f.Unread[kind]; why != "" {
-				c.notChecked(nil, why)
-			}
-		}
-	}
+	w := newWorldOf(f, 0)
+	all := w.check(o)
+	w.doubt(all, o)
 	out := Result{Findings: make([]affinity.Finding, 0, len(all))}
 	concerned := w.concerned()
 	for i := range all {
@@ -192,6 +180,24 @@ func Check(f Facts, o Options) Result {
 	}
 	affinity.SortFindings(out.Findings)
 	return out
+}
+
+// check runs the rules over w.
+func (w *world) check(o Options) (all []affinity.Finding) {
+	for i := range Rules {
+		r := &Rules[i]
+		if len(o.Only) > 0 && !slices.Contains(o.Only, r.ID) || slices.Contains(o.Skip, r.ID) || r.check == nil {
+			continue
+		}
+		c := &check{world: w, rule: r, found: &all, seen: map[seenKey]bool{}}
+		r.check(c)
+		for _, kind := range r.Needs {
+			if why := w.Unread[kind]; why != "" {
+				c.notChecked(nil, why)
+			}
+		}
+	}
+	return all
 }
 
 // ignored is why the finding's object silences it; "" when it does not.

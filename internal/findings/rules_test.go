@@ -160,14 +160,14 @@ func TestSane(t *testing.T) {
 func TestFounding(t *testing.T) {
 	want := `
   B10 high exact ingress/msgapp: cookie max-age 3h is absolute, not renewed
-  C02 high exact ingress/msgapp: persistent still re-pins when a pod is replaced
+  C02 high likely ingress/msgapp: persistent still re-pins when a pod is replaced
   C03 high exact deployment/msgapp-backend: pods behind a sticky route have 30 s to end
-  D01 high exact ingress/msgapp: change-on-failure is off: cookies of a failing pod keep failing
+  D01 high likely ingress/msgapp: change-on-failure is off: cookies of a failing pod keep failing
   F01 info exact service/msgapp-backend: ClientIP 10800 s is bypassed by ingress traffic
   I06 info likely ingress/msgapp: an Ingress edit ends WebSockets after 240 s
   J01 info exact service/msgapp-mongodb: MongoDB is headless and without affinity: right
   L01 info likely ingress/msgapp: controller ingress-nginx is retired (March 2026)
-  I05 ok exact ingress/msgapp: proxy-read 60s > ping 25s`
+  I05 ok likely ingress/msgapp: proxy-read 60s > ping 25s`
 	if got := titles(findings.Check(read(t, "testdata/msgapp.yaml"), findings.Options{}).Findings); strings.ReplaceAll(got, " \n", "\n") != want+" " {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

@@ -32,6 +32,27 @@ func ServedBy(o Objects) []Served {
 	return out
 }
 
+// First is s with key, one of its own, as the likeliest.
+func (s Served) First(key string) Served {
+	keys := []string{key}
+	for _, k := range s.Keys {
+		if k != key {
+			keys = append(keys, k)
+		}
+	}
+	s.Keys, s.Title = keys, titleOf(key)
+	return s
+}
+
+// Only is s once it is certain that key serves.
+func (s Served) Only(key string) Served {
+	s.Keys, s.Title, s.Presumed = []string{key}, titleOf(key), false
+	return s
+}
+
+// Title names a controller for people; "" for one that is not known.
+func Title(key string) string { return titleOf(key) }
+
 var titles = map[string]string{nginxKey: "ingress-nginx", traefikKey: "Traefik", traefikNginxKey: "Traefik's ingress-nginx provider"}
 
 func titleOf(key string) string {

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -16,11 +17,13 @@ import (
 const SourceRules = "rules"
 
 // How often objects are read for the rules: soon after something that is
-// watched has changed, never in quick succession, and now and then for what is
-// not watched (Deployments, PodDisruptionBudgets…).
+// watched has changed, ever more seldom while changes go on, and now and then for
+// what is not watched (Deployments, PodDisruptionBudgets…).
 const (
 	judgeSettle = 2 * time.Second
+	judgeSoon   = 3 * time.Second
 	judgeApart  = 20 * time.Second
+	judgeLook   = time.Second // how often cookies are asked what they proved
 	judgeEvery  = 5 * time.Minute
 	judgeRetry  = 30 * time.Second
 )
@@ -33,11 +36,27 @@ type Judge struct {
 	opts    Options
 	changed chan struct{} // one slot
 	learn   func(findings.Facts)
+	seen    func() *affinity.Snapshot
+
+	judgedBy map[affinity.RouteID]findings.Settlement // that the last verdict rests on
 }
 
-// NewJudge prepares a Judge. It does not talk to the API server.
-func NewJudge(cfg *rest.Config, opts Options) *Judge {
-	return &Judge{cfg: cfg, opts: opts, changed: make(chan struct{}, 1)}
+// NewJudge prepares a Judge. It does not talk to the API server. seen returns the
+// newest snapshot, in which cookies may have proved who serves a route; nil where
+// no session ever does.
+func NewJudge(cfg *rest.Config, opts Options, seen func() *affinity.Snapshot) *Judge {
+	return &Judge{cfg: cfg, opts: opts, seen: seen, changed: make(chan struct{}, 1)}
+}
+
+// settled is what cookies have proved by now.
+func (j *Judge) settled() map[affinity.RouteID]findings.Settlement {
+	if j.seen == nil {
+		return nil
+	}
+	if snap := j.seen(); snap != nil {
+		return findings.SettledBy(snap.Routes)
+	}
+	return nil
 }
 
 // Saw tells the Judge what a watch emitted. It does not block.
@@ -56,11 +75,15 @@ func (j *Judge) Saw(e affinity.Event) {
 // Run judges until ctx ends. While objects cannot be read the last verdict
 // stands; before the first, that nothing was judged is what is found.
 func (j *Judge) Run(ctx context.Context, emit func(affinity.Event)) error {
-	judged := false
+	judged, apart := false, judgeSoon
 	for ctx.Err() == nil {
 		wait, ok := j.judge(ctx, emit, judged)
 		judged = judged || ok
-		j.wait(ctx, wait, ok)
+		since := time.Now()
+		j.wait(ctx, wait, apart, ok)
+		if apart = min(2*apart, judgeApart); time.Since(since) > 2*judgeApart {
+			apart = judgeSoon // it was quiet for a while
+		}
 	}
 	return nil
 }
@@ -75,6 +98,8 @@ func (j *Judge) judge(ctx context.Context, emit func(affinity.Event), judged boo
 		if j.learn != nil {
 			j.learn(facts)
 		}
+		facts.Settled = j.settled()
+		j.judgedBy = facts.Settled
 		emit(affinity.Findings{Source: SourceRules, Findings: findings.Check(facts, findings.Options{}).Findings})
 		return judgeEvery, true
 	case !judged:
@@ -84,9 +109,11 @@ func (j *Judge) judge(ctx context.Context, emit func(affinity.Event), judged boo
 }
 
 // wait returns when it is time to judge again, or ctx has ended.
-func (j *Judge) wait(ctx context.Context, most time.Duration, early bool) {
-	apart := time.NewTimer(judgeApart)
+func (j *Judge) wait(ctx context.Context, most, least time.Duration, early bool) {
+	apart := time.NewTimer(least)
 	defer apart.Stop()
+	look := time.NewTicker(judgeLook)
+	defer look.Stop()
 	timer := time.NewTimer(most)
 	defer timer.Stop()
 	changed, ready := false, false
@@ -104,6 +131,8 @@ func (j *Judge) wait(ctx context.Context, most time.Duration, early bool) {
 			ready = true
 		case <-wake:
 			changed = true
+		case <-look.C:
+			changed = changed || early && !maps.Equal(j.settled(), j.judgedBy)
 		}
 		if changed && ready {
 			timer.Reset(judgeSettle)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,7 +65,7 @@ func TestJudge(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	var got []affinity.Finding
-	err := NewJudge(s.config(), chatOptions()).Run(ctx, func(e affinity.Event) {
+	err := NewJudge(s.config(), chatOptions(), nil).Run(ctx, func(e affinity.Event) {
 		if f, ok := e.(affinity.Findings); ok {
 			got = f.Findings
 			cancel()
@@ -80,5 +82,70 @@ func TestJudge(t *testing.T) {
 	}
 	if _, ok := findings.RuleByID("D01"); !ok {
 		t.Error("no rule D01")
+	}
+}
+
+// TestJudgeSettled wants the rules to go by the controller that a cookie proved,
+// within the ten seconds in which people look at what they just changed.
+func TestJudgeSettled(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t)
+	chat(s)
+	opts := chatOptions()
+	src, err := New(s.config(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var snap atomic.Pointer[affinity.Snapshot]
+	judge := NewJudge(s.config(), opts, snap.Load)
+	d01 := make(chan []affinity.Finding, 8)
+	var known []affinity.Route
+	var lock sync.Mutex
+	done := make(chan error, 1)
+	go func() {
+		done <- WithRules{Source: src, Judge: judge}.Run(ctx, func(e affinity.Event) {
+			switch e := e.(type) {
+			case affinity.Routes:
+				lock.Lock()
+				known = slices.Clone(e.Routes)
+				lock.Unlock()
+			case affinity.Findings:
+				d01 <- slices.DeleteFunc(slices.Clone(e.Findings), func(f affinity.Finding) bool { return f.Rule != "D01" })
+			}
+		})
+	}()
+	first := <-d01
+	if len(first) == 0 || first[0].Certainty != affinity.CertaintyLikely {
+		t.Fatalf("nothing tells ingress-nginx from Traefik's provider, D01: %+v", first)
+	}
+	proved := time.Now()
+	for len(d01) == 0 && time.Since(proved) < 10*time.Second {
+		lock.Lock()
+		routes := slices.Clone(known)
+		lock.Unlock()
+		for i := range routes {
+			routes[i].Layers = slices.Clone(routes[i].Layers)
+			for n := range routes[i].Layers {
+				if l := &routes[i].Layers[n]; len(l.Candidates) > 1 {
+					l.Chosen, l.Proof = 1, "its cookie decodes as traefik"
+				}
+			}
+		}
+		snap.Store(&affinity.Snapshot{Routes: routes})
+		time.Sleep(50 * time.Millisecond)
+	}
+	select {
+	case then := <-d01:
+		if len(then) > 0 {
+			t.Errorf("a cookie proved Traefik, D01: %+v", then)
+		}
+	default:
+		t.Error("not judged again within ten seconds")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

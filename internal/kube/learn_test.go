@@ -32,7 +32,7 @@ func TestLearn(t *testing.T) {
 	events := make(chan affinity.Event, 1024)
 	done := make(chan error, 1)
 	go func() {
-		done <- WithRules{Source: src, Judge: NewJudge(s.config(), chatOptions())}.Run(ctx, func(e affinity.Event) { events <- e })
+		done <- WithRules{Source: src, Judge: NewJudge(s.config(), chatOptions(), nil)}.Run(ctx, func(e affinity.Event) { events <- e })
 	}()
 	defer func() { cancel(); <-done }()
 	var last affinity.Policy

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -106,7 +105,13 @@ func (r *Route) row() []string {
 		case l.Where == "ingress" && l.Mechanism == "unknown":
 			cookie = "not known"
 		case l.Where == "ingress" && l.Cookie != nil:
-			cookie = strings.TrimSpace("cookie " + l.Cookie.Name + " " + l.Mode)
+			cookie = "cookie " + l.Cookie.Name
+			if l.Mode != "" {
+				cookie += " " + l.Mode
+				if !l.Settled {
+					cookie += "?" // of the controller that is presumed
+				}
+			}
 			if l.TimeoutSeconds > 0 {
 				cookie += " " + duration(l.TimeoutSeconds)
 			}

@@ -152,7 +152,11 @@ func layerLines(d *data, r affinity.Route, l affinity.Layer, known bool, where s
 	if name == "" {
 		name = "name not configured"
 	}
-	return append(out, run{st, p.Mechanism.String()}, run{st, name}, run{st, strings.TrimSpace(p.Mode + " " + timeoutText(p))})
+	mode := p.Mode
+	if mode != "" && !l.Settled() {
+		mode += "?"
+	}
+	return append(out, run{st, p.Mechanism.String()}, run{st, name}, run{st, strings.TrimSpace(mode + " " + timeoutText(p))})
 }
 
 func serviceLines(d *data, r affinity.Route) []run {

@@ -1,0 +1,178 @@
+package findings
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ingress"
+)
+
+// Settlement is which of the controllers that may serve a route does, as a
+// cookie of it proved.
+type Settlement struct {
+	Controller string // as in affinity.Policy.Controller
+	Mode       string
+	Proof      string
+}
+
+// SettledBy are the settlements of routes that sessions were sent to.
+func SettledBy(routes []affinity.Route) map[affinity.RouteID]Settlement {
+	var all map[affinity.RouteID]Settlement
+	for _, r := range routes {
+		l, ok := r.Layer(affinity.LayerIngress)
+		if !ok || l.Guessed || l.Proof == "" || len(l.Candidates) < 2 {
+			continue
+		}
+		if all == nil {
+			all = map[affinity.RouteID]Settlement{}
+		}
+		p := l.Policy()
+		all[r.ID] = Settlement{p.Controller, p.Mode, l.Proof}
+	}
+	return all
+}
+
+// settle chooses the controller of each route that several may serve: the one
+// that a cookie proved, else the one that this world supposes.
+func (w *world) settle(routes []affinity.Route) {
+	for i := range routes {
+		r := &routes[i]
+		for n := range r.Layers {
+			l := &r.Layers[n]
+			if l.Where != affinity.LayerIngress || len(l.Candidates) < 2 {
+				continue
+			}
+			s, ok := w.Settled[r.ID]
+			at := slices.IndexFunc(l.Candidates, func(p affinity.Policy) bool {
+				return ok && p.Controller == s.Controller && (s.Mode == "" || p.Mode == s.Mode)
+			})
+			if at >= 0 {
+				l.Chosen, l.Proof = at, s.Proof
+				w.proved(r, s)
+				continue
+			}
+			w.fits = max(w.fits, len(l.Candidates))
+			l.Chosen = min(w.supposed, len(l.Candidates)-1)
+		}
+	}
+}
+
+// proved notes a settlement for the Ingress of the route.
+func (w *world) proved(r *affinity.Route, s Settlement) {
+	if w.settled == nil {
+		w.settled = map[nameKey]Settlement{}
+	}
+	if key := (nameKey{r.Kind, r.Namespace, r.Name}); w.settled[key].Controller == "" {
+		w.settled[key] = s
+	}
+}
+
+// served is who serves an Ingress in this world.
+func (w *world) served(o *Object, s ingress.Served) (out ingress.Served, settled bool) {
+	if by, ok := w.settled[nameKey{o.Kind, o.Namespace, o.Name}]; ok {
+		return s.Only(by.Controller), true
+	}
+	if len(s.Keys) < 2 {
+		return s, false
+	}
+	w.fits = max(w.fits, len(s.Keys))
+	return s.First(s.Keys[min(w.supposed, len(s.Keys)-1)]), false
+}
+
+// verdict is what makes two findings of two worlds the same.
+type verdict struct {
+	rule   string
+	object affinity.ObjectRef
+	route  affinity.RouteID
+	title  string
+	sev    affinity.Severity
+}
+
+func verdictOf(f affinity.Finding) verdict {
+	f.Object.Line = 0
+	return verdict{f.Rule, f.Object, f.Route, f.Title, f.Severity}
+}
+
+// doubt makes those of all likely that hold for the presumed controller alone:
+// where another of those that may serve the objects did, the rules would not say
+// them. It names the presumption.
+func (w *world) doubt(all []affinity.Finding, o Options) {
+	if w.fits < 2 {
+		return
+	}
+	who := w.whoMay()
+	for other := 1; other < w.fits; other++ {
+		there := map[verdict]bool{}
+		for _, f := range newWorldOf(w.Facts, other).check(o) {
+			there[verdictOf(f)] = true
+		}
+		for i := range all {
+			f := &all[i]
+			if f.Certainty == affinity.CertaintyNotChecked || there[verdictOf(*f)] || slices.ContainsFunc(f.Evidence, isPresumption) {
+				continue
+			}
+			presumed, others := who.of(*f)
+			if presumed == "" {
+				continue
+			}
+			f.Certainty = affinity.CertaintyLikely
+			f.Evidence = append(slices.Clip(f.Evidence), affinity.FindingEvidence{Source: "object", Field: presumedField, Value: presumed,
+				Text: fmt.Sprintf("%s answers to the same class, and this does not hold for it", others)})
+			if f.Impact != "" {
+				f.Impact = fmt.Sprintf("if %s serves it, which is presumed: %s", presumed, f.Impact)
+			}
+		}
+	}
+}
+
+const presumedField = "controller presumed"
+
+func isPresumption(e affinity.FindingEvidence) bool { return e.Field == presumedField }
+
+// may are the controllers that may serve what no cookie has settled, the
+// presumed one first.
+type may struct {
+	objects map[nameKey][]string // Ingresses and their classes
+	routes  map[affinity.RouteID][]string
+}
+
+func (w *world) whoMay() may {
+	m := may{map[nameKey][]string{}, map[affinity.RouteID][]string{}}
+	for i := range w.ingresses {
+		if ing := &w.ingresses[i]; !ing.settled && len(ing.served.Keys) > 1 {
+			m.objects[nameKey{ing.Kind, ing.Object.Namespace, ing.Object.Name}] = ing.served.Keys
+			m.objects[nameKey{"IngressClass", "", ing.served.Class}] = ing.served.Keys
+		}
+	}
+	for i := range w.routes {
+		r := &w.routes[i]
+		l, _ := r.Layer(affinity.LayerIngress)
+		if l.Settled() {
+			continue
+		}
+		for _, p := range l.Candidates {
+			m.routes[r.ID] = append(m.routes[r.ID], p.Controller)
+		}
+	}
+	return m
+}
+
+// of names the controller that f presumes, and those it may be instead; "" where
+// f is about nothing that several may serve.
+func (m may) of(f affinity.Finding) (presumed, others string) {
+	keys := m.objects[nameKey{f.Object.Kind, f.Object.Namespace, f.Object.Name}]
+	if keys == nil {
+		keys = m.routes[f.Route]
+	}
+	if keys == nil {
+		return "", ""
+	}
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = cmp.Or(ingress.Title(k), k)
+	}
+	return names[0], strings.Join(names[1:], " or ")
+}
