@@ -81,6 +81,13 @@ func TestGetFindings(t *testing.T) {
 	if !slices.Contains(all, "Ingress/web") || !slices.Contains(all, "Ingress/other") || !slices.Contains(rules, "B10") {
 		t.Errorf("of the namespace: %v, %v", all, rules)
 	}
+	// Between several Ingresses there is nobody to choose whom to probe, yet all
+	// are judged.
+	for _, args := range [][]string{{"--no-probe=false"}, {"--no-probe=false", "-A"}} {
+		if unasked, rules := of(args...); !slices.Contains(unasked, "Ingress/web") || !slices.Contains(unasked, "Ingress/other") || !slices.Contains(rules, "B10") {
+			t.Errorf("%v: %v, %v", args, unasked, rules)
+		}
+	}
 	web, rules := of("ing/web")
 	if !slices.Contains(web, "Ingress/web") || slices.Contains(web, "Ingress/other") || slices.Contains(rules, "B10") {
 		t.Errorf("of ing/web: %v, %v", web, rules)

@@ -33,6 +33,7 @@ func newGet(name string, streams genericiooptions.IOStreams, probes *probeFlags,
   %[1]s get sessions ing/msgapp -w -o json
   %[1]s get pods ing/msgapp -o custom-columns=POD:.name,PINS:.pins
   %[1]s get findings ing/msgapp -o wide
+  %[1]s get findings -A               of every namespace; without -A of one
   %[1]s get routes -A
   %[1]s get pins -A --kernel local    on a node: who is pinned by address`, name),
 		Args:              cobra.RangeArgs(1, 3),
@@ -139,8 +140,10 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, w io.
 			return nil
 		case <-s.engine.Changed():
 			snap := s.engine.Snapshot()
-			if err := s.selection(snap); err != nil {
-				return err
+			if what != "findings" { // those of a whole namespace need no choice: rules send nothing
+				if err := s.selection(snap); err != nil {
+					return err
+				}
 			}
 			if what == "routes" && !settling && synced(snap) {
 				// The routes are built a moment after the last kind is there.
