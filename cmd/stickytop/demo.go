@@ -93,7 +93,7 @@ func demoSetup(cmd *cobra.Command, o demo.Options, probes probeFlags) (*setup, f
 		return nil, nil, errors.Join(&failure{code: exitUsage, err: err}, world.Close())
 	}
 	budget := probes.budget()
-	if !cmd.Flags().Changed("client") {
+	if !cmd.Flags().Changed("client") && !probes.compare {
 		budget.Client, budget.Clients = world.Client(), nil
 	}
 	if !cmd.Flags().Changed("transport") {

@@ -45,6 +45,7 @@ type session struct {
 	toldAt      time.Time      // when it was last met
 	refused     map[string]int // Engine.IO code by X-Request-Id, since the handshake
 	recent      [splitN]visit  // newest first
+	given       [2]visit       // that cookies it does not keep named, newest first
 }
 
 // visit is one answer, for recognising a SPLIT.

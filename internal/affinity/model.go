@@ -113,6 +113,24 @@ func (st *State) shareCookie(e CookieShared, now time.Time) {
 	st.judge(s)
 }
 
+// thrown reads a cookie that the client does not send back. It is as good as
+// another to tell who issues it, and which pod the proxy chose for this answer.
+func (st *State) thrown(s *session, o Observed, offer Offer, now time.Time) {
+	r := st.routes[s.Spec.Route]
+	if r == nil || offer.Deletes || BadStatus(o.Status) {
+		return
+	}
+	d, _ := st.decode(r, Pin{Layer: MechanismCookie, Key: offer.Name, Value: offer.Value, Since: now, Offer: offer})
+	if !d.Hit() || d.Gone {
+		return
+	}
+	v := visit{pod: endpointPod(r.Backend.Service, d.Endpoints[0]), version: st.version(s)}
+	s.given[1], s.given[0] = s.given[0], v
+	if old := s.given[1]; !old.pod.IsZero() && old.pod != v.pod && old.version == v.version {
+		s.Rechosen++
+	}
+}
+
 // judgeModels is B07 as a comparison: clients that keep cookies stay on one
 // pod where one that does not is sent to several, endpoints unchanged.
 func (st *State) judgeModels(s *session, now time.Time) {
@@ -120,7 +138,10 @@ func (st *State) judgeModels(s *session, now time.Time) {
 	if f, had := st.found[key]; had && f.Certainty == CertaintyExact || s.Spec.Client.KeepsCookies() || !s.offered {
 		return
 	}
-	first, second := s.recent[0], s.recent[1]
+	first, second, spoke := s.recent[0], s.recent[1], true
+	if first.pod.IsZero() {
+		first, second, spoke = s.given[0], s.given[1], false
+	}
 	if first.pod.IsZero() || second.pod.IsZero() || first.pod == second.pod || first.version != second.version {
 		return
 	}
@@ -129,13 +150,23 @@ func (st *State) judgeModels(s *session, now time.Time) {
 		if keeper.Spec.Route != s.Spec.Route || !keeper.Spec.Client.KeepsCookies() || !keeper.stays(first.version) {
 			continue
 		}
-		st.find(Finding{Rule: "B07", Severity: SeverityHigh, Certainty: CertaintyExact, Route: s.Spec.Route, Session: s.Spec.ID,
+		certainty := CertaintyExact
+		stays := fmt.Sprintf("%s (%s) stays on %s", keeper.Spec.ID, keeper.Spec.Client, st.podLabel(keeper.Pod))
+		wanders := fmt.Sprintf("%s (%s) was answered by %s, then by %s: it was offered a cookie and keeps none", s.Spec.ID, s.Spec.Client,
+			st.podLabel(second.pod), st.podLabel(first.pod))
+		if !keeper.Via.answers() {
+			certainty = CertaintyLikely
+			stays = fmt.Sprintf("the cookie of %s (%s) names %s with every answer", keeper.Spec.ID, keeper.Spec.Client, st.podLabel(keeper.Pod))
+		}
+		if !spoke {
+			certainty = CertaintyLikely
+			wanders = fmt.Sprintf("%s (%s) was given a cookie of %s, then one of %s: it keeps none", s.Spec.ID, s.Spec.Client, st.podLabel(second.pod), st.podLabel(first.pod))
+		}
+		st.find(Finding{Rule: "B07", Severity: SeverityHigh, Certainty: certainty, Route: s.Spec.Route, Session: s.Spec.ID,
 			Title:  "sticky only for cookie-keeping clients",
 			Impact: "browsers stay on one pod; clients without a cookie jar (Node, mobile, load generators) change pods between requests",
 			Evidence: []FindingEvidence{
-				{Source: "session", Text: fmt.Sprintf("%s (%s) stays on %s", keeper.Spec.ID, keeper.Spec.Client, st.podLabel(keeper.Pod))},
-				{Source: "session", Text: fmt.Sprintf("%s (%s) was answered by %s, then by %s: it was offered a cookie and keeps none", s.Spec.ID, s.Spec.Client,
-					st.podLabel(second.pod), st.podLabel(first.pod))}},
+				{Source: "session", Text: stays}, {Source: "session", Text: wanders}},
 			Fix:    "let the client keep cookies and send them back, or do not rely on affinity for it",
 			Verify: "compare again with --compare: both models stay on one pod"}, proof{}, now)
 		return
@@ -175,6 +206,7 @@ type ModelSummary struct {
 	Held     int // one pod with every answer, or moved for a reason that was seen
 	Wander   int // answered by several pods, and nothing that was seen made it so
 	Broken   int // the last request failed
+	Unknown  int // nothing names the pods that answered
 	Requests int
 	Failures int
 	Moves    int
@@ -205,6 +237,11 @@ func (m *ModelSummary) add(x *Session) {
 	case x.InARow > 0:
 		m.Broken++
 	case x.Pod.IsZero() || x.Via == SourceNone:
+		if x.Rechosen > 0 {
+			m.Wander++
+		} else {
+			m.Unknown++
+		}
 	case x.MoveCount == 0 || x.base == Stuck && !slices.ContainsFunc(x.Moves, func(v Move) bool { return !v.Explained() }):
 		m.Held++
 	default:

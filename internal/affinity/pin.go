@@ -75,6 +75,7 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 			if offer.Deletes && offer.NotReturned == "" {
 				s.notReturned = "the response deletes it at once"
 			}
+			st.thrown(s, o, offer, now)
 			continue
 		}
 		if s.Pin == nil || s.Pin.Value != offer.Value || s.Pin.Key != offer.Name {

@@ -208,6 +208,10 @@ type Session struct {
 	Timers []Timer
 
 	Requests int
+	// Rechosen is how often the affinity cookie of an answer, which this client
+	// does not keep, named another pod than that of the answer before, endpoints
+	// unchanged.
+	Rechosen int
 	Failures int
 	InARow   int // failures since the last answer
 	// ErrorAnswers are the answers with a status of 400 or more that a pod is
