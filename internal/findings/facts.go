@@ -51,6 +51,7 @@ type world struct {
 	hosts     map[string]*ingressFacts // by class and host; filled when asked
 	settled   map[nameKey]Settlement   // by Ingress
 	supposed  int                      // which of the controllers that may serve a place this world supposes
+	runs      *workload                // of Traefik's provider, where there is none of ingress-nginx
 	fits      int                      // most controllers that may serve an unsettled place
 }
 
@@ -114,6 +115,7 @@ func newWorldOf(f Facts, supposed int) *world {
 	for _, o := range w.kinds["HorizontalPodAutoscaler"] {
 		w.hpas[nameKey{o.Str("spec", "scaleTargetRef", "kind"), o.Namespace, o.Str("spec", "scaleTargetRef", "name")}] = o
 	}
+	w.seeRunning()
 	w.readProxyMode()
 	w.addRoutes()
 	return w

@@ -97,8 +97,8 @@ func (c *check) provedNginx(class string) bool {
 }
 
 // traefikProvider is a Traefik that serves ingress-nginx' annotations.
-func (c *check) traefikProvider() *workload {
-	for _, x := range c.workloads {
+func (w *world) traefikProvider() *workload {
+	for _, x := range w.workloads {
 		for _, cont := range x.containers() {
 			if strings.Contains(strings.ToLower(strings.Join(cont.words("args"), " ")), "providers.kubernetesingressnginx") {
 				return x

@@ -54,10 +54,48 @@ func (w *world) settle(routes []affinity.Route) {
 				w.proved(r, s)
 				continue
 			}
-			w.fits = max(w.fits, len(l.Candidates))
-			l.Chosen = min(w.supposed, len(l.Candidates)-1)
+			keys := make([]string, len(l.Candidates))
+			for c, p := range l.Candidates {
+				keys[c] = p.Controller
+			}
+			by := w.suppose(keys)
+			l.Chosen = slices.IndexFunc(l.Candidates, func(p affinity.Policy) bool { return p.Controller == by })
 		}
 	}
+}
+
+// suppose chooses between the controllers that may serve a place as this world
+// does: the first world the likeliest, each other another.
+func (w *world) suppose(keys []string) string {
+	w.fits = max(w.fits, len(keys))
+	order := w.likeliest(keys)
+	return order[min(w.supposed, len(order)-1)]
+}
+
+// likeliest is keys, in the order of the table; but Traefik's provider before
+// ingress-nginx where it alone is among the objects.
+func (w *world) likeliest(keys []string) []string {
+	if w.runs == nil || !slices.Contains(keys, traefikNginxKey) {
+		return keys
+	}
+	order := []string{traefikNginxKey}
+	for _, k := range keys {
+		if k != traefikNginxKey {
+			order = append(order, k)
+		}
+	}
+	return order
+}
+
+// seeRunning notes the workload that runs Traefik's provider, where none runs
+// ingress-nginx.
+func (w *world) seeRunning() {
+	for _, x := range w.workloads {
+		if _, ok := controllerImage(x); ok {
+			return
+		}
+	}
+	w.runs = w.traefikProvider()
 }
 
 // proved notes a settlement for the Ingress of the route.
@@ -78,8 +116,7 @@ func (w *world) served(o *Object, s ingress.Served) (out ingress.Served, settled
 	if len(s.Keys) < 2 {
 		return s, false
 	}
-	w.fits = max(w.fits, len(s.Keys))
-	return s.First(s.Keys[min(w.supposed, len(s.Keys)-1)]), false
+	return s.First(w.suppose(s.Keys)), false
 }
 
 // verdict is what makes two findings of two worlds the same.
@@ -118,9 +155,13 @@ func (w *world) doubt(all []affinity.Finding, o Options) {
 			if presumed == "" {
 				continue
 			}
+			why := others + " answers to the same class, and this does not hold for it"
+			if w.runs != nil {
+				why += "; " + w.runs.String() + " runs the presumed one"
+			}
 			f.Certainty = affinity.CertaintyLikely
 			f.Evidence = append(slices.Clip(f.Evidence), affinity.FindingEvidence{Source: "object", Field: presumedField, Value: presumed,
-				Text: fmt.Sprintf("%s answers to the same class, and this does not hold for it", others)})
+				Text: why})
 			if f.Impact != "" {
 				f.Impact = fmt.Sprintf("if %s serves it, which is presumed: %s", presumed, f.Impact)
 			}
@@ -156,6 +197,7 @@ func (w *world) whoMay() may {
 		for _, p := range l.Candidates {
 			m.routes[r.ID] = append(m.routes[r.ID], p.Controller)
 		}
+		m.routes[r.ID] = w.likeliest(m.routes[r.ID])
 	}
 	return m
 }

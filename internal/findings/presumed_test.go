@@ -80,3 +80,18 @@ func TestSettledRetired(t *testing.T) {
 		t.Errorf("Traefik proved: %q", got)
 	}
 }
+
+// TestRunning wants Traefik presumed where it runs, and ingress-nginx does not.
+func TestRunning(t *testing.T) {
+	f := read(t, "testdata/settled.yaml")
+	f.Objects = append(f.Objects, read(t, "testdata/traefik.yaml").Objects...)
+	var said []string
+	for _, x := range findings.Check(f, findings.Options{Skip: []string{"C03"}}).Findings {
+		if x.Fails() || x.Severity == affinity.SeverityInfo {
+			said = append(said, x.Rule+" "+x.Certainty.String()+" "+x.Title)
+		}
+	}
+	if want := []string{"L01 exact Traefik's provider does not read session-cookie-change-on-failure"}; !slices.Equal(said, want) {
+		t.Errorf("got %q, want %q", said, want)
+	}
+}
