@@ -48,7 +48,7 @@ endpoint that it names decides. Values are masked in what is printed.
 
 Exit codes: 0 decoded; 1 not decodable, with the reason and what to do instead;
 2 the command line is wrong; 3 the cluster could not be asked.`,
-		Example: fmt.Sprintf(`  %[1]s decode 'INGRESSCOOKIE=1767225601.5.31.42|6cde57…' -n msgapp
+		Example: fmt.Sprintf(`  %[1]s decode 'INGRESSCOOKIE=VALUE' -n msgapp
   %[1]s decode 'lb=8284434f14da8452' --endpoints 10.244.0.5:8080,10.244.1.7:8080
   %[1]s decode --har chat.example.com.har -A -o json
   pbpaste | %[1]s decode -n msgapp`, name),
@@ -220,8 +220,11 @@ func readHAR(path string, in io.Reader) ([]capture.Cookie, int, error) {
 }
 
 // askable reports whether endpoints would tell more of a cookie: not of one
-// that is opaque by its name. Any other value may be a pod's name.
+// that is opaque by its name, nor of one that is cut short. Any other value may be a pod's name.
 func askable(c capture.Cookie) bool {
+	if decode.Abbreviated(c.Value) {
+		return false
+	}
 	r := decode.Read(c, decode.World{})
 	return r.Decoded || r.Controller == "" || len(r.Candidates) > 0
 }

@@ -39,6 +39,8 @@ func Read(c capture.Cookie, w World) Result {
 		r.Notes = append(r.Notes, note)
 	}
 	switch {
+	case Abbreviated(c.Value):
+		r.undo("the value is cut short, so it names nobody", "give all of it: a browser's developer tools have it under Storage or Application, and in Copy as cURL")
 	case v.Decided:
 		r.decided(v.Answers, w)
 		r.past(c, v, w)
@@ -228,8 +230,15 @@ func (r *Result) undecided(v ingress.Verdict, w World) {
 		r.Reason, r.Instead = "it may be "+o.Title+": opaque, as "+o.Why, o.Instead
 	default:
 		r.Reason = "no controller is known to write such a value"
-		r.Instead = "let the application name its pod in a header (--pod-header), or look at the controller's access log"
+		r.Instead = "look at the controller's access log, or let the application name its pod in a header: stickytop TARGET --pod-header NAME reads it"
 	}
+}
+
+// Abbreviated reports whether a value was cut short for the eye, as this
+// program's own tables and browsers' tools do.
+func Abbreviated(value affinity.Secret) bool {
+	v := strings.TrimRight(value.Reveal(), `"'`)
+	return strings.Contains(v, "…") || strings.HasSuffix(v, "...") || strings.Contains(v, "%E2%80%A6")
 }
 
 func (r *Result) shaped(v ingress.Verdict, w World) {
@@ -243,16 +252,20 @@ func (r *Result) shaped(v ingress.Verdict, w World) {
 		r.Reason += ", or of " + o.Title + ", which is opaque"
 	}
 	r.Reason += "; " + d.Detail
+	key := ""
+	if slices.ContainsFunc(v.Shapes, func(a ingress.Answer) bool { return strings.HasPrefix(a.Controller, "haproxy") }) {
+		key = "; a HAProxy key that is not the default is --key"
+	}
 	switch {
 	case len(v.Shapes) == 1 && strings.Contains(d.Detail, "runtime API"):
 		r.Instead = "ask HAProxy: echo 'show servers state' | socat stdio SOCKET"
 	case w.Where != "":
-		r.Instead = "the pod it named is gone, or is not in " + w.Where + " (-n, -A); a HAProxy key that is not the default is --key"
+		r.Instead = "the pod it named is gone, or is not in " + w.Where + " (-n, -A)" + key
 		if len(v.Routed) > 0 {
 			r.Instead = "a cookie of that name is set for " + service(v.Routed[0]) + ": the pod it named has most likely left; " + r.Instead
 		}
 	case len(w.Scopes) > 0:
-		r.Instead = "the endpoints that were given are not all, or --backend NAMESPACE/SERVICE:PORT or a HAProxy --key is missing"
+		r.Instead = "the endpoints that were given are not all, or --backend NAMESPACE/SERVICE:PORT is missing" + key
 	default:
 		r.Instead = "its pod is found among endpoints: --endpoints IP:PORT,… or a cluster"
 	}

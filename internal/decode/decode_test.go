@@ -112,3 +112,23 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestInstead wants hints that fit the value, and flags that decode has.
+func TestInstead(t *testing.T) {
+	w := world(t)
+	for value, want := range map[affinity.Secret]string{
+		"1767225823.823.28.617683|6cde57…":                               "the value is cut short",
+		"1767225823.823.28.617683|6cde57...":                             "the value is cut short",
+		"1767225823.823.28.617683%7C6cde57%E2%80%A6":                     "the value is cut short",
+		affinity.Secret("1767225823.823.28.617683|" + webKey[:31] + "0"): "it has the shape of ingress-nginx balanced",
+		"hello": "no controller is known",
+	} {
+		r := Read(capture.Cookie{Name: "INGRESSCOOKIE", Value: value}, w)
+		if r.Decoded || !strings.HasPrefix(r.Reason, want) || strings.Contains(r.Instead, "HAProxy") || strings.Contains(r.Instead, "(--pod-header)") {
+			t.Errorf("%s: decoded %v, %q, %q; want %q", value.Reveal(), r.Decoded, r.Reason, r.Instead, want)
+		}
+	}
+	if r := Read(capture.Cookie{Value: "fcde627de0fe23ff"}, w); !strings.Contains(r.Instead, "--key") {
+		t.Errorf("a value that may be HAProxy's: %q, %q", r.Reason, r.Instead)
+	}
+}

@@ -38,12 +38,12 @@ var opaques = []struct {
 		hashWhy, hashInstead},
 	// [kong kong/runloop/balancer/init.lua]
 	{"kong", "a hash cookie of Kong", nil, isUUID,
-		"it is a random text that Kong hashes over its targets, so their weights and slots decide too; any change of them moves clients with the cookie unchanged", "let the application name its pod in a header (--pod-header)"},
+		"it is a random text that Kong hashes over its targets, so their weights and slots decide too; any change of them moves clients with the cookie unchanged", "let the application name its pod in a header: stickytop TARGET --pod-header NAME reads it"},
 }
 
 const (
 	hashWhy     = "it is a random text that Envoy hashes over its hosts, so their weights, health and localities decide too; any change of them moves clients with the cookie unchanged"
-	hashInstead = "Envoy's access log has %UPSTREAM_HOST%, or let the application name its pod in a header (--pod-header)"
+	hashInstead = "Envoy's access log has %UPSTREAM_HOST%, or let the application name its pod in a header: stickytop TARGET --pod-header NAME reads it"
 )
 
 // Opaques returns the kinds of opaque cookies that this one may be, those that
