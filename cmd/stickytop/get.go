@@ -232,6 +232,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		if d := snap.Dataplane; d.Mode != "" {
 			fmt.Fprintf(streams.ErrOut, "note: %s keeps these pins (%s): %s\n", d.Mode, d.Why, d.Semantics())
 		}
+		if why := strangeNode(s.machine, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
+			fmt.Fprintln(streams.ErrOut, "warning: "+why)
+		}
 		return pinsVerdict(snap)
 	}
 	if what != "routes" && what != "findings" {
@@ -253,7 +256,11 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	}
 	for _, x := range snap.Sessions {
 		if x.LastFailure != nil && affinity.BadStatus(x.LastStatus) {
-			return cannot("--path asks for another path, --host for another name", "no session was answered by a pod: %s", x.LastFailure.Text)
+			hint := "--path asks for another path, --host for another name"
+			if x.Spec.Transport == "ws" {
+				hint = "where the server speaks Socket.IO, --transport socketio; " + hint
+			}
+			return cannot(hint, "no session was answered by a pod: %s", x.LastFailure.Text)
 		}
 		if x.LastFailure != nil {
 			return cannot(s.elsewhere(), "no session was answered: %s", x.LastFailure.Text)

@@ -43,7 +43,8 @@ type setup struct {
 	maxRPS  float64
 	actions []ui.Action
 	caption func() string
-	crew    *crew // agents; nil for none
+	crew    *crew  // agents; nil for none
+	machine string // what this machine is called as a node whose tables are read; "" where they are not
 }
 
 // end gives back what newSetup took: the agents that it made.
@@ -196,6 +197,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	}
 	if k := c.cluster.kernel.source(snapshot); k != nil {
 		sources = append(sources, k)
+		s.machine = c.cluster.kernel.name()
 	}
 	s.engine = engine.New(engine.Options{Target: s.target, Budget: from.budget(c.probe.budget(), c.cluster.kernel.name()), Hints: c.probe.hints(), Perform: func(cmd affinity.Command) {
 		if cmd.Kind == affinity.CommandReconnect {

@@ -172,3 +172,17 @@ func TestWatchWritesOneObjectALine(t *testing.T) {
 		t.Errorf("lines (-want +got):\n%s", d)
 	}
 }
+
+// TestTimeOfNobody: a cookie that came with failures alone has held nobody, so
+// no time of a session is left.
+func TestTimeOfNobody(t *testing.T) {
+	left := 3600.0
+	x := Session{Name: "s01", Requests: 2, Failures: 2, Pin: &Pin{Key: "r", Renewal: "absolute", RemainingSeconds: &left}}
+	if row := x.row(false); row[8] != "" || row[9] != "" {
+		t.Errorf("never answered: %q", row)
+	}
+	x.Failures = 1
+	if row := x.row(false); row[8] != "1h00m" || row[9] != "absolute" {
+		t.Errorf("answered once: %q", row)
+	}
+}

@@ -72,7 +72,9 @@ func (x *Session) row(wide bool) []string {
 	}
 	if x.Pin != nil {
 		renewal, cookie = x.Pin.Renewal, x.Pin.Key+"="+x.Pin.Value
-		if x.Pin.RemainingSeconds != nil {
+		if x.Requests == x.Failures { // its cookie has a time, but has held nobody yet
+			renewal = ""
+		} else if x.Pin.RemainingSeconds != nil {
 			left = duration(*x.Pin.RemainingSeconds)
 		}
 	}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+func TestStrangeNode(t *testing.T) {
+	own := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("172.30.0.12")}
+	pods := []affinity.Pod{{Node: "node1", HostIP: "172.30.0.11"}, {}, {Node: "node2", HostIP: "172.30.0.12"}}
+	for _, tt := range []struct {
+		name string
+		pods []affinity.Pod
+		want string
+	}{
+		{"node2", pods, ""},
+		{"vm", nil, ""},
+		{"vm", []affinity.Pod{{}}, ""},
+		{"vm", pods, "the cluster calls it node2: --kernel-node node2"},
+		{"vm", pods[:1], "no pod here is on a node of that name"},
+		{"vm", []affinity.Pod{{Node: "kind", HostIP: "127.0.0.1"}}, "no pod here is on a node of that name"},
+	} {
+		if got := strangeNode(tt.name, tt.pods, own); tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+			t.Errorf("%s among %v: %q, want %q", tt.name, tt.pods, got, tt.want)
+		}
+	}
+}
