@@ -109,17 +109,20 @@ func (m *Model) sessionsOn(ref affinity.PodRef) {
 	m.show(viewSessions)
 }
 
-// openEvent goes to what an event is about: a session, or a pod's sessions.
+// openEvent tells an event in full, unless that is done already, then goes to
+// what it is about: a session, or a pod's sessions.
 func (m *Model) openEvent() {
 	h, ok := m.events.happening()
 	switch {
 	case !ok:
+	case !m.events.full && !m.events.told:
+		m.events.full = true
 	case m.d.session(h.Session) != nil:
 		m.detail = detailPanel{id: h.Session}
 	case !h.Pod.IsZero():
 		m.sessionsOn(h.Pod)
-	default:
-		m.say(plain, "this event is about no session and no pod")
+	default: // it is about nothing else
+		m.events.full = !m.events.full
 	}
 }
 
@@ -131,6 +134,8 @@ func (m *Model) back() tea.Cmd {
 		m.help.search = ""
 	case m.detail.id != "":
 		m.detail.id = ""
+	case m.view == viewEvents && m.events.full:
+		m.events.full = false
 	case m.view == viewFindings && m.findings.full:
 		m.findings.full = false
 	case m.view == viewClientIP && m.clientip.full:

@@ -147,7 +147,7 @@ func (m *Model) mode() string {
 			parts = append(parts, "sort: "+cmp.Or(m.clientip.sortBy, "service"))
 		}
 	case inEvents:
-		if m.events.follow {
+		if m.events.follow && !m.events.full {
 			parts = append(parts, "following the newest")
 		}
 	}

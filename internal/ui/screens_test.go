@@ -58,6 +58,7 @@ var screens = []struct {
 	{name: "sessions-wide", make: told, keys: []string{"2", "ctrl+w", "j", "j"}},
 	{name: "pods", make: told, keys: []string{"3"}},
 	{name: "events", make: told, keys: []string{"4"}},
+	{name: "events-full", make: stale, keys: []string{"4", "enter"}},
 	{name: "findings", make: judged, keys: []string{"5"}},
 	{name: "findings-full", make: judged, keys: []string{"5", "j", "enter"}},
 	{name: "findings-muted", make: judged, keys: []string{"5", "M", "/", "type:object=ingress/msgapp and not severity=info", "enter"}},
