@@ -66,25 +66,56 @@ func (p *detailPanel) draw(a area, d *data) {
 	}
 }
 
-// drawTitle draws the session's name, state and counts.
+// drawTitle draws the session's name, state and counts. Where room is short,
+// what the rest of the screen tells too goes first, the moves last.
 func drawTitle(a area, d *data, s *affinity.Session) {
 	c, _ := s.Condition(d.now)
-	p := a.pen(1, 0).put(strong, string(s.Spec.ID)).gap(2).put(plain, s.Spec.Transport).gap(2)
-	p.put(conditionStyle(c), c.String()+conditionMark(c)).gap(2)
+	where := []run{}
 	switch {
 	case c == affinity.Split:
-		p.put(plain, "answered by "+strings.TrimPrefix(splitText(d, s), "? "))
+		where = []run{{plain, "answered by " + strings.TrimPrefix(splitText(d, s), "? ")}}
 	case !s.Pod.IsZero():
-		where := "on " // nothing is seen that would hold it there
+		how := "on " // nothing is seen that would hold it there
 		if s.Pin != nil || c == affinity.Stuck {
-			where = "pinned to "
+			how = "pinned to "
 		}
-		p.put(plain, where).put(podStyle(s.Tag), d.podLabel(s.Pod))
+		where = []run{{plain, how}, {podStyle(s.Tag), d.podLabel(s.Pod)}}
 	}
-	p.gap(2).put(plain, fmt.Sprintf("age %s  requests %d  failed %d  moves %d",
-		exactly(d.now.Sub(s.Opened)), s.Requests, s.Failures, s.MoveCount))
+	name := run{strong, string(s.Spec.ID)}
+	state := []run{{plain, "  "}, {conditionStyle(c), c.String() + conditionMark(c)}, {plain, "  "}}
+	kind := run{plain, "  " + s.Spec.Transport}
+	long := slices.Concat([]run{name, kind}, state, where)
+	short := slices.Concat([]run{name}, state, where)
+	client := ""
 	if s.Spec.Client != affinity.ClientBrowser {
-		p.gap(2).put(plain, "client "+string(s.Spec.Client))
+		client = "  client " + string(s.Spec.Client)
+	}
+	since := "age " + exactly(d.now.Sub(s.Opened))
+	moves := fmt.Sprintf("moves %d", s.MoveCount)
+	spelt := fmt.Sprintf("  requests %d  failed %d  ", s.Requests, s.Failures)
+	brief := fmt.Sprintf("  req %d  fail %d  ", s.Requests, s.Failures)
+	for _, v := range []struct {
+		head []run
+		tail string
+	}{
+		{long, since + spelt + moves + client}, {long, since + brief + moves + client}, {short, since + brief + moves + client},
+		{short, since + brief + moves}, {short, strings.TrimSpace(brief) + "  " + moves}, {short, moves}, {slices.Concat([]run{name}, state), moves},
+	} {
+		text := ""
+		for _, r := range v.head {
+			text += r.text
+		}
+		text = strings.TrimRight(text, " ")
+		if 1+cells(text)+2+cells(v.tail) > a.w {
+			continue
+		}
+		p := a.pen(1, 0)
+		for _, r := range v.head {
+			p.put(r.st, r.text)
+		}
+		p.x = 1 + cells(text)
+		p.gap(2).put(plain, v.tail)
+		return
 	}
 }
 
