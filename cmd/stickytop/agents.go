@@ -133,7 +133,7 @@ func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec) (pods []kub
 // administrator may apply the manifest, and this user then use the agents.
 func dryRunAgents(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, keep secretOf, format string, streams genericiooptions.IOStreams) error {
 	if format == "" {
-		fmt.Fprint(streams.Out, describe(spec, a.Server()))
+		fmt.Fprint(streams.Out, folded(streams.Out, describe(spec, a.Server())))
 		return nil
 	}
 	text, err := kube.AgentYAML(spec.Jobs(time.Now()))
