@@ -19,6 +19,8 @@ func (m *Model) show(v view) {
 // move moves whatever cursor the screen has.
 func (m *Model) move(by motion) {
 	switch m.where() {
+	case inTopo:
+		m.topo.notes.scroll(by)
 	case inSessions:
 		m.sessions.touched = m.d.now
 		m.sessions.move(by)
@@ -93,6 +95,8 @@ func (m *Model) openPane() {
 		}
 	case paneEvents:
 		m.show(viewEvents)
+	case paneNotes:
+		m.topo.notes = notesPanel{open: !m.topo.notes.open}
 	default:
 		m.show(viewSessions)
 	}
@@ -134,6 +138,8 @@ func (m *Model) back() tea.Cmd {
 		m.help.search = ""
 	case m.detail.id != "":
 		m.detail.id = ""
+	case m.view == viewTopo && m.topo.notes.open:
+		m.topo.notes.open = false
 	case m.view == viewEvents && m.events.full:
 		m.events.full = false
 	case m.view == viewFindings && m.findings.full:

@@ -139,6 +139,10 @@ func (m *Model) mode() string {
 		if m.sessions.follow {
 			parts = append(parts, "following")
 		}
+	case inTopo:
+		if m.topo.pane == paneNotes && m.topo.special(&m.d) == nil && !m.topo.notes.open {
+			parts = append(parts, "notes: enter reads them")
+		}
 	case inFindings:
 		c := m.findings.counts
 		parts = append(parts, fmt.Sprintf("%d fail  %d info  %d ok  %d not checked", c.fail, c.info, c.ok, c.unchecked))

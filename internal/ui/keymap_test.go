@@ -85,7 +85,7 @@ var keyTests = map[string]struct {
 	"finding.passed": {[]string{"5"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.findings.passed }},
 	"view.last":      {[]string{"3", "4"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewPods }},
 	"pane.next":      {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneFuses }},
-	"pane.before":    {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneEvents }},
+	"pane.before":    {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneNotes }},
 	"events.group":   {[]string{"4"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return !m.events.grouped }},
 	"columns.wide":   {[]string{"2"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.wide }},
 	"target":         {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.overlay == overlayPicker }},

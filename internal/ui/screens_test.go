@@ -97,6 +97,8 @@ var screens = []struct {
 	{name: "clientip-none", make: unpinned, keys: []string{"6"}},
 	{name: "clientip-forbidden", make: forbiddenNode, keys: []string{"6"}},
 	{name: "clientip-topo", make: pinned},
+	{name: "topo-notes", make: noted, keys: []string{"shift+tab"}},
+	{name: "topo-notes-full", make: noted, keys: []string{"shift+tab", "enter"}},
 	{name: "clientip-decides", make: decides},
 	{name: "clientip-pods", make: pinned, keys: []string{"3"}},
 	{name: "sockets", make: sockets, keys: []string{"2"}},
@@ -112,6 +114,18 @@ func told() (*world, Options) {
 	o := w.options()
 	o.Actions = []Action{{Key: "7", Name: "delete-pod", Title: "delete a pod"}}
 	return w, o
+}
+
+// noted is a route with more to say than a small screen holds.
+func noted() (*world, Options) {
+	w := story()
+	l := w.route.Layers[0]
+	l.Candidates = []affinity.Policy{l.Candidates[0]}
+	l.Candidates[0].Notes = []string{"a pod that answers 5xx keeps its sessions: session-cookie-change-on-failure is off, so a client stays with a broken pod"}
+	w.route.Layers = append([]affinity.Layer{l}, w.route.Layers[1:]...)
+	w.route.Notes = []string{"the Ingress has two paths that lead to this Service, each with a cookie of its own", "the last note"}
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}})
+	return w, w.options()
 }
 
 func pickable2() (*world, Options) {
