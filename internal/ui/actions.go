@@ -20,7 +20,7 @@ func (m *Model) show(v view) {
 func (m *Model) move(by motion) {
 	switch m.where() {
 	case inTopo:
-		m.topo.notes.scroll(by)
+		m.topo.notes.page.scroll(by)
 	case inSessions:
 		m.sessions.touched = m.d.now
 		m.sessions.move(by)
@@ -29,7 +29,7 @@ func (m *Model) move(by motion) {
 	case inEvents:
 		m.events.moveBy(by)
 	case inFindings:
-		m.findings.move(by)
+		m.findings.moveBy(by)
 	case inClientIP:
 		m.clientip.move(by)
 	case inDetail:

@@ -12,22 +12,8 @@ import (
 
 // detailPanel is everything known of one session.
 type detailPanel struct {
-	id     affinity.SessionID
-	top    int
-	height int
-	length int
-}
-
-func (p *detailPanel) scroll(m motion) {
-	switch m {
-	case toTop:
-		p.top = 0
-	case toBottom:
-		p.top = p.length
-	default:
-		p.top += step(m, p.height)
-	}
-	p.top = max(0, min(p.top, p.length-p.height))
+	id affinity.SessionID
+	scrolled
 }
 
 func (p *detailPanel) draw(a area, d *data) {
@@ -46,24 +32,7 @@ func (p *detailPanel) draw(a area, d *data) {
 	if len(lines) > body.h {
 		lines = slices.DeleteFunc(lines, func(l []run) bool { return len(l) == 0 })
 	}
-	rows := body.h
-	if len(lines) > rows {
-		rows = max(0, rows-1)
-	}
-	p.length, p.height = len(lines), rows
-	p.top = max(0, min(p.top, p.length-p.height))
-	for y, line := range lines[p.top:] {
-		if y == rows {
-			break
-		}
-		pen := body.pen(1, y)
-		for _, r := range line {
-			pen.put(r.st, r.text)
-		}
-	}
-	if more := len(lines) - p.top - rows; more > 0 {
-		body.right(body.w-1, body.h-1, strong, "j "+plural(more, "more line", "more lines"))
-	}
+	p.scrolled.draw(body.sub(1, 0, body.w-1, body.h), lines, "j")
 }
 
 // drawTitle draws the session's name, state and counts. Where room is short,

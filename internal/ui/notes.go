@@ -5,22 +5,8 @@ import "strings"
 // notesPanel is what Topo has to say about a route, on a screen of its own:
 // beside the picture only some of it has room.
 type notesPanel struct {
-	open   bool
-	top    int
-	height int
-	length int
-}
-
-func (p *notesPanel) scroll(m motion) {
-	switch m {
-	case toTop:
-		p.top = 0
-	case toBottom:
-		p.top = p.length
-	default:
-		p.top += step(m, p.height)
-	}
-	p.top = max(0, min(p.top, p.length-p.height))
+	open bool
+	page scrolled
 }
 
 func (p *notesPanel) draw(a area, d *data) {
@@ -29,19 +15,11 @@ func (p *notesPanel) draw(a area, d *data) {
 		drawStaleNote(in, d)
 		return
 	}
-	lines := noteLines(d, in.w)
-	rows := in.h
-	if len(lines) > rows {
-		rows = max(0, rows-1)
+	var lines [][]run
+	for _, line := range noteLines(d, in.w) {
+		lines = append(lines, []run{line})
 	}
-	p.length, p.height = len(lines), rows
-	p.top = max(0, min(p.top, p.length-p.height))
-	for y, line := range lines[p.top:min(p.top+rows, len(lines))] {
-		in.put(0, y, line.st, line.text)
-	}
-	if more := len(lines) - p.top - rows; more > 0 {
-		in.right(in.w, in.h-1, strong, "j "+plural(more, "more line", "more lines"))
-	}
+	p.page.draw(in, lines, "j")
 }
 
 // noteLines is all of it in lines of w cells: where the settings are from, what
