@@ -243,6 +243,11 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	case what != "sessions" || s.readOnly:
 		return nil
 	}
+	for _, r := range routes {
+		if text := snap.NamelessText(r); text != "" {
+			fmt.Fprintln(streams.ErrOut, "note: "+text)
+		}
+	}
 	for _, x := range snap.Sessions {
 		if x.Requests > x.Failures {
 			return nil

@@ -176,6 +176,11 @@ func (t *sheet) evidence() {
 		t.row("", run{plain, pad(e.Source.String(), 10)}, run{st, pad(says, 11)}, run{plain, pad(e.Source.Via(), 5)},
 			run{plain, pad(age(t.d.now.Sub(e.At)), 6)}, run{plain, note})
 	}
+	if r, ok := t.d.snap.Route(t.s.Spec.Route); ok {
+		if text := t.d.snap.NamelessText(r); text != "" {
+			t.add("", warn, "▲ "+text)
+		}
+	}
 	if t.s.Disagree != "" {
 		t.add("", broken, "▲ DISAGREE: "+t.s.Disagree)
 	}
@@ -345,7 +350,7 @@ func (t *sheet) route() {
 		t.add("ROUTE", warn, string(t.s.Spec.Route)+" is gone")
 		return
 	}
-	text := string(r.ID) + " → " + r.Backend.Service.String()
+	text := string(r.ID) + askedText(r, t.s.Spec) + " → " + r.Backend.Service.String()
 	if t.s.LastRemote != "" {
 		text += ", connected to " + t.s.LastRemote
 	}
@@ -405,6 +410,14 @@ func (t *sheet) preview() {
 	}
 	t.row("WHY", run{conditionStyle(c), detail})
 	if r, ok := t.d.snap.Route(t.s.Spec.Route); ok {
-		t.row("ROUTE", run{plain, string(r.ID) + " → " + r.Backend.Service.String()})
+		t.row("ROUTE", run{plain, string(r.ID) + askedText(r, t.s.Spec) + " → " + r.Backend.Service.String()})
 	}
+}
+
+// askedText says what a session asks for where that is not its route's path.
+func askedText(r affinity.Route, s affinity.SessionSpec) string {
+	if path := r.AsksOf(s); path != "" {
+		return " (asks " + path + ")"
+	}
+	return ""
 }

@@ -46,10 +46,18 @@ func noteLines(d *data, w int) []run {
 	for _, n := range topoNotes(d) {
 		say(n.st, "", n.text)
 	}
-	if why := d.route().ProbeWhy; why != "" {
-		say(muted, "", "probes ask for "+d.route().ProbePath+": "+why)
-	}
+	n := askedNote(d)
+	say(n.st, "", n.text)
 	return out
+}
+
+// askedNote says what sessions ask for, and why; "" where nothing is asked.
+func askedNote(d *data) run {
+	r := d.route()
+	if r.ProbeWhy == "" {
+		return run{}
+	}
+	return run{muted, "probes ask for " + r.ProbePath + ": " + r.ProbeWhy}
 }
 
 // drawFewNotes draws as many lines of the notes as there is room for, and how

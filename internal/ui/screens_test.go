@@ -85,6 +85,8 @@ var screens = []struct {
 	{name: "no-probe", make: noProbe, keys: []string{"2"}},
 	{name: "browser-session", make: browserSession, keys: []string{"2"}},
 	{name: "url", make: urlOnly},
+	{name: "nameless", make: nameless},
+	{name: "nameless-detail", make: nameless, keys: []string{"2", "enter"}},
 	{name: "error-page", make: errorPage},
 	{name: "error-page-sessions", make: errorPage, keys: []string{"2"}},
 	{name: "error-page-detail", make: errorPage, keys: []string{"2", "enter"}},
@@ -216,6 +218,19 @@ func browserSession() (*world, Options) {
 	w.open("s01", affinity.ClientBrowser)
 	w.jar["s01"] = "k-10.4.1.23:3000-x"
 	w.apply(affinity.Observed{Session: "s01", Status: 200, Took: time.Millisecond, Offers: []affinity.Offer{{Name: "msgapp-sticky", Value: affinity.Secret(w.jar["s01"]), Path: "/"}}})
+	return w, w.options()
+}
+
+// nameless is a route whose readiness path tells nobody's name.
+func nameless() (*world, Options) {
+	w := base()
+	w.route.ProbePath, w.route.ProbeWhy = "/api/health", "the backend's readiness path"
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}})
+	w.open("s01", affinity.ClientBrowser)
+	for range 4 {
+		w.answer("s01", "", false, time.Millisecond)
+		w.now = w.now.Add(time.Second)
+	}
 	return w, w.options()
 }
 

@@ -145,7 +145,7 @@ func (p *topoPanel) drawLines(a area, d *data) {
 		y++
 	}
 	var notes []run
-	for _, n := range topoNotes(d) {
+	for _, n := range append(topoNotes(d), askedNote(d)) {
 		for _, line := range wrap(n.text, a.w-2) {
 			notes = append(notes, run{n.st, line})
 		}
@@ -339,6 +339,9 @@ func topoNotes(d *data) []run {
 	}
 	if text := firstRound(d); text != "" {
 		out = append(out, run{plain, text})
+	}
+	if text := d.snap.NamelessText(r); text != "" {
+		out = append(out, run{warn, "▲ " + text})
 	}
 	if d.sum.limited > 0 {
 		out = append(out, run{warn, "▲ RATE LIMITED (429): " + plural(d.sum.limited, "session backs", "sessions back") + " off"})
