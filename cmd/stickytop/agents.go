@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -92,7 +94,7 @@ func newAgentsUp(streams genericiooptions.IOStreams, cluster *clusterFlags) *cob
 			if err := keep.keep(); err != nil {
 				return err
 			}
-			pods, err := raise(ctx, a, spec)
+			pods, err := raise(ctx, a, spec, streams.ErrOut)
 			if err != nil {
 				forgetTokens(func(s secretOf) bool { return s.Run == spec.Run }, time.Now())
 				return err
@@ -108,21 +110,34 @@ func newAgentsUp(streams genericiooptions.IOStreams, cluster *clusterFlags) *cob
 	return cmd
 }
 
-// raise makes the agents of a specification and waits for them. Where they do
-// not come, or the user would not wait, nothing of them is left.
-func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec) (pods []kube.AgentPod, err error) {
+// raise makes the agents of a specification and waits for them, and says on w
+// what that waits for. Where they do not come, or the user would not wait,
+// nothing of them is left, which is said too.
+func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, w io.Writer) (pods []kube.AgentPod, err error) {
 	jobs := spec.Jobs(time.Now())
 	if err := a.Up(ctx, jobs); err != nil {
 		return nil, err
 	}
+	agents := strconv.Itoa(len(jobs)) + " agents"
+	if len(jobs) == 1 {
+		agents = "1 agent"
+	}
+	fmt.Fprintf(w, "waiting for %s, at most %s\n", agents, readyWait)
 	defer func() {
-		if err != nil {
-			_, _ = a.Down(context.WithoutCancel(ctx), spec.Namespace, spec.Run) // what stays ends by itself
+		if err == nil {
+			return
 		}
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+		defer cancel()
+		if _, failed := a.Down(end, spec.Namespace, spec.Run); failed != nil {
+			fmt.Fprintf(w, "warning: %s of run %s could not be removed, and end by themselves within %s: %v\n", agents, spec.Run, spec.Silence, failed)
+			return
+		}
+		fmt.Fprintf(w, "%s of run %s removed\n", agents, spec.Run)
 	}()
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	pods, err = a.Wait(wait, spec.Namespace, spec.Run, len(jobs))
+	pods, err = a.Wait(wait, spec.Namespace, spec.Run, len(jobs), func(text string) { fmt.Fprintln(w, text) })
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
