@@ -284,6 +284,9 @@ func (s *setup) unasked(snap *affinity.Snapshot, w io.Writer) {
 
 // elsewhere is what to try where nothing answers.
 func (s *setup) elsewhere() string {
+	if s.target.Direct { // past any ingress
+		return "a Service's own address answers on the nodes and in the pods of its cluster; --url http://NODE:NODEPORT asks another of its front doors"
+	}
 	if !s.cluster {
 		return "--resolve HOST:PORT:ADDRESS connects to another address; curl -v URL shows what is there"
 	}

@@ -79,6 +79,7 @@ var screens = []struct {
 	{name: "sync", make: syncing},
 	{name: "limited", make: limited},
 	{name: "nopath", make: noPath},
+	{name: "nopath-service", make: noPathToService},
 	{name: "stale", make: stale},
 	{name: "no-endpoints", make: noEndpoints},
 	{name: "rate-limited", make: rateLimited},
@@ -175,6 +176,16 @@ func noPath() (*world, Options) {
 		{Name: "TLS", Status: affinity.StepFailed, Detail: "x509: certificate is valid for ingress.local, not chat.example.com"},
 		{Name: "HTTP"}, {Name: "affinity"},
 	}})
+	return w, w.options()
+}
+
+func noPathToService() (*world, Options) {
+	w := base()
+	w.route.Kind, w.route.URL, w.route.Layers = affinity.RouteService, "http://10.96.0.12:3000/", w.route.Layers[1:]
+	w.apply(affinity.Routes{Source: "direct", Routes: []affinity.Route{w.route}})
+	w.open("s01", affinity.ClientBrowser)
+	w.fail("s01", affinity.FailureTimeout, 0, "dial tcp 10.96.0.12:3000: i/o timeout")
+	w.apply(affinity.PathChecked{Route: w.route.ID, Steps: []affinity.PathStep{{Name: "TCP", Status: affinity.StepFailed, Detail: "10.96.0.12:3000: i/o timeout"}}})
 	return w, w.options()
 }
 
