@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/duration"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/kube"
+	"github.com/kubestickytop/stickytop/internal/report"
 )
 
 func newAgents(name string, streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
@@ -99,7 +99,11 @@ func newAgentsUp(streams genericiooptions.IOStreams, cluster *clusterFlags) *cob
 				forgetTokens(func(s secretOf) bool { return s.Run == spec.Run }, time.Now())
 				return err
 			}
-			return printAgents(streams, pods, time.Now())
+			table, err := report.NewPrinter("", false)
+			if err != nil {
+				return err
+			}
+			return table(streams.Out, agentList(pods, time.Now()))
 		},
 	}
 	fs := cmd.Flags()
@@ -169,12 +173,17 @@ func dryRunAgents(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, keep
 }
 
 func newAgentsLs(streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
-	return &cobra.Command{
+	var format string
+	cmd := &cobra.Command{
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List the agents that are up, of all runs",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := report.NewPrinter(format, false)
+			if err != nil {
+				return &failure{code: exitUsage, err: err}
+			}
 			a, namespace, err := agentsOf(cluster)
 			if err != nil {
 				return err
@@ -187,35 +196,33 @@ func newAgentsLs(streams genericiooptions.IOStreams, cluster *clusterFlags) *cob
 			if err != nil {
 				return err
 			}
-			if len(pods) == 0 {
+			if len(pods) == 0 && (format == "" || format == "wide") {
 				fmt.Fprintln(streams.ErrOut, "no agents")
 				return nil
 			}
-			return printAgents(streams, pods, time.Now())
+			return p(streams.Out, agentList(pods, time.Now()))
 		},
 	}
+	cmd.Flags().StringVarP(&format, "output", "o", "", "json, yaml, name, jsonpath=…, go-template=… or custom-columns=…")
+	return cmd
 }
 
-func printAgents(streams genericiooptions.IOStreams, pods []kube.AgentPod, now time.Time) error {
-	tw := printers.GetNewTabWriter(streams.Out)
-	fmt.Fprintln(tw, "NAMESPACE\tPOD\tRUN\tROLE\tNODE\tADDRESS\tSTATE\tAGE\tENDS IN\tBY\tHERE")
-	for _, p := range pods {
-		state, ends, here := p.Phase, "", "no"
-		if p.Ready {
-			state = "Ready"
-		} else if p.Why != "" {
-			state += " (" + p.Why + ")"
+// agentList is what is printed of agents.
+func agentList(pods []kube.AgentPod, now time.Time) *report.AgentList {
+	all := make([]report.Agent, len(pods))
+	for i, p := range pods {
+		_, err := tokenOf(p.Run)
+		all[i] = report.Agent{Name: p.Name, Namespace: p.Namespace, Run: p.Run, Role: p.Role, Node: p.Node, Address: p.IP, Phase: p.Phase,
+			Ready: p.Ready, Created: metav1.NewMicroTime(p.Created), By: p.By, Usable: err == nil}
+		if !p.Ready {
+			all[i].Why = p.Why
 		}
 		if !p.Ends.IsZero() {
-			ends = duration.HumanDuration(max(0, p.Ends.Sub(now)))
+			ends := metav1.NewMicroTime(p.Ends)
+			all[i].Ends = &ends
 		}
-		if _, err := tokenOf(p.Run); err == nil {
-			here = "yes"
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Namespace, p.Name, p.Run, p.Role, p.Node, p.IP, state,
-			duration.HumanDuration(now.Sub(p.Created)), ends, p.By, here)
 	}
-	return tw.Flush()
+	return report.NewAgents(now, all)
 }
 
 func newAgentsDown(streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {

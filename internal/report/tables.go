@@ -22,6 +22,8 @@ func (l *List[T]) names() []string {
 			names = append(names, x.name())
 		case *Finding:
 			names = append(names, x.Name)
+		case *Agent:
+			names = append(names, x.Name)
 		}
 	}
 	return names
@@ -40,6 +42,8 @@ func (l *List[T]) table(wide bool) table {
 		t = table{header: pinHeader(wide), empty: "No pins by address."}
 	case *FindingList:
 		t = table{header: findingHeader(wide), empty: "No findings."}
+	case *AgentList:
+		t = table{header: agentHeader, empty: "No agents."}
 	}
 	for i := range l.Items {
 		switch x := any(&l.Items[i]).(type) {
@@ -53,6 +57,8 @@ func (l *List[T]) table(wide bool) table {
 			t.rows = append(t.rows, x.row(wide))
 		case *Finding:
 			t.rows = append(t.rows, x.row(wide))
+		case *Agent:
+			t.rows = append(t.rows, x.row(l.Metadata.At.Time))
 		}
 	}
 	return t

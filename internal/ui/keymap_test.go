@@ -297,3 +297,12 @@ func TestPickerSelects(t *testing.T) {
 	}
 	_ = w
 }
+
+// TestPaletteKnowsMasking: what the screen calls masked is found by that word.
+func TestPaletteKnowsMasking(t *testing.T) {
+	m, _, _ := recorded()
+	press(m, "2", "enter", ":", "type:mask")
+	if name, _ := m.prompt.palette.selected(); name != "session.reveal" {
+		t.Errorf(":mask offers %q", name)
+	}
+}
