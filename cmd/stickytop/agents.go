@@ -3,16 +3,18 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/duration"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/kube"
+	"github.com/kubestickytop/stickytop/internal/report"
 )
 
 func newAgents(name string, streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
@@ -92,12 +94,16 @@ func newAgentsUp(streams genericiooptions.IOStreams, cluster *clusterFlags) *cob
 			if err := keep.keep(); err != nil {
 				return err
 			}
-			pods, err := raise(ctx, a, spec)
+			pods, err := raise(ctx, a, spec, streams.ErrOut)
 			if err != nil {
 				forgetTokens(func(s secretOf) bool { return s.Run == spec.Run }, time.Now())
 				return err
 			}
-			return printAgents(streams, pods, time.Now())
+			table, err := report.NewPrinter("", false)
+			if err != nil {
+				return err
+			}
+			return table(streams.Out, agentList(pods, time.Now()))
 		},
 	}
 	fs := cmd.Flags()
@@ -108,21 +114,34 @@ func newAgentsUp(streams genericiooptions.IOStreams, cluster *clusterFlags) *cob
 	return cmd
 }
 
-// raise makes the agents of a specification and waits for them. Where they do
-// not come, or the user would not wait, nothing of them is left.
-func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec) (pods []kube.AgentPod, err error) {
+// raise makes the agents of a specification and waits for them, and says on w
+// what that waits for. Where they do not come, or the user would not wait,
+// nothing of them is left, which is said too.
+func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, w io.Writer) (pods []kube.AgentPod, err error) {
 	jobs := spec.Jobs(time.Now())
 	if err := a.Up(ctx, jobs); err != nil {
 		return nil, err
 	}
+	agents := strconv.Itoa(len(jobs)) + " agents"
+	if len(jobs) == 1 {
+		agents = "1 agent"
+	}
+	fmt.Fprintf(w, "waiting for %s, at most %s\n", agents, readyWait)
 	defer func() {
-		if err != nil {
-			_, _ = a.Down(context.WithoutCancel(ctx), spec.Namespace, spec.Run) // what stays ends by itself
+		if err == nil {
+			return
 		}
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+		defer cancel()
+		if _, failed := a.Down(end, spec.Namespace, spec.Run); failed != nil {
+			fmt.Fprintf(w, "warning: %s of run %s could not be removed, and end by themselves within %s: %v\n", agents, spec.Run, spec.Silence, failed)
+			return
+		}
+		fmt.Fprintf(w, "%s of run %s removed\n", agents, spec.Run)
 	}()
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	pods, err = a.Wait(wait, spec.Namespace, spec.Run, len(jobs))
+	pods, err = a.Wait(wait, spec.Namespace, spec.Run, len(jobs), func(text string) { fmt.Fprintln(w, text) })
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -133,7 +152,7 @@ func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec) (pods []kub
 // administrator may apply the manifest, and this user then use the agents.
 func dryRunAgents(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, keep secretOf, format string, streams genericiooptions.IOStreams) error {
 	if format == "" {
-		fmt.Fprint(streams.Out, describe(spec, a.Server()))
+		fmt.Fprint(streams.Out, folded(streams.Out, describe(spec, a.Server())))
 		return nil
 	}
 	text, err := kube.AgentYAML(spec.Jobs(time.Now()))
@@ -154,12 +173,17 @@ func dryRunAgents(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, keep
 }
 
 func newAgentsLs(streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
-	return &cobra.Command{
+	var format string
+	cmd := &cobra.Command{
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List the agents that are up, of all runs",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := report.NewPrinter(format, false)
+			if err != nil {
+				return &failure{code: exitUsage, err: err}
+			}
 			a, namespace, err := agentsOf(cluster)
 			if err != nil {
 				return err
@@ -172,35 +196,33 @@ func newAgentsLs(streams genericiooptions.IOStreams, cluster *clusterFlags) *cob
 			if err != nil {
 				return err
 			}
-			if len(pods) == 0 {
+			if len(pods) == 0 && (format == "" || format == "wide") {
 				fmt.Fprintln(streams.ErrOut, "no agents")
 				return nil
 			}
-			return printAgents(streams, pods, time.Now())
+			return p(streams.Out, agentList(pods, time.Now()))
 		},
 	}
+	cmd.Flags().StringVarP(&format, "output", "o", "", "json, yaml, name, jsonpath=…, go-template=… or custom-columns=…")
+	return cmd
 }
 
-func printAgents(streams genericiooptions.IOStreams, pods []kube.AgentPod, now time.Time) error {
-	tw := printers.GetNewTabWriter(streams.Out)
-	fmt.Fprintln(tw, "NAMESPACE\tPOD\tRUN\tROLE\tNODE\tADDRESS\tSTATE\tAGE\tENDS IN\tBY\tHERE")
-	for _, p := range pods {
-		state, ends, here := p.Phase, "", "no"
-		if p.Ready {
-			state = "Ready"
-		} else if p.Why != "" {
-			state += " (" + p.Why + ")"
+// agentList is what is printed of agents.
+func agentList(pods []kube.AgentPod, now time.Time) *report.AgentList {
+	all := make([]report.Agent, len(pods))
+	for i, p := range pods {
+		_, err := tokenOf(p.Run)
+		all[i] = report.Agent{Name: p.Name, Namespace: p.Namespace, Run: p.Run, Role: p.Role, Node: p.Node, Address: p.IP, Phase: p.Phase,
+			Ready: p.Ready, Created: metav1.NewMicroTime(p.Created), By: p.By, Usable: err == nil}
+		if !p.Ready {
+			all[i].Why = p.Why
 		}
 		if !p.Ends.IsZero() {
-			ends = duration.HumanDuration(max(0, p.Ends.Sub(now)))
+			ends := metav1.NewMicroTime(p.Ends)
+			all[i].Ends = &ends
 		}
-		if _, err := tokenOf(p.Run); err == nil {
-			here = "yes"
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Namespace, p.Name, p.Run, p.Role, p.Node, p.IP, state,
-			duration.HumanDuration(now.Sub(p.Created)), ends, p.By, here)
 	}
-	return tw.Flush()
+	return report.NewAgents(now, all)
 }
 
 func newAgentsDown(streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {

@@ -14,7 +14,7 @@ import (
 // consent says what will be made and returns nil once the user agreed: by --yes,
 // or on a terminal.
 func consent(ctx context.Context, plan string, yes bool, streams genericiooptions.IOStreams) error {
-	fmt.Fprint(streams.ErrOut, plan)
+	fmt.Fprint(streams.ErrOut, folded(streams.ErrOut, plan))
 	if yes {
 		return nil
 	}

@@ -103,8 +103,7 @@ func (w *crew) make(ctx context.Context, f *agentFlags, spec kube.AgentSpec) ([]
 	}
 	spec.By = w.agents.Whoami(ctx)
 	w.run = spec.Run
-	fmt.Fprintf(w.streams.ErrOut, "waiting for %d agents\n", spec.Clients+len(spec.Nodes))
-	return raise(ctx, w.agents, spec)
+	return raise(ctx, w.agents, spec, w.streams.ErrOut)
 }
 
 // standing are the agents that are up and whose token is kept here.

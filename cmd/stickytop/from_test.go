@@ -87,3 +87,16 @@ func TestAskMode(t *testing.T) {
 		t.Errorf("nobody answers: %q", got)
 	}
 }
+
+// TestElsewherePastTheIngress: where a Service is asked itself, no way to an
+// ingress is offered.
+func TestElsewherePastTheIngress(t *testing.T) {
+	s := setup{cluster: true, target: affinity.Target{Kind: "service", Name: "echo", Direct: true}}
+	if hint := s.elsewhere(); strings.Contains(hint, "ingress") || strings.Contains(hint, "--via-controller") || !strings.Contains(hint, "--url http://NODE:NODEPORT") {
+		t.Errorf("hint %q", hint)
+	}
+	s.target.Direct = false
+	if hint := s.elsewhere(); !strings.Contains(hint, "--via-controller") {
+		t.Errorf("hint %q", hint)
+	}
+}

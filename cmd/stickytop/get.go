@@ -249,6 +249,11 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	case what != "sessions" || s.readOnly:
 		return nil
 	}
+	for _, r := range routes {
+		if text := snap.NamelessText(r); text != "" {
+			fmt.Fprintln(streams.ErrOut, "note: "+text)
+		}
+	}
 	for _, x := range snap.Sessions {
 		if x.Requests > x.Failures {
 			return nil
@@ -289,6 +294,9 @@ func (s *setup) unasked(snap *affinity.Snapshot, w io.Writer) {
 
 // elsewhere is what to try where nothing answers.
 func (s *setup) elsewhere() string {
+	if s.target.Direct { // past any ingress
+		return "a Service's own address answers on the nodes and in the pods of its cluster; --url http://NODE:NODEPORT asks another of its front doors"
+	}
 	if !s.cluster {
 		return "--resolve HOST:PORT:ADDRESS connects to another address; curl -v URL shows what is there"
 	}

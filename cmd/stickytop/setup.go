@@ -100,10 +100,7 @@ func urlSetup(c config) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	var source engine.Source = fixed{route}
-	if c.probe.path != "" {
-		source = asking{source, c.probe.path}
-	}
+	source := c.probe.asks(fixed{route})
 	target := affinity.Target{Kind: "url", Name: route.URL}
 	return &setup{engine: engine.New(engine.Options{Target: target, Budget: c.probe.budget(), Hints: c.probe.hints()}, runner, source),
 		round: c.probe.options(c.version).Round, maxRPS: c.probe.maxRPS, target: target, context: "no cluster", namespace: route.Host}, nil
@@ -184,9 +181,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	if from.where == fromLocal {
 		sources = append(sources, proxyMode{c.cluster.kernel.name()})
 	}
-	if c.probe.path != "" {
-		sources[0] = asking{sources[0], c.probe.path}
-	}
+	sources[0] = c.probe.asks(sources[0])
 	if c.probe.logs {
 		logs, err := kube.NewLogs(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version})
 		if err != nil {

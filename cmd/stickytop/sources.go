@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/url"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/engine"
@@ -44,6 +45,19 @@ func (p seenProber) Run(ctx context.Context, emit func(affinity.Event)) error {
 type asking struct {
 	engine.Source
 	path string
+	why  string
+}
+
+// asks replaces the path where the user named one: a URL's own comes first, as
+// it does for the sessions (probe, Options.URL).
+func (f *probeFlags) asks(source engine.Source) engine.Source {
+	if u, err := url.Parse(f.url); err == nil && u.Path != "" && u.Path != "/" {
+		return asking{source, u.RequestURI(), "--url"}
+	}
+	if f.path != "" {
+		return asking{source, f.path, "--path"}
+	}
+	return source
 }
 
 func (a asking) Run(ctx context.Context, emit func(affinity.Event)) error {
@@ -52,7 +66,7 @@ func (a asking) Run(ctx context.Context, emit func(affinity.Event)) error {
 			routes := make([]affinity.Route, len(r.Routes))
 			for i := range r.Routes {
 				routes[i] = r.Routes[i]
-				routes[i].ProbePath, routes[i].ProbeWhy = a.path, "--path"
+				routes[i].ProbePath, routes[i].ProbeWhy = a.path, a.why
 			}
 			e = affinity.Routes{Source: r.Source, Routes: routes}
 		}

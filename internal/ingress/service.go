@@ -69,7 +69,7 @@ func clientIP(s Service) affinity.Policy {
 		Mechanism: affinity.MechanismClientIP, Controller: kubeProxy, Timeout: DefaultClientIPTimeout, Renewal: affinity.RenewalSliding,
 		Why: "spec.sessionAffinity: ClientIP, timeout 10800 s by default",
 		Notes: []string{
-			"timer as kube-proxy runs it: every new connection starts it again, requests on an open one do not; other programs (Cilium, Calico, Antrea) count differently",
+			"the timer of ClientIP as kube-proxy runs it: every new connection starts it again, requests on an open one do not; other programs (Cilium, Calico, Antrea) count differently",
 			"the pin is one node's own: the same client through another node may get another pod",
 		},
 	}

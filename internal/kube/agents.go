@@ -334,11 +334,17 @@ func whyNot(p *corev1.Pod) string {
 	return affinity.Clean(p.Status.Message, maxError)
 }
 
+// imagePatience is how long an image may fail to be pulled before that is taken
+// for its last word: a registry that is away for a moment is asked again.
+const imagePatience = 10 * time.Second
+
 // Wait returns the pods of a run once all n of them are ready, or a *Problem
-// that says what keeps one from it.
-func (a *Agents) Wait(ctx context.Context, namespace, run string, n int) ([]AgentPod, error) {
+// that says what keeps one from it. On the way tell gets what keeps each of them
+// waiting, when that changes.
+func (a *Agents) Wait(ctx context.Context, namespace, run string, n int, tell func(string)) ([]AgentPod, error) {
 	began := time.Now()
 	var all []AgentPod
+	said, unpulled := map[string]string{}, map[string]time.Time{}
 	for {
 		got, err := a.List(ctx, namespace, run)
 		if err != nil && ctx.Err() == nil {
@@ -350,8 +356,19 @@ func (a *Agents) Wait(ctx context.Context, namespace, run string, n int) ([]Agen
 		for _, p := range all {
 			if p.Ready {
 				ready++
-			} else if hopeless(p.Why) {
+				continue
+			}
+			if !strings.HasPrefix(p.Why, "ErrImagePull") {
+				delete(unpulled, p.Name)
+			} else if unpulled[p.Name].IsZero() {
+				unpulled[p.Name] = time.Now()
+			}
+			if since := unpulled[p.Name]; hopeless(p.Why) || !since.IsZero() && time.Since(since) >= imagePatience {
 				return nil, &Problem{What: fmt.Sprintf("agent %s does not start: %s", p.Name, p.Why), Hint: hintImage(p.Why)}
+			}
+			if p.Why != "" && said[p.Name] != p.Why {
+				said[p.Name] = p.Why
+				tell("agent " + p.Name + ": " + p.Why)
 			}
 		}
 		if ready >= n {
@@ -359,6 +376,9 @@ func (a *Agents) Wait(ctx context.Context, namespace, run string, n int) ([]Agen
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, ctx.Err()
+			}
 			return nil, a.late(context.WithoutCancel(ctx), all, namespace, run, n, ready, time.Since(began))
 		case <-time.After(400 * time.Millisecond):
 		}

@@ -258,7 +258,7 @@ func TestAgentsWait(t *testing.T) {
 			s.pods, s.events = tt.pods, tt.events
 			ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 			defer cancel()
-			got, err := a.Wait(ctx, "web", "abc", 1)
+			got, err := a.Wait(ctx, "web", "abc", 1, func(string) {})
 			var p *Problem
 			switch {
 			case tt.what == "":
@@ -269,6 +269,33 @@ func TestAgentsWait(t *testing.T) {
 				t.Errorf("%v, want %q with %q", err, tt.what, tt.hint)
 			}
 		})
+	}
+}
+
+// TestAgentsWaitTells: what keeps an agent waiting is said once and at once, and
+// an image that cannot be pulled ends the wait long before its time.
+func TestAgentsWaitTells(t *testing.T) {
+	s, a := newJobServer(t)
+	s.pods = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "stickytop-abc-c1-x", Namespace: "web", Labels: map[string]string{labelRun: "abc", labelRole: "client"}},
+		Status: corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "not found: registry.example.com/x"}}}}}}}
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	began, first := time.Now(), time.Duration(0)
+	var said []string
+	_, err := a.Wait(ctx, "web", "abc", 1, func(text string) {
+		if said = append(said, text); first == 0 {
+			first = time.Since(began)
+		}
+	})
+	var p *Problem
+	if !errors.As(err, &p) || !strings.Contains(p.What, "ErrImagePull: not found") || !strings.Contains(p.Hint, "--image") {
+		t.Errorf("%v, want what the kubelet says, and what names another image", err)
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "ErrImagePull: not found") || first > 5*time.Second {
+		t.Errorf("said %q, first after %s; want it once and at once", said, first)
+	}
+	if took := time.Since(began); took < imagePatience || took > imagePatience+20*time.Second {
+		t.Errorf("gave up after %s, want about %s", took, imagePatience)
 	}
 }
 

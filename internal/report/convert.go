@@ -55,7 +55,7 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 		out.SourceIP = x.Spec.From.String()
 	}
 	if r, ok := s.Route(x.Spec.Route); ok {
-		out.Route = routeRef(r)
+		out.Route, out.ProbePath = routeRef(r), r.AsksOf(x.Spec)
 	}
 	if x.LastStatus != 0 {
 		out.StatusCount, out.StatusSince = x.StatusRun, instant(x.StatusSince)
@@ -174,7 +174,7 @@ func Routes(s *affinity.Snapshot, o Options) *RouteList {
 		if !o.wants(r.ID) {
 			continue
 		}
-		out := Route{Name: string(r.ID), Kind: r.Kind, Ref: routeRef(r), Class: r.Class, Addresses: r.Addresses, ProbePath: r.ProbePath,
+		out := Route{Name: string(r.ID), Kind: r.Kind, Ref: routeRef(r), Class: r.Class, Addresses: r.Addresses, ProbePath: r.ProbePath, ProbeWhy: r.ProbeWhy,
 			Sessions: count[r.ID], Notes: r.Notes, Layers: []Layer{}}
 		for _, e := range s.RouteEndpoints(r) {
 			out.Endpoints++

@@ -21,6 +21,8 @@ func (l *List[T]) names() []string {
 			names = append(names, x.name())
 		case *Finding:
 			names = append(names, x.Name)
+		case *Agent:
+			names = append(names, x.Name)
 		}
 	}
 	return names
@@ -34,11 +36,13 @@ func (l *List[T]) table(wide bool) table {
 	case *PodList:
 		t = table{header: []string{"TAG", "POD", "STATUS", "READY", "PINS", "SHARE", "FAIR", "NODE", "RESTARTS"}, empty: "No pods."}
 	case *RouteList:
-		t = table{header: []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY", "SESSIONS"}, empty: "No routes."}
+		t = table{header: routeHeader(wide), empty: "No routes."}
 	case *PinList:
 		t = table{header: pinHeader(wide), empty: "No pins by address."}
 	case *FindingList:
 		t = table{header: findingHeader(wide), empty: "No findings."}
+	case *AgentList:
+		t = table{header: agentHeader, empty: "No agents."}
 	}
 	for i := range l.Items {
 		switch x := any(&l.Items[i]).(type) {
@@ -47,11 +51,13 @@ func (l *List[T]) table(wide bool) table {
 		case *Pod:
 			t.rows = append(t.rows, x.row())
 		case *Route:
-			t.rows = append(t.rows, x.row())
+			t.rows = append(t.rows, x.row(wide))
 		case *AddressPin:
 			t.rows = append(t.rows, x.row(wide))
 		case *Finding:
 			t.rows = append(t.rows, x.row(wide))
+		case *Agent:
+			t.rows = append(t.rows, x.row(l.Metadata.At.Time))
 		}
 	}
 	return t
@@ -84,6 +90,9 @@ func (x *Session) row(wide bool) []string {
 		if x.Route.URL != "" {
 			route = x.Route.URL
 		}
+		if x.ProbePath != "" {
+			route += " (asks " + x.ProbePath + ")"
+		}
 		status := ""
 		if x.LastStatus != 0 {
 			status = fmt.Sprint(x.LastStatus)
@@ -100,7 +109,15 @@ func (p *Pod) row() []string {
 	return []string{p.Tag, p.Name, p.Phase, fmt.Sprint(p.Ready), fmt.Sprint(p.Pins), percent(p.Share), percent(p.FairShare), p.Node, fmt.Sprint(p.Restarts)}
 }
 
-func (r *Route) row() []string {
+func routeHeader(wide bool) []string {
+	h := []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY", "SESSIONS"}
+	if wide {
+		h = append(h, "ASKS", "BECAUSE")
+	}
+	return h
+}
+
+func (r *Route) row(wide bool) []string {
 	cookie, client := "none", "none"
 	for _, l := range r.Layers {
 		switch {
@@ -124,8 +141,12 @@ func (r *Route) row() []string {
 			}
 		}
 	}
-	return []string{r.Ref.Namespace, r.Ref.Ingress, r.Ref.Host, r.Ref.Path, r.Ref.Service + ":" + r.Ref.Port, cookie, client,
+	row := []string{r.Ref.Namespace, r.Ref.Ingress, r.Ref.Host, r.Ref.Path, r.Ref.Service + ":" + r.Ref.Port, cookie, client,
 		fmt.Sprintf("%d/%d", r.Ready, r.Endpoints), fmt.Sprint(r.Sessions)}
+	if wide {
+		row = append(row, r.ProbePath, r.ProbeWhy)
+	}
+	return row
 }
 
 func percent(x float64) string { return fmt.Sprintf("%.1f%%", 100*x) }

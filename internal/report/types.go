@@ -69,6 +69,7 @@ type Session struct {
 	Client       string     `json:"client"`
 	SourceIP     string     `json:"sourceIP,omitempty"` // its own address, with --from
 	Route        RouteRef   `json:"route"`
+	ProbePath    string     `json:"probePath,omitempty"` // what it asks for, where that is not the route's path
 	State        string     `json:"state"`
 	Detail       string     `json:"detail,omitempty"`
 	Pod          *PodRef    `json:"pod,omitempty"`
@@ -198,6 +199,7 @@ type Route struct {
 	Class     string   `json:"class,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
 	ProbePath string   `json:"probePath,omitempty"`
+	ProbeWhy  string   `json:"probeWhy,omitempty"` // where that is from
 	Layers    []Layer  `json:"layers"`
 	Sessions  int      `json:"sessions"`
 	Endpoints int      `json:"endpoints"`

@@ -19,6 +19,8 @@ func (m *Model) show(v view) {
 // move moves whatever cursor the screen has.
 func (m *Model) move(by motion) {
 	switch m.where() {
+	case inTopo:
+		m.topo.notes.page.scroll(by)
 	case inSessions:
 		m.sessions.touched = m.d.now
 		m.sessions.move(by)
@@ -27,7 +29,7 @@ func (m *Model) move(by motion) {
 	case inEvents:
 		m.events.moveBy(by)
 	case inFindings:
-		m.findings.move(by)
+		m.findings.moveBy(by)
 	case inClientIP:
 		m.clientip.move(by)
 	case inDetail:
@@ -93,6 +95,8 @@ func (m *Model) openPane() {
 		}
 	case paneEvents:
 		m.show(viewEvents)
+	case paneNotes:
+		m.topo.notes = notesPanel{open: !m.topo.notes.open}
 	default:
 		m.show(viewSessions)
 	}
@@ -109,17 +113,20 @@ func (m *Model) sessionsOn(ref affinity.PodRef) {
 	m.show(viewSessions)
 }
 
-// openEvent goes to what an event is about: a session, or a pod's sessions.
+// openEvent tells an event in full, unless that is done already, then goes to
+// what it is about: a session, or a pod's sessions.
 func (m *Model) openEvent() {
 	h, ok := m.events.happening()
 	switch {
 	case !ok:
+	case !m.events.full && !m.events.told:
+		m.events.full = true
 	case m.d.session(h.Session) != nil:
 		m.detail = detailPanel{id: h.Session}
 	case !h.Pod.IsZero():
 		m.sessionsOn(h.Pod)
-	default:
-		m.say(plain, "this event is about no session and no pod")
+	default: // it is about nothing else
+		m.events.full = !m.events.full
 	}
 }
 
@@ -131,6 +138,10 @@ func (m *Model) back() tea.Cmd {
 		m.help.search = ""
 	case m.detail.id != "":
 		m.detail.id = ""
+	case m.view == viewTopo && m.topo.notes.open:
+		m.topo.notes.open = false
+	case m.view == viewEvents && m.events.full:
+		m.events.full = false
 	case m.view == viewFindings && m.findings.full:
 		m.findings.full = false
 	case m.view == viewClientIP && m.clientip.full:

@@ -103,7 +103,8 @@ func (p *pen) gap(n int) *pen {
 	return p
 }
 
-// wrap breaks s into lines of at most w cells, between words where it can.
+// wrap breaks s into lines of at most w cells, between words where it can. A
+// word that no line holds is broken, where names have joints if there is one.
 func wrap(s string, w int) []string {
 	if w <= 0 {
 		return nil
@@ -112,6 +113,20 @@ func wrap(s string, w int) []string {
 	line, used := "", 0
 	for _, word := range strings.Fields(s) {
 		n := cells(word)
+		for n > w {
+			if room := w - used - 1; used > 0 && room < w/3 {
+				lines = append(lines, line)
+				line, used = "", 0
+			}
+			room := w
+			if used > 0 {
+				room, line = w-used-1, line+" "
+			}
+			at := joint(word, room)
+			lines = append(lines, line+word[:at])
+			line, used, word = "", 0, word[at:]
+			n = cells(word)
+		}
 		switch {
 		case used == 0:
 			line, used = word, n
@@ -126,4 +141,27 @@ func wrap(s string, w int) []string {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// joints are the characters behind which a long name is broken.
+const joints = "/.,=:-_"
+
+// joint is where to break word, which w cells do not hold, in bytes: behind a
+// joint in the second half of what fits, or after what fits.
+func joint(word string, w int) int {
+	at, last, used := 0, 0, 0
+	for at < len(word) {
+		_, width, size := glyph(word[at:])
+		if used+width > w && at > 0 {
+			break
+		}
+		used, at = used+width, at+size
+		if strings.IndexByte(joints, word[at-1]) >= 0 && used > w/2 {
+			last = at
+		}
+	}
+	if last > 0 {
+		return last
+	}
+	return at
 }

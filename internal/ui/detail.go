@@ -12,22 +12,8 @@ import (
 
 // detailPanel is everything known of one session.
 type detailPanel struct {
-	id     affinity.SessionID
-	top    int
-	height int
-	length int
-}
-
-func (p *detailPanel) scroll(m motion) {
-	switch m {
-	case toTop:
-		p.top = 0
-	case toBottom:
-		p.top = p.length
-	default:
-		p.top += step(m, p.height)
-	}
-	p.top = max(0, min(p.top, p.length-p.height))
+	id affinity.SessionID
+	scrolled
 }
 
 func (p *detailPanel) draw(a area, d *data) {
@@ -46,45 +32,59 @@ func (p *detailPanel) draw(a area, d *data) {
 	if len(lines) > body.h {
 		lines = slices.DeleteFunc(lines, func(l []run) bool { return len(l) == 0 })
 	}
-	rows := body.h
-	if len(lines) > rows {
-		rows = max(0, rows-1)
-	}
-	p.length, p.height = len(lines), rows
-	p.top = max(0, min(p.top, p.length-p.height))
-	for y, line := range lines[p.top:] {
-		if y == rows {
-			break
-		}
-		pen := body.pen(1, y)
-		for _, r := range line {
-			pen.put(r.st, r.text)
-		}
-	}
-	if more := len(lines) - p.top - rows; more > 0 {
-		body.right(body.w-1, body.h-1, strong, "j "+plural(more, "more line", "more lines"))
-	}
+	p.scrolled.draw(body.sub(1, 0, body.w-1, body.h), lines, "j")
 }
 
-// drawTitle draws the session's name, state and counts.
+// drawTitle draws the session's name, state and counts. Where room is short,
+// what the rest of the screen tells too goes first, the moves last.
 func drawTitle(a area, d *data, s *affinity.Session) {
 	c, _ := s.Condition(d.now)
-	p := a.pen(1, 0).put(strong, string(s.Spec.ID)).gap(2).put(plain, s.Spec.Transport).gap(2)
-	p.put(conditionStyle(c), c.String()+conditionMark(c)).gap(2)
+	where := []run{}
 	switch {
 	case c == affinity.Split:
-		p.put(plain, "answered by "+strings.TrimPrefix(splitText(d, s), "? "))
+		where = []run{{plain, "answered by " + strings.TrimPrefix(splitText(d, s), "? ")}}
 	case !s.Pod.IsZero():
-		where := "on " // nothing is seen that would hold it there
+		how := "on " // nothing is seen that would hold it there
 		if s.Pin != nil || c == affinity.Stuck {
-			where = "pinned to "
+			how = "pinned to "
 		}
-		p.put(plain, where).put(podStyle(s.Tag), d.podLabel(s.Pod))
+		where = []run{{plain, how}, {podStyle(s.Tag), d.podLabel(s.Pod)}}
 	}
-	p.gap(2).put(plain, fmt.Sprintf("age %s  requests %d  failed %d  moves %d",
-		exactly(d.now.Sub(s.Opened)), s.Requests, s.Failures, s.MoveCount))
+	name := run{strong, string(s.Spec.ID)}
+	state := []run{{plain, "  "}, {conditionStyle(c), c.String() + conditionMark(c)}, {plain, "  "}}
+	kind := run{plain, "  " + s.Spec.Transport}
+	long := slices.Concat([]run{name, kind}, state, where)
+	short := slices.Concat([]run{name}, state, where)
+	client := ""
 	if s.Spec.Client != affinity.ClientBrowser {
-		p.gap(2).put(plain, "client "+string(s.Spec.Client))
+		client = "  client " + string(s.Spec.Client)
+	}
+	since := "age " + exactly(d.now.Sub(s.Opened))
+	moves := fmt.Sprintf("moves %d", s.MoveCount)
+	spelt := fmt.Sprintf("  requests %d  failed %d  ", s.Requests, s.Failures)
+	brief := fmt.Sprintf("  req %d  fail %d  ", s.Requests, s.Failures)
+	for _, v := range []struct {
+		head []run
+		tail string
+	}{
+		{long, since + spelt + moves + client}, {long, since + brief + moves + client}, {short, since + brief + moves + client},
+		{short, since + brief + moves}, {short, strings.TrimSpace(brief) + "  " + moves}, {short, moves}, {slices.Concat([]run{name}, state), moves},
+	} {
+		text := ""
+		for _, r := range v.head {
+			text += r.text
+		}
+		text = strings.TrimRight(text, " ")
+		if 1+cells(text)+2+cells(v.tail) > a.w {
+			continue
+		}
+		p := a.pen(1, 0)
+		for _, r := range v.head {
+			p.put(r.st, r.text)
+		}
+		p.x = 1 + cells(text)
+		p.gap(2).put(plain, v.tail)
+		return
 	}
 }
 
@@ -175,6 +175,11 @@ func (t *sheet) evidence() {
 		}
 		t.row("", run{plain, pad(e.Source.String(), 10)}, run{st, pad(says, 11)}, run{plain, pad(e.Source.Via(), 5)},
 			run{plain, pad(age(t.d.now.Sub(e.At)), 6)}, run{plain, note})
+	}
+	if r, ok := t.d.snap.Route(t.s.Spec.Route); ok {
+		if text := t.d.snap.NamelessText(r); text != "" {
+			t.add("", warn, "▲ "+text)
+		}
 	}
 	if t.s.Disagree != "" {
 		t.add("", broken, "▲ DISAGREE: "+t.s.Disagree)
@@ -345,7 +350,7 @@ func (t *sheet) route() {
 		t.add("ROUTE", warn, string(t.s.Spec.Route)+" is gone")
 		return
 	}
-	text := string(r.ID) + " → " + r.Backend.Service.String()
+	text := string(r.ID) + askedText(r, t.s.Spec) + " → " + r.Backend.Service.String()
 	if t.s.LastRemote != "" {
 		text += ", connected to " + t.s.LastRemote
 	}
@@ -405,6 +410,14 @@ func (t *sheet) preview() {
 	}
 	t.row("WHY", run{conditionStyle(c), detail})
 	if r, ok := t.d.snap.Route(t.s.Spec.Route); ok {
-		t.row("ROUTE", run{plain, string(r.ID) + " → " + r.Backend.Service.String()})
+		t.row("ROUTE", run{plain, string(r.ID) + askedText(r, t.s.Spec) + " → " + r.Backend.Service.String()})
 	}
+}
+
+// askedText says what a session asks for where that is not its route's path.
+func askedText(r affinity.Route, s affinity.SessionSpec) string {
+	if path := r.AsksOf(s); path != "" {
+		return " (asks " + path + ")"
+	}
+	return ""
 }

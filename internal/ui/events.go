@@ -3,6 +3,7 @@ package ui
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -13,6 +14,8 @@ type eventsPanel struct {
 	table[uint64]
 	filterLine
 	grouped bool
+	full    bool // the one under the cursor fills the screen
+	told    bool // the one under the cursor is told below the list
 	rowsBy  map[uint64]eventRow
 	made    eventsInput
 }
@@ -88,7 +91,7 @@ func (p *eventsPanel) refresh(d *data) {
 		}
 		p.set(rows)
 	}
-	if p.follow {
+	if p.follow && !p.full { // what is being read stays
 		p.move(toTop)
 	}
 }
@@ -146,10 +149,15 @@ func (p *eventsPanel) moveBy(m motion) {
 }
 
 func (p *eventsPanel) draw(a area, d *data) {
+	if p.told = false; p.full && len(p.rows) > 0 {
+		p.drawFull(a.sub(1, 0, a.w-2, a.h), d)
+		return
+	}
 	lanes := drawLanes(a, d, p)
 	list := a.sub(0, lanes, a.w, a.h-lanes)
 	if d.class >= classM && list.h > 16 {
 		const about = 6
+		p.told = true
 		p.drawList(list.sub(0, 0, list.w, list.h-about), d)
 		p.drawAbout(list.sub(0, list.h-about, list.w, about), d)
 		return
@@ -216,7 +224,8 @@ func (p *eventsPanel) drawRow(a area, d *data, slots []slot, r eventRow) {
 				}
 				x, w = a.put(x, 0, muted, join), w-2
 			}
-			text := r.Text
+			// SRC stands before it.
+			text := strings.TrimPrefix(r.Text, r.Source+" ")
 			if r.moves > 0 {
 				text += "  (" + plural(r.moves, "move", "moves") + ")"
 			}
@@ -236,9 +245,16 @@ func (p *eventsPanel) drawAbout(a area, d *data) {
 	}
 	in := a.box(d.clock.format(h.At, d.now)+"  "+h.Kind, "", false)
 	y := in.paragraph(0, levelStyle(h), h.Text)
+	if cause, st := p.why(d, h); cause != "" {
+		in.paragraph(y, st, "cause  "+cause)
+	}
+}
+
+// why tells all that is known of what caused h.
+func (p *eventsPanel) why(d *data, h affinity.Happening) (string, style) {
 	cause, st := causeOf(h)
 	if cause == "" {
-		return
+		return "", st
 	}
 	if why, ok := p.rowsBy[h.Cause]; ok && h.Cause != 0 {
 		cause += "  (" + d.clock.format(why.At, d.now) + " " + why.Text + ")"
@@ -246,5 +262,34 @@ func (p *eventsPanel) drawAbout(a area, d *data) {
 	if h.CauseText == "" {
 		cause += ": no change of endpoints, no edit and no lost cookie was seen around it"
 	}
-	in.paragraph(y, st, "cause  "+cause)
+	return cause, st
+}
+
+// drawFull tells the whole of one event, and what enter opens next.
+func (p *eventsPanel) drawFull(a area, d *data) {
+	h, _ := p.happening()
+	a.put(0, 0, strong, d.clock.format(h.At, d.now)+"  "+age(d.now.Sub(h.At))+" ago  "+h.Source+", "+h.Kind)
+	y := a.paragraph(1, levelStyle(h), h.Text)
+	say := func(label string, st style, text string) {
+		if text != "" {
+			y = a.paragraph(y, st, strings.TrimSpace(label+"  "+text))
+		}
+	}
+	cause, st := p.why(d, h)
+	say("cause", st, cause)
+	if n := p.rowsBy[h.Seq].moves; n > 0 {
+		say("", plain, plural(n, "move is", "moves are")+" explained by it")
+	}
+	if !h.Pod.IsZero() {
+		say("pod", plain, h.Pod.String())
+	}
+	say("route", plain, string(h.Route))
+	next := ""
+	switch {
+	case d.session(h.Session) != nil:
+		next = "enter opens session " + string(h.Session)
+	case !h.Pod.IsZero():
+		next = "enter lists the sessions on this pod"
+	}
+	say("", muted, next)
 }

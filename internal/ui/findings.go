@@ -19,6 +19,7 @@ type findingsPanel struct {
 	muted  map[findingID]bool // until the program ends
 	passed bool               // those that passed and those muted are shown, too
 	full   bool               // the one under the cursor fills the screen
+	page   scrolled           // of it
 	counts findingCounts
 	made   findingsInput
 }
@@ -143,9 +144,10 @@ func severityStyle(f affinity.Finding) style {
 
 func (p *findingsPanel) draw(a area, d *data) {
 	if f, ok := p.finding(); ok && p.full {
-		drawFinding(a.sub(1, 0, a.w-2, a.h), f)
+		p.page.draw(a.sub(1, 0, a.w-2, a.h), findingLines(f, a.w-2), "pgdn")
 		return
 	}
+	p.page.top = 0
 	rows := a.h - 2
 	detail := 0
 	if a.h >= 14 {
@@ -159,11 +161,11 @@ func (p *findingsPanel) draw(a area, d *data) {
 	}
 	below := a.sub(0, a.h-detail, a.w, detail)
 	if d.class >= classM {
-		drawFinding(below.box(f.Rule+"  "+strings.ToUpper(f.Severity.String()), "", false), f)
+		p.page.draw(below.box(f.Rule+"  "+strings.ToUpper(f.Severity.String()), "", false), findingLines(f, below.w-4), "enter")
 		return
 	}
 	below.fill(1, 0, a.w-2, muted, "─")
-	drawFinding(below.sub(1, 1, a.w-2, detail-1), f)
+	p.page.draw(below.sub(1, 1, a.w-2, detail-1), findingLines(f, a.w-2), "enter")
 }
 
 func (p *findingsPanel) columns(c class) []column {
@@ -263,42 +265,52 @@ func shortObject(o affinity.ObjectRef) string {
 	return kind + "/" + name
 }
 
-// drawFinding draws one finding in full.
-func drawFinding(a area, f affinity.Finding) {
-	y := 0
-	say := func(label, text string) {
-		for _, l := range wrap(text, a.w-10) {
-			if y >= a.h {
-				return
-			}
-			a.put(0, y, strong, label)
-			a.put(10, y, plain, l)
-			label = ""
-			y++
+// moveBy goes to another finding; where one fills the screen, whole pages go
+// through its text.
+func (p *findingsPanel) moveBy(m motion) {
+	if p.full && m != lineUp && m != lineDown {
+		p.page.scroll(m)
+		return
+	}
+	p.page.top = 0
+	p.move(m)
+}
+
+// findingLines is one finding in full, in lines of w cells.
+func findingLines(f affinity.Finding, w int) [][]run {
+	const label = 10
+	var out [][]run
+	say := func(name string, st style, indent, text string) {
+		for _, l := range wrap(text, w-label-len(indent)) {
+			out = append(out, []run{{strong, pad(name, label)}, {st, indent + l}})
+			name = ""
 		}
 	}
-	a.put(0, 0, strong, f.Rule)
-	x := a.put(5, 0, severityStyle(f), strings.ToUpper(f.Severity.String()))
-	a.clip(max(x+2, 10), 0, a.w-max(x+2, 10), plain, f.Title)
-	y = 1
-	if f.NotChecked != "" {
-		say("MISSING", f.NotChecked)
+	rule := pad(f.Rule, 4) + " "
+	severity := strings.ToUpper(f.Severity.String())
+	indent := max(cells(rule)+cells(severity)+2, label)
+	for i, l := range wrap(f.Title, w-indent) {
+		if i == 0 {
+			out = append(out, []run{{strong, rule}, {severityStyle(f), pad(severity, indent-cells(rule))}, {plain, l}})
+			continue
+		}
+		out = append(out, []run{{plain, strings.Repeat(" ", indent) + l}})
 	}
-	label := "EVIDENCE"
+	say("MISSING", plain, "", f.NotChecked)
+	name := "EVIDENCE"
 	for _, e := range f.Evidence {
-		say(label, evidenceLine(e, f.Object))
-		label = ""
+		say(name, plain, "", evidenceLine(e, f.Object))
+		name = ""
 	}
-	say("IMPACT", f.Impact)
-	say("FIX", f.Fix)
-	for _, l := range strings.Split(f.Patch, "\n") {
-		if l != "" && y < a.h {
-			a.clip(10, y, a.w-10, changed, l)
-			y++
-		}
+	say("IMPACT", plain, "", f.Impact)
+	say("FIX", plain, "", f.Fix)
+	for l := range strings.Lines(f.Patch) {
+		text := strings.TrimLeft(l, " ")
+		say("", changed, l[:len(l)-len(text)], text)
 	}
-	say("VERIFY", f.Verify)
-	say("MORE", "stickytop explain "+f.Rule)
+	say("VERIFY", plain, "", f.Verify)
+	say("MORE", plain, "", "stickytop explain "+f.Rule)
+	return out
 }
 
 // evidenceLine is a field and its value, with the object when it is another

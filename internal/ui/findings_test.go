@@ -122,3 +122,35 @@ func TestFindingsAreNews(t *testing.T) {
 		t.Error("a finding is not news")
 	}
 }
+
+// TestFindingInFull: no field, and no command to paste, is cut in any size.
+func TestFindingInFull(t *testing.T) {
+	f := affinity.Finding{
+		Rule: "D01", Severity: affinity.SeverityHigh, Title: "change-on-failure is off: cookies of a failing pod keep leading to it, whatever it answers",
+		Object:   affinity.ObjectRef{Kind: "Ingress", Namespace: "msgapp", Name: "msgapp"},
+		Evidence: []affinity.FindingEvidence{{Field: "metadata.annotations[nginx.ingress.kubernetes.io/session-cookie-change-on-failure]", Value: "false", Text: "absent, which means false"}},
+		Impact:   "users of a broken pod stay with it", Fix: "turn it on",
+		Patch:  "kubectl annotate ingress msgapp -n msgapp nginx.ingress.kubernetes.io/session-cookie-change-on-failure=true --overwrite\nspec:\n  template: {}\n",
+		Verify: "kill a pod: its sessions move within one request",
+	}
+	for _, size := range [][2]int{{44, 10}, {60, 15}, {80, 24}, {140, 40}} {
+		w := story()
+		w.apply(affinity.Findings{Source: "objects", Findings: []affinity.Finding{f}})
+		m := sized(w.options(), size[0], size[1])
+		press(m, "5", "enter")
+		seen := ""
+		for range 12 {
+			lines := strings.Split(stripColours(m.View()), "\n")
+			for _, line := range lines[2 : len(lines)-2] {
+				seen += strings.TrimSpace(line)
+			}
+			press(m, "pgdown")
+		}
+		seen = strings.ReplaceAll(seen, " ", "")
+		for _, want := range []string{"session-cookie-change-on-failure]:false", "session-cookie-change-on-failure=true--overwrite", f.Verify, "whatever it answers", "explain D01"} {
+			if !strings.Contains(seen, strings.ReplaceAll(want, " ", "")) {
+				t.Errorf("%v: no %q in %s", size, want, seen)
+			}
+		}
+	}
+}

@@ -8,8 +8,6 @@ import (
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
-const footerLines = 2
-
 // caption is the line of narration, "" for none.
 func (m *Model) caption() string { return m.opt.Caption() }
 
@@ -21,45 +19,81 @@ func (m *Model) drawFooter(a area) {
 		a.put(1, y, changed, "▸ "+text)
 		y++
 	}
-	m.drawMode(a.sub(0, y, a.w, 1))
-	m.drawHints(a.sub(0, y+1, a.w, 1))
+	m.drawMode(a.sub(0, y, a.w, a.h-y-1))
+	m.drawHints(a.sub(0, a.h-1, a.w, 1))
 }
 
-// drawMode draws what is typed or asked, else the crumbs and what is set.
-func (m *Model) drawMode(a area) {
+// footerLines is how many lines the footer takes in a frame of h lines that are
+// w wide: a question or a message that one line does not hold has more, within
+// reason.
+func (m *Model) footerLines(w, h int) int {
+	lines := 1 + min(m.modeLines(w), max(1, h/3))
+	if m.caption() != "" {
+		lines++
+	}
+	return lines
+}
+
+func (m *Model) modeLines(w int) int { return max(1, len(wrap(m.said().text, w-2))) }
+
+// said is the question that waits, or the message that is shown.
+func (m *Model) said() run {
 	switch {
 	case m.question != nil:
-		a.put(1, 0, warn, m.question.text+"  y/n")
-		return
-	case m.prompt != nil:
-		mark := "/"
-		if m.prompt.palette != nil {
-			mark = ":"
-		}
-		x := drawPrompt(a, 0, mark, m.prompt.in)
-		if f := m.prompt.filter; f != nil && f.err != "" {
-			a.put(x+2, 0, warn, f.err)
-		}
+		return run{warn, m.question.text + " y/n"}
+	case m.prompt == nil:
+		return run{m.notice.st, m.notice.text}
+	}
+	return run{}
+}
+
+// drawMode draws what is typed, asked or told, else the crumbs and what is set.
+func (m *Model) drawMode(a area) {
+	if m.question == nil && m.prompt != nil {
+		m.drawTyping(a)
 		return
 	}
-	p := a.pen(1, 0).put(strong, m.crumbs())
-	if text := m.mode(); text != "" {
-		p.gap(2).put(plain, text)
+	crumbs := m.crumbs()
+	said := m.said()
+	if m.question != nil || 1+cells(crumbs)+2+cells(said.text)+1 > a.w {
+		a.sub(1, 0, a.w-2, a.h).paragraph(0, said.st, said.text)
+		return
 	}
 	right := run{warn, m.degraded()}
 	if m.pause.on {
 		right = run{changed, m.pause.missed}
 	}
-	if m.notice.text != "" {
-		right = run{m.notice.st, m.notice.text}
+	if said.text != "" {
+		right = said
 	}
 	if right.text == "" {
+		p := m.drawCrumbs(a, a.w-1)
 		m.drawWorld(a.sub(p.x+2, 0, a.w-p.x-3, 1))
 		return
 	}
-	room := max(a.w-p.x-3, a.w/2)
-	a.fill(a.w-1-min(room, cells(right.text)), 0, min(room, cells(right.text)), plain, " ")
-	a.sub(a.w-1-room, 0, room, 1).right(room, 0, right.st, right.text)
+	start := max(1, a.w-1-min(cells(right.text), max(a.w-4-cells(crumbs), a.w/2)))
+	m.drawCrumbs(a, start-2)
+	a.clip(start, 0, a.w-1-start, right.st, right.text)
+}
+
+// drawCrumbs draws where the user is and what is set there, before column end.
+func (m *Model) drawCrumbs(a area, end int) *pen {
+	p := a.sub(0, 0, end, 1).pen(1, 0).put(strong, m.crumbs())
+	if text := m.mode(); text != "" && p.x+2+min(cells(text), 8) <= end {
+		p.gap(2).put(plain, text)
+	}
+	return p
+}
+
+func (m *Model) drawTyping(a area) {
+	mark := "/"
+	if m.prompt.palette != nil {
+		mark = ":"
+	}
+	x := drawPrompt(a, 0, mark, m.prompt.in)
+	if f := m.prompt.filter; f != nil && f.err != "" {
+		a.put(x+2, 0, warn, f.err)
+	}
 }
 
 // drawWorld draws the keys that provoke something in a demo, as many as fit.
@@ -105,6 +139,10 @@ func (m *Model) mode() string {
 		if m.sessions.follow {
 			parts = append(parts, "following")
 		}
+	case inTopo:
+		if m.topo.pane == paneNotes && m.topo.special(&m.d) == nil && !m.topo.notes.open {
+			parts = append(parts, "notes: enter reads them")
+		}
 	case inFindings:
 		c := m.findings.counts
 		parts = append(parts, fmt.Sprintf("%d fail  %d info  %d ok  %d not checked", c.fail, c.info, c.ok, c.unchecked))
@@ -113,7 +151,7 @@ func (m *Model) mode() string {
 			parts = append(parts, "sort: "+cmp.Or(m.clientip.sortBy, "service"))
 		}
 	case inEvents:
-		if m.events.follow {
+		if m.events.follow && !m.events.full {
 			parts = append(parts, "following the newest")
 		}
 	}
@@ -144,7 +182,7 @@ func (m *Model) degraded() string {
 // drawHints draws the keys of this context, as many as fit, quit always.
 func (m *Model) drawHints(a area) {
 	if m.question != nil {
-		a.put(1, 0, plain, "y yes  n no  esc back")
+		a.put(1, 0, m.question.hint(), "y yes  n no  esc back")
 		return
 	}
 	if m.prompt != nil {

@@ -75,6 +75,8 @@ func (m *Model) drawPlace(a area) {
 		if a.w >= mediumWidth && r.Kind != affinity.RouteURL {
 			target, _ := routeURL(r)
 			p.gap(2).put(plain, target)
+		} else if path, _ := r.Asks(); path != "" && p.x+2+cells("asks "+path) <= p.a.w {
+			p.gap(2).put(plain, "asks "+path)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func sessionKeys() []binding {
 		{name: "session.drop-cookie", keys: []string{"x"}, group: "SESSION", help: "drop its cookie", hint: "drop cookie", in: on &^ inTopo, do: onSession(affinity.CommandDropCookie, "drops its cookie"), off: (*Model).noSession},
 		{name: "session.reprobe", keys: []string{"r"}, group: "SESSION", help: "ask now", hint: "ask now", in: on &^ inTopo, do: onSession(affinity.CommandReprobe, "asks now"), off: (*Model).noSession},
 		{name: "session.end", keys: []string{"K"}, group: "SESSION", help: "end it", in: on &^ inTopo, do: (*Model).endSession, off: (*Model).noSession},
-		{name: "session.reveal", keys: []string{"u"}, group: "SESSION", help: "show its cookie for 10 s", hint: "reveal", in: inDetail, do: (*Model).reveal, off: (*Model).noCookie},
+		{name: "session.reveal", keys: []string{"u"}, group: "SESSION", help: "unmask its cookie for 10 s", hint: "reveal", in: inDetail, do: (*Model).reveal, off: (*Model).noCookie},
 	}
 }
 

@@ -85,7 +85,7 @@ var keyTests = map[string]struct {
 	"finding.passed": {[]string{"5"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.findings.passed }},
 	"view.last":      {[]string{"3", "4"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewPods }},
 	"pane.next":      {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneFuses }},
-	"pane.before":    {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneEvents }},
+	"pane.before":    {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneNotes }},
 	"events.group":   {[]string{"4"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return !m.events.grouped }},
 	"columns.wide":   {[]string{"2"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.wide }},
 	"target":         {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.overlay == overlayPicker }},
@@ -296,4 +296,13 @@ func TestPickerSelects(t *testing.T) {
 		t.Errorf("enter gave %+v, want %+v", r.last(), want)
 	}
 	_ = w
+}
+
+// TestPaletteKnowsMasking: what the screen calls masked is found by that word.
+func TestPaletteKnowsMasking(t *testing.T) {
+	m, _, _ := recorded()
+	press(m, "2", "enter", ":", "type:mask")
+	if name, _ := m.prompt.palette.selected(); name != "session.reveal" {
+		t.Errorf(":mask offers %q", name)
+	}
 }

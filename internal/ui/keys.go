@@ -27,7 +27,7 @@ const (
 	inTables   = inSessions | inPods | inEvents | inFindings | inClientIP
 	inViews    = inTopo | inTables
 	inScreens  = inViews | inDetail
-	inMovable  = inTables | inDetail | inHelp | inPicker
+	inMovable  = inViews | inDetail | inHelp | inPicker
 	everywhere = inScreens | inHelp | inPicker | inAccess
 )
 

@@ -20,11 +20,17 @@ type lanes struct {
 
 const laneName = 8
 
+// listLines is what the list of events has beside its rows: titles, the count.
+const listLines = 2
+
 // drawLanes draws the lanes on top of a and returns how many lines they took.
 func drawLanes(a area, d *data, p *eventsPanel) int {
-	room := a.h / 2
 	if a.h < 12 {
 		return 0
+	}
+	room := a.h / 2
+	if d.class < classM { // where nothing else stands under the list, it need not have what it does not fill
+		room = max(room, a.h-listLines-len(p.rows))
 	}
 	l := lanes{area: a, d: d, x: laneName, w: a.w - laneName - 2}
 	if d.class >= classM {
@@ -35,12 +41,14 @@ func drawLanes(a area, d *data, p *eventsPanel) int {
 	a.right(l.x+l.w, 0, plain, "now")
 	l.cluster(1)
 	y := 2
-	for _, s := range lanePods(d) {
-		if y >= room-3 {
-			break
-		}
+	shown, more := fitLanes(d, lanePods(d), room-y-3)
+	for _, s := range shown {
 		l.pod(y, s)
 		y++
+	}
+	if more != "" {
+		const ago, now = len("10m ago  "), len("  now")
+		a.clip(l.x+ago, 0, l.w-ago-now, plain, more)
 	}
 	h, ok := p.happening()
 	if s := d.session(h.Session); s != nil {
@@ -83,6 +91,45 @@ func lanePods(d *data) []affinity.Share {
 		return cmp.Or(cmp.Compare(len(a.Tag), len(b.Tag)), strings.Compare(a.Tag, b.Tag))
 	})
 	return out
+}
+
+// fitLanes keeps at most n of the pods, in their order: those that went away
+// longest ago go first. more says what was left out.
+func fitLanes(d *data, all []affinity.Share, n int) (kept []affinity.Share, more string) {
+	if len(all) <= n {
+		return all, ""
+	}
+	n = max(n, 0)
+	gone := func(s affinity.Share) time.Time {
+		p, _ := d.snap.Pod(s.Pod)
+		return p.Gone
+	}
+	order := slices.Clone(all)
+	slices.SortStableFunc(order, func(a, b affinity.Share) int {
+		switch x, y := gone(a), gone(b); {
+		case x.IsZero() && y.IsZero():
+			return cmp.Compare(b.Pins, a.Pins)
+		case x.IsZero():
+			return -1
+		case y.IsZero():
+			return 1
+		default:
+			return y.Compare(x)
+		}
+	})
+	tags := make([]string, 0, len(all)-n)
+	for _, s := range order[n:] {
+		tag := s.Tag
+		if !gone(s).IsZero() {
+			tag += " gone"
+		}
+		tags = append(tags, tag)
+	}
+	slices.Sort(tags)
+	kept = slices.DeleteFunc(slices.Clone(all), func(s affinity.Share) bool {
+		return !slices.ContainsFunc(order[:n], func(o affinity.Share) bool { return o.Pod == s.Pod })
+	})
+	return kept, "+ " + plural(len(tags), "pod", "pods") + ": " + strings.Join(tags, ", ")
 }
 
 // column is the place of an instant on the scale; negative when it is older.

@@ -29,8 +29,12 @@ func unreachable(d *data, r affinity.Route) bool {
 func drawNoPath(a area, d *data) {
 	r := d.route()
 	target, _ := routeURL(r)
-	a.put(2, 0, broken, "INGRESS UNREACHABLE FROM HERE")
-	a.put(34, 0, plain, target)
+	what, tries := "INGRESS", triesOfIngress
+	if r.Kind == affinity.RouteService {
+		what, tries = "SERVICE", triesOfService
+	}
+	x := a.put(2, 0, broken, what+" UNREACHABLE FROM HERE")
+	a.put(x+3, 0, plain, target)
 	y := 2
 	for _, s := range r.Steps {
 		y = drawStep(a, y, s)
@@ -48,16 +52,26 @@ func drawNoPath(a area, d *data) {
 	a.put(2, y, plain, "sessions "+strconv.Itoa(answering)+" of "+strconv.Itoa(all)+" answered; probes go on, backing off")
 	y += 2
 	a.put(2, y, strong, "Try")
-	for _, line := range []string{
-		"--via-controller                   a port-forward to the controller's pod",
-		"--resolve HOST:PORT:ADDRESS        another address for the same name",
-		"--probe-ca FILE, --probe-insecure  another trust for the probes",
-		"--host NAME                        another name in the request",
-	} {
+	for _, line := range tries {
 		a.put(8, y, plain, line)
 		y++
 	}
 }
+
+// What to try where an ingress, or a Service itself, does not answer.
+var (
+	triesOfIngress = []string{
+		"--via-controller                   a port-forward to the controller's pod",
+		"--resolve HOST:PORT:ADDRESS        another address for the same name",
+		"--probe-ca FILE, --probe-insecure  another trust for the probes",
+		"--host NAME                        another name in the request",
+	}
+	triesOfService = []string{
+		"--url http://NODE:NODEPORT         another of the Service's front doors",
+		"--agents 2                         ask from pods of the cluster",
+		"svc/NAME without --from            ask by the ingress that leads to it",
+	}
+)
 
 func drawStep(a area, y int, s affinity.PathStep) int {
 	mark, st, detail := "·", muted, s.Detail

@@ -49,6 +49,16 @@ type question struct {
 	text string
 	yes  func() tea.Cmd
 	no   func() tea.Cmd // nil: nothing happens
+
+	other bool // a key was pressed that is no answer
+}
+
+// hint is how loud the keys are that answer: louder once another was tried.
+func (q *question) hint() style {
+	if q.other {
+		return warn | reversed
+	}
+	return plain
 }
 
 // answer handles a key while a question is open: only y means yes.
@@ -67,6 +77,8 @@ func (m *Model) answer(msg tea.KeyMsg) tea.Cmd {
 		m.question = nil
 	case "ctrl+c":
 		return m.leave()
+	default:
+		q.other = true
 	}
 	return nil
 }

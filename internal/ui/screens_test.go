@@ -58,6 +58,7 @@ var screens = []struct {
 	{name: "sessions-wide", make: told, keys: []string{"2", "ctrl+w", "j", "j"}},
 	{name: "pods", make: told, keys: []string{"3"}},
 	{name: "events", make: told, keys: []string{"4"}},
+	{name: "events-full", make: stale, keys: []string{"4", "enter"}},
 	{name: "findings", make: judged, keys: []string{"5"}},
 	{name: "findings-full", make: judged, keys: []string{"5", "j", "enter"}},
 	{name: "findings-muted", make: judged, keys: []string{"5", "M", "/", "type:object=ingress/msgapp and not severity=info", "enter"}},
@@ -78,12 +79,15 @@ var screens = []struct {
 	{name: "sync", make: syncing},
 	{name: "limited", make: limited},
 	{name: "nopath", make: noPath},
+	{name: "nopath-service", make: noPathToService},
 	{name: "stale", make: stale},
 	{name: "no-endpoints", make: noEndpoints},
 	{name: "rate-limited", make: rateLimited},
 	{name: "no-probe", make: noProbe, keys: []string{"2"}},
 	{name: "browser-session", make: browserSession, keys: []string{"2"}},
 	{name: "url", make: urlOnly},
+	{name: "nameless", make: nameless},
+	{name: "nameless-detail", make: nameless, keys: []string{"2", "enter"}},
 	{name: "error-page", make: errorPage},
 	{name: "error-page-sessions", make: errorPage, keys: []string{"2"}},
 	{name: "error-page-detail", make: errorPage, keys: []string{"2", "enter"}},
@@ -96,6 +100,8 @@ var screens = []struct {
 	{name: "clientip-none", make: unpinned, keys: []string{"6"}},
 	{name: "clientip-forbidden", make: forbiddenNode, keys: []string{"6"}},
 	{name: "clientip-topo", make: pinned},
+	{name: "topo-notes", make: noted, keys: []string{"shift+tab"}},
+	{name: "topo-notes-full", make: noted, keys: []string{"shift+tab", "enter"}},
 	{name: "clientip-decides", make: decides},
 	{name: "clientip-pods", make: pinned, keys: []string{"3"}},
 	{name: "sockets", make: sockets, keys: []string{"2"}},
@@ -111,6 +117,18 @@ func told() (*world, Options) {
 	o := w.options()
 	o.Actions = []Action{{Key: "7", Name: "delete-pod", Title: "delete a pod"}}
 	return w, o
+}
+
+// noted is a route with more to say than a small screen holds.
+func noted() (*world, Options) {
+	w := story()
+	l := w.route.Layers[0]
+	l.Candidates = []affinity.Policy{l.Candidates[0]}
+	l.Candidates[0].Notes = []string{"a pod that answers 5xx keeps its sessions: session-cookie-change-on-failure is off, so a client stays with a broken pod"}
+	w.route.Layers = append([]affinity.Layer{l}, w.route.Layers[1:]...)
+	w.route.Notes = []string{"the Ingress has two paths that lead to this Service, each with a cookie of its own", "the last note"}
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}})
+	return w, w.options()
 }
 
 func pickable2() (*world, Options) {
@@ -161,6 +179,16 @@ func noPath() (*world, Options) {
 	return w, w.options()
 }
 
+func noPathToService() (*world, Options) {
+	w := base()
+	w.route.Kind, w.route.URL, w.route.Layers = affinity.RouteService, "http://10.96.0.12:3000/", w.route.Layers[1:]
+	w.apply(affinity.Routes{Source: "direct", Routes: []affinity.Route{w.route}})
+	w.open("s01", affinity.ClientBrowser)
+	w.fail("s01", affinity.FailureTimeout, 0, "dial tcp 10.96.0.12:3000: i/o timeout")
+	w.apply(affinity.PathChecked{Route: w.route.ID, Steps: []affinity.PathStep{{Name: "TCP", Status: affinity.StepFailed, Detail: "10.96.0.12:3000: i/o timeout"}}})
+	return w, w.options()
+}
+
 func stale() (*world, Options) {
 	w := story()
 	for _, name := range []string{"endpointslices", "pods"} {
@@ -201,6 +229,19 @@ func browserSession() (*world, Options) {
 	w.open("s01", affinity.ClientBrowser)
 	w.jar["s01"] = "k-10.4.1.23:3000-x"
 	w.apply(affinity.Observed{Session: "s01", Status: 200, Took: time.Millisecond, Offers: []affinity.Offer{{Name: "msgapp-sticky", Value: affinity.Secret(w.jar["s01"]), Path: "/"}}})
+	return w, w.options()
+}
+
+// nameless is a route whose readiness path tells nobody's name.
+func nameless() (*world, Options) {
+	w := base()
+	w.route.ProbePath, w.route.ProbeWhy = "/api/health", "the backend's readiness path"
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}})
+	w.open("s01", affinity.ClientBrowser)
+	for range 4 {
+		w.answer("s01", "", false, time.Millisecond)
+		w.now = w.now.Add(time.Second)
+	}
 	return w, w.options()
 }
 

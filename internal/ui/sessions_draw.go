@@ -271,6 +271,9 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 		}
 		return strconv.Itoa(s.LastStatus)
 	case "route":
+		if r, ok := d.snap.Route(s.Spec.Route); ok {
+			return string(r.ID) + askedText(r, s.Spec)
+		}
 		return string(s.Spec.Route)
 	case "rtt":
 		if s.InARow > 0 {

@@ -25,15 +25,16 @@ func (m *Model) drawSmall(a area) {
 	a.sub(0, 0, a.w-cells(right)-1, 1).pen(0, 0).put(strong, "stickytop").gap(1).put(plain, strings.Trim(m.place()+" "+ingressLabel(m.d.route()), " "))
 	a.right(a.w, 0, s.st, right)
 	m.drawSmallNumbers(a)
-	m.drawBody(a.sub(0, 2, a.w, a.h-4))
-	foot := a.sub(0, a.h-2, a.w, 2)
+	lines := min(m.modeLines(a.w), max(1, a.h/3))
+	m.drawBody(a.sub(0, 2, a.w, a.h-3-lines))
+	foot := a.sub(0, a.h-1-lines, a.w, 1+lines)
 	switch {
 	case m.question != nil || m.prompt != nil || m.notice.text != "" || m.pause.on || m.detail.id != "" || m.overlay != overlayNone:
-		m.drawMode(foot)
+		m.drawMode(foot.sub(0, 0, foot.w, lines))
 	default:
 		m.drawWorst(foot)
 	}
-	m.drawHints(foot.sub(0, 1, foot.w, 1))
+	m.drawHints(foot.sub(0, lines, foot.w, 1))
 }
 
 func (m *Model) drawSmallNumbers(a area) {

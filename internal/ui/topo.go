@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -16,12 +17,14 @@ const (
 	panePath topoPane = iota
 	paneFuses
 	paneEvents
+	paneNotes
 	topoPanes
 )
 
 // topoPanel is the picture of one route: clients, ingress, service, pods.
 type topoPanel struct {
 	pane  topoPane
+	notes notesPanel
 	fuses []burning // the sessions whose timers end first
 	dist  affinity.Distribution
 
@@ -90,6 +93,7 @@ func (p *topoPanel) shortest(*data) *affinity.Session {
 }
 
 func (p *topoPanel) next(by int) {
+	p.notes.open = false
 	p.pane = (p.pane + topoPane(by) + topoPanes) % topoPanes
 }
 
@@ -111,6 +115,10 @@ func (p *topoPanel) special(d *data) func(area, *data) {
 func (p *topoPanel) draw(a area, d *data) {
 	if draw := p.special(d); draw != nil {
 		draw(a, d)
+		return
+	}
+	if p.notes.open {
+		p.notes.draw(a, d)
 		return
 	}
 	if d.class == classL {
@@ -136,25 +144,34 @@ func (p *topoPanel) drawLines(a area, d *data) {
 		draw(a.sub(0, y, a.w, 1), d)
 		y++
 	}
-	notes := topoNotes(d)
-	y++
-	room := a.h - y - min(len(notes), 2)
-	p.drawRecent(a.sub(0, y, a.w, room), d)
-	for i := range min(len(notes), 2) {
-		y := a.h - min(len(notes), 2) + i
-		a.clip(1, y, a.w-2, notes[i].st, notes[i].text)
+	var notes []run
+	for _, n := range append(topoNotes(d), askedNote(d)) {
+		for _, line := range wrap(n.text, a.w-2) {
+			notes = append(notes, run{n.st, line})
+		}
 	}
+	room := a.h - y - 1
+	const fewEvents = 3
+	lines := min(len(notes), max(room-fewEvents, min(2, room-1), 0))
+	if lines < len(notes) && room > fewEvents { // the notes need the blank line more
+		y, lines = y-1, lines+1
+	}
+	p.drawRecent(a.sub(0, y+1, a.w, a.h-y-1-lines), d)
+	drawFewNotes(a.sub(0, a.h-lines, a.w, lines), notes, p.pane == paneNotes)
 }
 
-// drawBanner draws what the error answers are about, in at most two lines, and
-// returns how many it took.
+// bannerLines is how many lines the banner may have.
+const bannerLines = 3
+
+// drawBanner draws what the error answers are about and returns how many lines
+// it took.
 func drawBanner(a area, d *data) int {
 	b := d.sum.banner()
 	lines := wrap(b.text, a.w-2)
-	for y, line := range lines[:min(len(lines), 2)] {
+	for y, line := range lines[:min(len(lines), bannerLines)] {
 		a.put(1, y, b.st, line)
 	}
-	return min(len(lines), 2)
+	return min(len(lines), bannerLines)
 }
 
 // label draws the heading of a line; the pane in focus has a mark.
@@ -222,7 +239,11 @@ func drawMoves(a area, d *data) {
 
 func (p *topoPanel) drawSkew(a area, d *data) {
 	label(a, "SKEW", false)
-	a.put(12, 0, plain, skewText(p.dist))
+	text := skewText(p.dist)
+	if cells(text) > a.w-13 {
+		text = skewBrief(p.dist)
+	}
+	a.put(12, 0, plain, text)
 }
 
 // skewText compares the spread with what chance alone gives.
@@ -231,6 +252,15 @@ func skewText(d affinity.Distribution) string {
 		return d.Verdict
 	}
 	return fmt.Sprintf("max/mean %.2f, chance gives %.2f (p %.2f): %s", d.MaxOverMean, d.Chance, d.P, d.Verdict)
+}
+
+// skewBrief is the same without why it is judged so.
+func skewBrief(d affinity.Distribution) string {
+	verdict, _, _ := strings.Cut(d.Verdict, ":")
+	if d.MaxOverMean == 0 {
+		return verdict
+	}
+	return fmt.Sprintf("max/mean %.2f, chance %.2f: %s", d.MaxOverMean, d.Chance, verdict)
 }
 
 // drawRecent draws the newest events that matter.
@@ -309,6 +339,9 @@ func topoNotes(d *data) []run {
 	}
 	if text := firstRound(d); text != "" {
 		out = append(out, run{plain, text})
+	}
+	if text := d.snap.NamelessText(r); text != "" {
+		out = append(out, run{warn, "▲ " + text})
 	}
 	if d.sum.limited > 0 {
 		out = append(out, run{warn, "▲ RATE LIMITED (429): " + plural(d.sum.limited, "session backs", "sessions back") + " off"})

@@ -177,31 +177,21 @@ func (p *topoPanel) drawFuses(a area, d *data) {
 	}
 }
 
-// drawNotes says where the settings are from, and what to know about them.
+// drawNotes says where the settings are from, and what to know about them, and
+// where it has no room for all, how to read the rest.
 func (p *topoPanel) drawNotes(a area, d *data) {
-	in := a.box("What holds a client, and why", "", false)
+	remark := ""
+	lines := noteLines(d, a.w-4)
+	if len(lines) > a.h-2 && !d.isStale() {
+		remark = "tab, enter for all"
+	}
+	in := a.box(p.title("What holds a client, and why", paneNotes), remark, false)
 	if d.isStale() {
 		drawStaleNote(in, d)
 		return
 	}
-	y := 0
-	if b := d.sum.banner(); b.text != "" {
-		y = in.paragraph(y, b.st, b.text)
-	}
-	for _, l := range d.route().Layers {
-		y = in.paragraph(y, strong, l.Object+": "+policyText(l.Policy()))
-		if why := l.Policy().Why; why != "" {
-			y = in.paragraph(y, muted, "  "+why)
-		}
-		if l.Proof != "" {
-			y = in.paragraph(y, plain, "  seen: "+l.Proof)
-		}
-	}
-	for _, n := range topoNotes(d) {
-		y = in.paragraph(y, n.st, n.text)
-	}
-	if why := d.route().ProbeWhy; why != "" {
-		in.paragraph(y, muted, "probes ask for "+d.route().ProbePath+": "+why)
+	for y, line := range lines {
+		in.put(0, y, line.st, line.text)
 	}
 }
 

@@ -25,10 +25,7 @@ func (m *Model) draw(a area) {
 		return
 	}
 	head := m.drawHeader(a)
-	foot := footerLines
-	if m.caption() != "" {
-		foot++
-	}
+	foot := m.footerLines(a.w, a.h)
 	m.drawBody(a.sub(0, head, a.w, a.h-head-foot))
 	m.drawFooter(a.sub(0, a.h-foot, a.w, foot))
 }

@@ -1,0 +1,69 @@
+package affinity
+
+import (
+	"cmp"
+	"strings"
+)
+
+// Asks returns the path that HTTP sessions of r ask for where it is another
+// than the route's own, and where it is from; "" where it is the route's own.
+func (r Route) Asks() (path, why string) {
+	if r.Kind == RouteURL || r.Kind == RouteService || r.ProbePath == "" || r.ProbePath == cmp.Or(r.Path, "/") {
+		return "", ""
+	}
+	return r.ProbePath, r.ProbeWhy
+}
+
+// AsksOf is Asks for one session of r: those that hold connections open theirs
+// on the route's own path.
+func (r Route) AsksOf(s SessionSpec) string {
+	if s.Transport != "http" {
+		return ""
+	}
+	path, _ := r.Asks()
+	return path
+}
+
+// Wider returns the route's own path where sessions ask for another below it
+// that the user did not choose: what may answer differently. "" where there is
+// none, or where the path is a pattern.
+func (r Route) Wider() string {
+	path, why := r.Asks()
+	own := cmp.Or(r.Path, "/")
+	if path == "" || strings.HasPrefix(why, "--") || !strings.HasPrefix(path, own) || strings.ContainsAny(own, `*+?()[]{}|^$\ `) {
+		return ""
+	}
+	return own
+}
+
+// enoughAnswers is how many answers that name no pod are no chance.
+const enoughAnswers = 3
+
+// Nameless reports whether the route's HTTP sessions were answered, and no
+// answer, nor a log of it, has named a pod.
+func (s *Snapshot) Nameless(id RouteID) bool {
+	answers := 0
+	for _, x := range s.Sessions {
+		if x.Spec.Route != id || x.Spec.Transport != "http" {
+			continue
+		}
+		for _, e := range x.Evidence {
+			if e.Source.answers() && !e.Pod.IsZero() {
+				return false
+			}
+		}
+		answers += x.Requests - x.Failures
+	}
+	return answers >= enoughAnswers
+}
+
+// NamelessText says what no answer of the route named, and what to try; "" for
+// a route whose answers name pods, or whose sessions ask for all it has.
+func (s *Snapshot) NamelessText(r Route) string {
+	own := r.Wider()
+	if own == "" || !s.Nameless(r.ID) {
+		return ""
+	}
+	path, why := r.Asks()
+	return "no answer names a pod: sessions ask for " + Clean(path, 80) + " (" + why + "); the route is wider, --path " + Clean(own, 80) + " asks for its own"
+}

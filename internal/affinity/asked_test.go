@@ -1,0 +1,62 @@
+package affinity
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAsks(t *testing.T) {
+	for _, tt := range []struct {
+		route       Route
+		asks, wider string
+	}{
+		{Route{Kind: RouteIngress, Path: "/", ProbePath: "/api/health", ProbeWhy: "the backend's readiness path"}, "/api/health", "/"},
+		{Route{Kind: RouteIngress, ProbePath: "/api/health", ProbeWhy: "the backend's readiness path"}, "/api/health", "/"},
+		{Route{Kind: RouteIngress, Path: "/", ProbePath: "/", ProbeWhy: "the route's path"}, "", ""},
+		{Route{Kind: RouteIngress, ProbePath: "/"}, "", ""},
+		{Route{Kind: RouteIngress, Path: "/app", ProbePath: "/me", ProbeWhy: "--path"}, "/me", ""},
+		{Route{Kind: RouteIngress, Path: "/", ProbePath: "/me", ProbeWhy: "--path"}, "/me", ""},
+		{Route{Kind: RouteIngress, Path: "/api(/|$)(.*)", ProbePath: "/api"}, "/api", ""},
+		{Route{Kind: RouteURL, Path: "/x", ProbePath: "/y"}, "", ""},
+		{Route{Kind: RouteService, Path: "/", ProbePath: "/y"}, "", ""},
+	} {
+		asks, _ := tt.route.Asks()
+		if wider := tt.route.Wider(); asks != tt.asks || wider != tt.wider {
+			t.Errorf("%+v asks for %q, wider %q; want %q, %q", tt.route, asks, wider, tt.asks, tt.wider)
+		}
+		if got := tt.route.AsksOf(SessionSpec{Transport: "http"}); got != tt.asks {
+			t.Errorf("a session of HTTP asks for %q, want %q", got, tt.asks)
+		}
+		if got := tt.route.AsksOf(SessionSpec{Transport: "socketio"}); got != "" {
+			t.Errorf("one that holds a connection asks for %q, which it does not", got)
+		}
+	}
+}
+
+func TestNameless(t *testing.T) {
+	now := time.Date(2026, 3, 14, 14, 0, 0, 0, time.UTC)
+	r := Route{ID: "r", Kind: RouteIngress, Path: "/", ProbePath: "/api/health", ProbeWhy: "the backend's readiness path", Backend: Backend{Service: ServiceRef{Namespace: "web", Name: "web"}}}
+	pod := PodRef{Namespace: "web", Name: "web-1"}
+	var st State
+	st.Apply(Routes{Source: "ingresses", Routes: []Route{r}}, now)
+	st.Apply(PodChanged{Pod: Pod{Ref: pod, IP: "10.0.0.1", Ready: true}}, now)
+	st.Apply(EndpointsChanged{Service: r.Backend.Service, Endpoints: []Endpoint{{Addr: "10.0.0.1:80", IP: "10.0.0.1", Pod: pod, Ready: true}}}, now)
+	st.Apply(SessionOpened{Spec: SessionSpec{ID: "s01", Route: "r", Transport: "http"}}, now)
+	for n := range 3 {
+		if text := st.Snapshot(now).NamelessText(r); text != "" {
+			t.Errorf("after %d answers: %q", n, text)
+		}
+		st.Apply(Observed{Session: "s01", Status: 200}, now)
+	}
+	text := st.Snapshot(now).NamelessText(r)
+	for _, want := range []string{"/api/health", "readiness", "--path / "} {
+		if !strings.Contains(text+" ", want) {
+			t.Errorf("no %q in %q", want, text)
+		}
+	}
+	st.Apply(Observed{Session: "s01", Status: 200, Answer: Answer{Header: []Field{{Name: "X-Pod-Name", Value: "web-1"}}}}, now)
+	if text := st.Snapshot(now).NamelessText(r); text != "" {
+		t.Errorf("an answer named its pod, yet %q", text)
+	}
+}

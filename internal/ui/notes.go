@@ -1,0 +1,78 @@
+package ui
+
+import "strings"
+
+// notesPanel is what Topo has to say about a route, on a screen of its own:
+// beside the picture only some of it has room.
+type notesPanel struct {
+	open bool
+	page scrolled
+}
+
+func (p *notesPanel) draw(a area, d *data) {
+	in := a.box("What holds a client, and why", "esc back", d.isStale())
+	if d.isStale() {
+		drawStaleNote(in, d)
+		return
+	}
+	var lines [][]run
+	for _, line := range noteLines(d, in.w) {
+		lines = append(lines, []run{line})
+	}
+	p.page.draw(in, lines, "j")
+}
+
+// noteLines is all of it in lines of w cells: where the settings are from, what
+// was seen of them, and what to know.
+func noteLines(d *data, w int) []run {
+	var out []run
+	say := func(st style, indent, text string) {
+		for _, line := range wrap(text, w-len(indent)) {
+			out = append(out, run{st, indent + line})
+		}
+	}
+	if b := d.sum.banner(); b.text != "" {
+		say(b.st, "", b.text)
+	}
+	for _, l := range d.route().Layers {
+		say(strong, "", l.Object+": "+policyText(l.Policy()))
+		if why := l.Policy().Why; why != "" {
+			say(muted, "  ", why)
+		}
+		if l.Proof != "" {
+			say(plain, "  ", "seen: "+l.Proof)
+		}
+	}
+	for _, n := range topoNotes(d) {
+		say(n.st, "", n.text)
+	}
+	n := askedNote(d)
+	say(n.st, "", n.text)
+	return out
+}
+
+// askedNote says what sessions ask for, and why; "" where nothing is asked.
+func askedNote(d *data) run {
+	r := d.route()
+	if r.ProbeWhy == "" {
+		return run{}
+	}
+	return run{muted, "probes ask for " + r.ProbePath + ": " + r.ProbeWhy}
+}
+
+// drawFewNotes draws as many lines of the notes as there is room for, and how
+// to read the others.
+func drawFewNotes(a area, lines []run, focused bool) {
+	if focused {
+		a.put(0, 0, strong, ">")
+	}
+	for y, line := range lines[:min(len(lines), a.h)] {
+		room := a.w - 2
+		if y == a.h-1 && len(lines) > a.h {
+			const more = "  tab, enter: all"
+			room -= len(more)
+			a.right(a.w-1, y, strong, strings.TrimSpace(more))
+		}
+		a.clip(1, y, room, line.st, line.text)
+	}
+}
