@@ -32,7 +32,7 @@ type Condition uint8
 
 const (
 	Waiting     Condition = iota // no answer yet
-	Stuck                        // one pod has it, for a minute or since the first answer
+	Stuck                        // one pod has it: since the first answer, its pin, or a move a minute ago
 	RePinned                     // another pod, with a new cookie, in the last minute
 	MovedSilent                  // another pod, cookie unchanged, in the last minute
 	Split                        // one cookie, several pods, back and forth
@@ -63,7 +63,7 @@ func Conditions() []Condition {
 func (c Condition) Explain() string {
 	return [...]string{
 		"no answer yet",
-		"one pod has it, and it has not moved in the last minute",
+		"one pod has it, and it has not moved since",
 		"another pod, with a new cookie, within the last minute",
 		"another pod without a new cookie, within the last minute",
 		"one cookie, several pods, back and forth",
