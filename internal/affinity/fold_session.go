@@ -68,6 +68,7 @@ func (st *State) sessionView(s *session) *Session {
 	if s.view == nil {
 		s.Disagree = st.disagreement(s)
 		s.Timers = st.timers(s)
+		s.Unheld = s.Pin == nil && st.wantsCookie(s)
 		s.shared = true
 		c := s.Session
 		c.Moves = c.Moves[max(0, len(c.Moves)-MaxMoves):len(c.Moves):len(c.Moves)]
@@ -198,9 +199,11 @@ func (st *State) countUnheld(s *session, fresh bool, now time.Time) {
 	switch {
 	case s.Pin == nil && st.wantsCookie(s):
 		s.unheld++
+		s.PinnedSince = time.Time{}
 	case s.Pin != nil:
 		if fresh && s.unheld > 0 {
 			st.pinned(s, now)
+			s.PinnedSince = now
 		}
 		s.unheld, s.hadPin = 0, true
 	}

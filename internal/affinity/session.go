@@ -135,14 +135,16 @@ func (p Pin) Remaining(now time.Time) (left time.Duration, ok bool) {
 	return max(0, p.Expires.Sub(now)), true
 }
 
-// Move is one change of pod.
+// Move is one change of pod. Only one that is not Unheld is what the screens
+// call a move.
 type Move struct {
 	At            time.Time
 	From, To      PodRef
 	FromTag       string
 	ToTag         string
 	CookieChanged bool
-	FirstPin      bool   // no pin held it to From: the new cookie pins it first, or again
+	Unheld        bool   // nothing held it to From
+	FirstPin      bool   // Unheld, and the new cookie pins it first, or again
 	Source        Source // how To is known
 	Cause         string // why, as far as was seen; "" while nothing explains it
 	CauseSeq      uint64 // Seq of the Happening that explains it; 0 when none
@@ -195,16 +197,20 @@ type Session struct {
 
 	Pod      PodRef // that holds the session, as far as is known
 	Tag      string
-	PodSince time.Time  // when Pod was first seen to have it, after another or after none
-	Via      Source     // how Pod is known
-	Split    []PodRef   // the pods of a SPLIT, most recent first
-	Evidence []Evidence // latest of each source
-	Disagree string     // how the sources contradict each other; "" when they do not
+	PodSince time.Time // when Pod was first seen to have it, after another or after none
+	// PinnedSince is when the last answers that nothing held it for ended; zero
+	// when there were none since it opened, and while there are.
+	PinnedSince time.Time
+	Via         Source     // how Pod is known
+	Split       []PodRef   // the pods of a SPLIT, most recent first
+	Evidence    []Evidence // latest of each source
+	Disagree    string     // how the sources contradict each other; "" when they do not
 
 	Socket *Socket // the held connection, or the last; nil for transports without
 	Legs   []Leg   // latest of each kind since the handshake
 
 	Pin    *Pin // nil: no cookie held
+	Unheld bool // nothing that was seen holds it: no cookie is held, and a cookie is what would
 	Timers []Timer
 
 	Requests int
@@ -213,8 +219,9 @@ type Session struct {
 	// ErrorAnswers are the answers with a status of 400 or more that a pod is
 	// behind; they are not among Failures.
 	ErrorAnswers int
-	MoveCount    int
-	Moves        []Move     // the last MaxMoves
+	MoveCount    int        // but for those that were unheld
+	UnheldCount  int        // changes of pod that nothing held
+	Moves        []Move     // the last MaxMoves, unheld ones among them
 	Exchanges    []Exchange // the last MaxExchanges, oldest first
 
 	LastStatus  int       // 0 when no answer came

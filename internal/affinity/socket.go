@@ -267,8 +267,9 @@ func (st *State) attribute(e Attributed, now time.Time) {
 	if x.Source == SourceNone || x.Source == SourceCookie {
 		if newest && x.Failure == "" {
 			answered := s.answered
+			s.loose = false
 			st.land(s, pod, source, x.NewCookie, 0, x.At)
-			s.answered = answered
+			s.answered, x.Loose = answered, s.loose
 		}
 		if x.Failure == "" && pod == s.Pod && source.answers() {
 			s.spoke, s.mute = s.spoke+1, max(0, s.mute-1)

@@ -53,9 +53,14 @@ func (st *State) move(s *session, m Move) {
 	m.FromTag, m.ToTag = st.tag(m.From), st.tag(m.To)
 	held := s.Pin != nil || !st.wantsCookie(s)
 	m.FirstPin = s.Pin != nil && s.unheld > 0
-	s.loose = !held || m.FirstPin
+	m.Unheld = !held || m.FirstPin
+	s.loose = m.Unheld
 	m.Cause, m.CauseSeq = st.cause(s, m)
-	s.MoveCount++
+	if m.Unheld {
+		s.UnheldCount++
+	} else {
+		s.MoveCount++
+	}
 	if len(s.Moves) >= 2*MaxMoves {
 		s.Moves = slices.Clone(s.Moves[len(s.Moves)-MaxMoves:])
 	}

@@ -61,7 +61,7 @@ func (l *List[T]) table(wide bool) table {
 func sessionHeader(wide bool) []string {
 	h := []string{"NAME", "KIND", "STATE", "POD", "VIA", "REQUESTS", "FAILURES", "MOVES", "LEFT", "RENEWAL"}
 	if wide {
-		h = append(h, "CLIENT", "ROUTE", "COOKIE", "STATUS", "RTT", "PROTOCOL", "LEGS", "FUSE", "CLOSED", "DETAIL")
+		h = append(h, "CLIENT", "ROUTE", "COOKIE", "STATUS", "RTT", "PROTOCOL", "LEGS", "FUSE", "CLOSED", "UNHELD", "DETAIL")
 	}
 	return h
 }
@@ -90,7 +90,7 @@ func (x *Session) row(wide bool) []string {
 				status += fmt.Sprintf(" ×%d", x.StatusCount)
 			}
 		}
-		row = append(row, x.Client, route, cookie, status, fmt.Sprintf("%.0fms", x.TookMillis), x.Protocol, x.legsText(), x.fuseText(), x.closedText(), x.Detail)
+		row = append(row, x.Client, route, cookie, status, fmt.Sprintf("%.0fms", x.TookMillis), x.Protocol, x.legsText(), x.fuseText(), x.closedText(), fmt.Sprint(x.UnheldCount), x.Detail)
 	}
 	return row
 }

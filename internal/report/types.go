@@ -89,7 +89,8 @@ type Session struct {
 	ErrorAnswers int               `json:"errorAnswers"`
 	LastFailure  string            `json:"lastFailure,omitempty"`
 	TookMillis   float64           `json:"tookMilliseconds,omitempty"`
-	MoveCount    int               `json:"moveCount"`
+	MoveCount    int               `json:"moveCount"`   // changes of pod that something had held
+	UnheldCount  int               `json:"unheldCount"` // changes of pod that nothing held
 	Moves        []Move            `json:"moves"`
 	Exchanges    []Exchange        `json:"exchanges,omitempty"` // with --requests
 
@@ -155,7 +156,8 @@ type Move struct {
 	From          string           `json:"from"`
 	To            string           `json:"to"`
 	CookieChanged bool             `json:"cookieChanged"`
-	FirstPin      bool             `json:"firstPin,omitempty"` // nothing pinned it to From
+	Unheld        bool             `json:"unheld,omitempty"`   // nothing held it to From: counted by unheldCount
+	FirstPin      bool             `json:"firstPin,omitempty"` // unheld, and it has a pin from here on
 	Source        string           `json:"source"`
 	Cause         string           `json:"cause,omitempty"`
 }

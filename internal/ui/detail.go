@@ -83,6 +83,9 @@ func drawTitle(a area, d *data, s *affinity.Session) {
 	}
 	p.gap(2).put(plain, fmt.Sprintf("age %s  requests %d  failed %d  moves %d",
 		exactly(d.now.Sub(s.Opened)), s.Requests, s.Failures, s.MoveCount))
+	if s.UnheldCount > 0 {
+		p.put(warn, fmt.Sprintf(" (%d unheld)", s.UnheldCount))
+	}
 	if s.Spec.Client != affinity.ClientBrowser {
 		p.gap(2).put(plain, "client "+string(s.Spec.Client))
 	}

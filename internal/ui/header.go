@@ -152,7 +152,7 @@ func (m *Model) numbers(roomy bool) []run {
 		}
 	}
 	if roomy {
-		text := fmt.Sprintf("moves/10m %d (%d unexplained", s.moves, s.unexplained)
+		text := fmt.Sprintf("moves/10m %s (%d unexplained", s.movesText(), s.unexplained)
 		if loose := m.d.hist.looseText(); loose != "" {
 			text += ", " + loose
 		}

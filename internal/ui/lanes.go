@@ -3,6 +3,7 @@ package ui
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -203,6 +204,10 @@ func (l lanes) session(y int, s *affinity.Session) {
 		l.put(l.x+i, y, c.st, c.glyph)
 	}
 	if l.d.class >= classM {
-		l.put(l.x+l.w+1, y, plain, plural(s.MoveCount, "move", "moves"))
+		text := plural(s.MoveCount, "move", "moves")
+		if s.UnheldCount > 0 {
+			text += " " + strconv.Itoa(s.UnheldCount) + " unheld"
+		}
+		l.put(l.x+l.w+1, y, plain, text)
 	}
 }

@@ -36,6 +36,9 @@ func (p *sessionsPanel) columns(d *data) []column {
 	all = append(all, pins)
 	if c >= classM || p.wide {
 		all = append(all, column{name: "moves", title: "MOVES", min: 5, ideal: 6, drop: 4, right: true})
+		if p.unheld {
+			all = append(all, column{name: "unheld", title: "UNHELD", min: 6, ideal: 6, drop: 4, right: true})
+		}
 	}
 	all = append(all, fuse)
 	if bad {
@@ -254,6 +257,8 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 		return stripText(s, d)
 	case "moves":
 		return strconv.Itoa(s.MoveCount)
+	case "unheld":
+		return strconv.Itoa(s.UnheldCount)
 	case "fuse":
 		return fuseText(s, d.now)
 	case "req":

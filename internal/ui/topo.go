@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
+	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -168,7 +168,13 @@ func label(a area, text string, focused bool) {
 func drawHeld(a area, d *data) {
 	label(a, "HELD", false)
 	s := d.sum
-	text := fmt.Sprintf("%d/%d sessions kept their pod in %s", s.held, s.total, briefly(min(recent, max(time.Second, d.now.Sub(s.oldest).Truncate(time.Second)))))
+	text := fmt.Sprintf("%d/%d sessions kept their pod %s", s.held, s.total, d.heldWindow())
+	switch {
+	case s.total > 0 && s.from.IsZero():
+		text = fmt.Sprintf("%d/%d: nothing holds a session", s.held, s.total)
+	case a.w < 70:
+		text = strings.Replace(text, " sessions", "", 1)
+	}
 	x := a.put(12, 0, plain, text) + 2
 	if room := min(22, a.w-x-9); s.total > 0 && room > 4 {
 		a.right(a.w-room-2, 0, plain, percent(s.held, s.total))
@@ -205,7 +211,7 @@ func (p *topoPanel) drawNextFuse(a area, d *data) {
 
 func drawMoves(a area, d *data) {
 	label(a, "MOVES", false)
-	text := fmt.Sprintf("10m: %d", d.sum.moves)
+	text := "10m: " + d.sum.movesText()
 	st := plain
 	if d.sum.unexplained > 0 {
 		text += fmt.Sprintf(" (%d unexplained ▲)", d.sum.unexplained)

@@ -89,7 +89,7 @@ func drawHistory(a area, d *data) {
 	for i, v := range d.hist.took {
 		took[i] = int(v.Microseconds())
 	}
-	w, moves := max(0, in.w-20), strconv.Itoa(d.sum.moves)
+	w, moves := max(0, in.w-20), d.sum.movesText()
 	if loose := d.hist.looseText(); loose != "" {
 		moves += " +" + loose
 		w = max(0, in.w-11-cells(moves))
@@ -135,6 +135,9 @@ func (p *topoPanel) drawStickiness(a area, d *data) {
 	s := d.sum
 	in.put(0, 0, strong, "HELD")
 	x := in.put(10, 0, plain, fmt.Sprintf("%d/%d  %s  ", s.held, s.total, percent(s.held, s.total)))
+	if window := d.heldWindow(); window != "" {
+		x = in.put(x, 0, plain, window) + 1
+	}
 	if s.total > 0 {
 		in.put(x, 0, plain, bar(float64(s.held)/float64(s.total), in.w-x, false))
 	}

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -48,5 +49,56 @@ func TestStuckSaysNoMore(t *testing.T) {
 		if strings.Contains(got, "last minute") || !strings.Contains(got, "C pq7rw answered every request since 14:00:10Z") {
 			t.Errorf("%d wide, %s after the first answer:\n%s", width, w.now.Sub(start), m.View())
 		}
+	}
+}
+
+// TestMovesMeansOne: header, columns, session and Topo count moves and the
+// changes that nothing held apart, and alike; HELD counts from the pins on.
+func TestMovesMeansOne(t *testing.T) {
+	w, o := turnedOn(20)
+	unheld := 0
+	for _, s := range w.snap().Sessions {
+		if s.MoveCount != 0 {
+			t.Errorf("%s has %d moves: %+v", s.Spec.ID, s.MoveCount, s.Moves)
+		}
+		unheld += s.UnheldCount
+	}
+	if unheld != 4 { // B→C→A→B of s01, and B→C when it is pinned
+		t.Errorf("%d changes are unheld, want 4", unheld)
+	}
+	m := sized(o, 140, 40)
+	for keys, wants := range map[string][]string{
+		"1": {"moves/10m 0 (0 unexplained, 4 unheld)", " 0 +4 unheld ", "HELD 2/2 100.0% since pinned 14:00:10"},
+		"2": {"MOVES UNHELD", "CCC 0 4 C!", "CCC 0 0 C!"},
+	} {
+		press(m, keys)
+		for _, want := range wants {
+			if got := text(m); !strings.Contains(got, want) {
+				t.Errorf("view %s without %q:\n%s", keys, want, m.View())
+			}
+		}
+	}
+	press(m, "enter")
+	if want := "moves 0 (4 unheld)"; !strings.Contains(text(m), want) {
+		t.Errorf("the session without %q:\n%s", want, m.View())
+	}
+	m = sized(o, 80, 24)
+	for _, want := range []string{"HELD 2/2 sessions kept their pod since pinned 14:00:10", "10m: 0, 4 unheld ▲"} {
+		if !strings.Contains(text(m), want) {
+			t.Errorf("Topo without %q:\n%s", want, m.View())
+		}
+	}
+}
+
+// TestMovesOfSplit: a cookie that goes back and forth moves every time, which
+// the columns and the header count alike.
+func TestMovesOfSplit(t *testing.T) {
+	w, o := told()
+	sum := 0
+	for _, s := range w.snap().Sessions {
+		sum += s.MoveCount
+	}
+	if want := fmt.Sprintf("moves/10m %d (", sum); !strings.Contains(text(sized(o, 140, 40)), want) {
+		t.Errorf("the columns count %d moves:\n%s", sum, sized(o, 140, 40).View())
 	}
 }
