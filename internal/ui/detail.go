@@ -37,7 +37,11 @@ func (p *detailPanel) draw(a area, d *data) {
 		return
 	}
 	drawTitle(a.sub(0, 0, a.w, 1), d, s)
-	x := a.put(1, 1, strong, "PINS") + 1
+	title := "PINS"
+	if s.Unheld {
+		title = "PODS" // that answered
+	}
+	x := a.put(1, 1, strong, title) + 1
 	note := "-" + age(time.Duration(max(1, a.w-x-12))*time.Second) + " … now"
 	drawStrip(a, x, 1, a.w-x-len(note)-1, s, d.now)
 	a.right(a.w-1, 1, muted, note)
@@ -329,9 +333,16 @@ func (t *sheet) why() {
 	label := "WHY"
 	for i := len(moves) - 1; i >= max(0, len(moves)-5); i-- {
 		m := moves[i]
-		cookie := "same cookie"
-		if m.CookieChanged {
+		cookie := "no new cookie"
+		switch {
+		case m.FirstPin:
+			cookie = "pinned from here on"
+		case m.Unheld:
+			cookie = "unheld"
+		case m.CookieChanged:
 			cookie = "new cookie"
+		case t.s.Pin != nil:
+			cookie = "same cookie"
 		}
 		st, cause := plain, m.Cause
 		if cause == "" {

@@ -102,3 +102,27 @@ func TestMovesOfSplit(t *testing.T) {
 		t.Errorf("the columns count %d moves:\n%s", sum, sized(o, 140, 40).View())
 	}
 }
+
+// TestPinnedWhereAPinIs: what nothing holds is no pin, whatever its state, and
+// its changes of pod have no cookie.
+func TestPinnedWhereAPinIs(t *testing.T) {
+	w, o := turnedOn(0)
+	for _, failing := range []bool{false, true} {
+		if failing {
+			w.fail("s01", affinity.FailureSession, 400, "400 Session ID unknown (code 1)")
+			w.fail("s02", affinity.FailureSession, 400, "400 Session ID unknown (code 1)")
+		}
+		if d := affinity.Distribute(w.snap(), nil); d.Total != 0 || d.None != 2 || d.MaxOverMean != 0 {
+			t.Errorf("failing %v: %d pinned, %d not, skew %.2f", failing, d.Total, d.None, d.MaxOverMean)
+		}
+	}
+	m := sized(o, 140, 40)
+	press(m, "2", "enter")
+	got := text(m)
+	if want := "WHY 14:00:09 A→B, unheld, 0 failed: no affinity cookie holds it"; !strings.Contains(got, want) {
+		t.Errorf("the session without %q:\n%s", want, m.View())
+	}
+	if strings.Contains(got, "same cookie") || strings.Contains(got, "pinned") || strings.Contains(got, "PINS") {
+		t.Errorf("a cookie or a pin where there is none:\n%s", m.View())
+	}
+}
