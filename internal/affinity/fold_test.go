@@ -385,6 +385,8 @@ func property(snap *Snapshot, x *Session, key string, now time.Time) string {
 		return fmt.Sprint(x.MoveCount)
 	case "unheld":
 		return fmt.Sprint(x.UnheldCount)
+	case "cuts":
+		return fmt.Sprint(x.CutCount, len(x.Cuts))
 	case "errors":
 		return fmt.Sprint(x.ErrorAnswers)
 	case "status":

@@ -149,6 +149,7 @@ type Move struct {
 	Cause         string // why, as far as was seen; "" while nothing explains it
 	CauseSeq      uint64 // Seq of the Happening that explains it; 0 when none
 	Failures      int    // failed requests between the last answer of From and the first of To
+	Cuts          int    // held connections that ended unasked between them
 }
 
 // Explained reports whether something that was seen accounts for the move.
@@ -215,7 +216,11 @@ type Session struct {
 
 	Requests int
 	Failures int
-	InARow   int // failures since the last answer
+	InARow   int // failures and cuts since the last answer
+	// CutCount counts the held connections that ended unasked and that no failed
+	// request tells of; Cuts are when the last MaxMoves of them did.
+	CutCount int
+	Cuts     []time.Time
 	// ErrorAnswers are the answers with a status of 400 or more that a pod is
 	// behind; they are not among Failures.
 	ErrorAnswers int

@@ -60,7 +60,7 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 	if x.LastStatus != 0 {
 		out.StatusCount, out.StatusSince = x.StatusRun, instant(x.StatusSince)
 	}
-	out.StatusNote, out.ErrorAnswers = x.StatusNote, x.ErrorAnswers
+	out.StatusNote, out.ErrorAnswers, out.CutCount = x.StatusNote, x.ErrorAnswers, x.CutCount
 	if x.LastFailure != nil {
 		out.LastFailure = x.LastFailure.Text
 	}

@@ -87,6 +87,7 @@ type Session struct {
 	StatusSince  *metav1.MicroTime `json:"statusSince,omitempty"`
 	StatusNote   string            `json:"statusNote,omitempty"`
 	ErrorAnswers int               `json:"errorAnswers"`
+	CutCount     int               `json:"cutCount,omitempty"` // held connections that ended unasked, but for those among Failures
 	LastFailure  string            `json:"lastFailure,omitempty"`
 	TookMillis   float64           `json:"tookMilliseconds,omitempty"`
 	MoveCount    int               `json:"moveCount"`   // changes of pod that something had held

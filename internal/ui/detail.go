@@ -87,6 +87,9 @@ func drawTitle(a area, d *data, s *affinity.Session) {
 	}
 	p.gap(2).put(plain, fmt.Sprintf("age %s  requests %d  failed %d  moves %d",
 		exactly(d.now.Sub(s.Opened)), s.Requests, s.Failures, s.MoveCount))
+	if s.CutCount > 0 {
+		p.put(plain, fmt.Sprintf("  cut %d", s.CutCount))
+	}
 	if s.UnheldCount > 0 {
 		p.put(warn, fmt.Sprintf(" (%d unheld)", s.UnheldCount))
 	}
@@ -348,7 +351,11 @@ func (t *sheet) why() {
 		if cause == "" {
 			st, cause = warn, "▲ nothing that was seen explains it"
 		}
-		t.add(label, st, fmt.Sprintf("%s %s→%s, %s, %d failed: %s", t.d.clock.format(m.At, t.d.now), m.FromTag, m.ToTag, cookie, m.Failures, cause))
+		cut := ""
+		if m.Cuts > 0 {
+			cut = ", connection cut"
+		}
+		t.add(label, st, fmt.Sprintf("%s %s→%s, %s, %d failed%s: %s", t.d.clock.format(m.At, t.d.now), m.FromTag, m.ToTag, cookie, m.Failures, cut, cause))
 		label = ""
 	}
 }

@@ -20,7 +20,7 @@ type summary struct {
 	pinned      bool      // from is when it was pinned, after changes that nothing held
 	requests    int
 	failures    int // without an answer, or with one that no pod is known to have given
-	errors      int // answers with an error status that a pod gave
+	errors      int // answers with an error status that a pod gave, and connections that were cut
 	statuses    []statusCount
 	limited     int // whose last answer was 429
 	noAnswer    int // without any answer so far
@@ -39,7 +39,7 @@ func summarize(d *data) summary {
 		s.by[c]++
 		s.requests += x.Requests
 		s.failures += x.Failures
-		s.errors += x.ErrorAnswers
+		s.errors += x.ErrorAnswers + x.CutCount
 		s.countMoves(x, d.now)
 		if !x.ClosedAt.IsZero() {
 			continue
@@ -182,6 +182,13 @@ func (h history) collect(snap *affinity.Snapshot, now time.Time) history {
 			if !s.Moves[n].Unheld {
 				h.moves[i]++
 			}
+		}
+		for n := len(s.Cuts) - 1; n >= 0; n-- {
+			i := h.bucket(s.Cuts[n], first)
+			if i < 0 {
+				break
+			}
+			h.failures[i]++
 		}
 	}
 	return h

@@ -126,3 +126,22 @@ func TestPinnedWhereAPinIs(t *testing.T) {
 		t.Errorf("a cookie or a pin where there is none:\n%s", m.View())
 	}
 }
+
+// TestCutsAreErrors: a connection that was cut is on every surface that counts
+// errors, as it is on the timeline.
+func TestCutsAreErrors(t *testing.T) {
+	w, o := sockets()
+	failed, cuts, requests := 0, 0, 0
+	for _, s := range w.snap().Sessions {
+		failed, cuts, requests = failed+s.Failures, cuts+s.CutCount, requests+s.Requests
+	}
+	if failed != 1 || cuts != 1 {
+		t.Fatalf("%d failed, %d cut, want one each", failed, cuts)
+	}
+	m := sized(o, 140, 40)
+	for _, want := range []string{"err " + percent(failed+cuts, requests), "█ 2 ││"} {
+		if !strings.Contains(text(m), want) {
+			t.Errorf("without %q:\n%s", want, m.View())
+		}
+	}
+}
