@@ -28,8 +28,8 @@ type EndpointsChanged struct {
 	Endpoints []Endpoint
 }
 
-// PodChanged adds or replaces a pod. Tag and Gone are the State's; what they
-// hold here is ignored.
+// PodChanged adds or replaces a pod. Tag, Gone and Turns are the State's; what
+// they hold here is ignored.
 type PodChanged struct{ Pod Pod }
 
 // PodGone removes a pod; it stays known as gone for the pins that name it.

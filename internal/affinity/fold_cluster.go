@@ -256,7 +256,7 @@ func (st *State) whyLeft(pod PodRef, b *backend) string {
 
 func (st *State) applyPod(p Pod, now time.Time) {
 	old, had := st.pods[p.Ref]
-	p.Gone, p.Tag = time.Time{}, ""
+	p.Gone, p.Tag, p.Turns = time.Time{}, "", p.turns(old, had, now)
 	st.pods[p.Ref] = p
 	st.views.pods = nil
 	st.addresses.isHost(p)

@@ -145,3 +145,37 @@ func TestCutsAreErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestLaneOfReadiness: a pod's lane says when it was not ready, not that it is
+// so now.
+func TestLaneOfReadiness(t *testing.T) {
+	w, o := told()
+	ready := func(yes bool) {
+		p := w.pods[podB]
+		p.Ready = yes
+		w.apply(affinity.PodChanged{Pod: p})
+	}
+	w.now = start.Add(4 * time.Minute)
+	ready(false)
+	w.now = start.Add(6 * time.Minute)
+	ready(true)
+	w.now = start.Add(8 * time.Minute)
+	ready(false)
+	w.now = start.Add(10 * time.Minute)
+	m := sized(o, 80, 24)
+	press(m, "4")
+	_, lane, ok := strings.Cut(stripColours(m.View()), " pod B")
+	if !ok {
+		t.Fatalf("no lane of B:\n%s", m.View())
+	}
+	lane, _, _ = strings.Cut(lane, "\n")
+	shape := ""
+	for _, r := range strings.TrimSpace(lane) {
+		if !strings.HasSuffix(shape, string(r)) && r != '◂' && r != '▸' {
+			shape += string(r)
+		}
+	}
+	if shape != "─○─○" {
+		t.Errorf("the lane is %q, want ready, not, ready, not", lane)
+	}
+}
