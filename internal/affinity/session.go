@@ -36,7 +36,7 @@ const (
 	RePinned                     // another pod, with a new cookie, in the last minute
 	MovedSilent                  // another pod, cookie unchanged, in the last minute
 	Split                        // one cookie, several pods, back and forth
-	Orphan                       // held by a pod that is gone
+	Orphan                       // held by a pod that left the endpoints
 	Cookieless                   // no affinity cookie was offered
 	NotReturned                  // offered, but this client does not send it back
 	Expired                      // the cookie's time is up
@@ -67,7 +67,7 @@ func (c Condition) Explain() string {
 		"another pod, with a new cookie, within the last minute",
 		"another pod without a new cookie, within the last minute",
 		"one cookie, several pods, back and forth",
-		"held by a pod that is gone",
+		"held by a pod that left the endpoints",
 		"no affinity cookie was offered",
 		"a cookie was offered that this client does not send back",
 		"the cookie's own time is up",

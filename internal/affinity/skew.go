@@ -10,6 +10,7 @@ import (
 type Distribution struct {
 	Shares      []Share // by tag; pods without sessions among them
 	None        int     // sessions that no pod holds, as far as was seen
+	Orphans     int     // sessions that a pod holds which is no usable endpoint
 	Total       int     // sessions that a pod holds
 	Fair        float64 // fraction each ready pod would have
 	MaxOverMean float64 // largest share over the mean of the ready pods
@@ -62,8 +63,11 @@ func Distribute(s *Snapshot, routes []RouteID) Distribution {
 			continue
 		}
 		switch c, _ := x.Condition(s.At); {
-		case x.Unheld, x.Pod.IsZero(), c == Waiting, c == Orphan, c == Cookieless, c == NotReturned, c == Expired, c == Unknown:
+		case x.Unheld, x.Pod.IsZero(), c == Waiting, c == Cookieless, c == NotReturned, c == Expired, c == Unknown:
 			d.None++ // answered by a pod, perhaps, but held by none
+			continue
+		case c == Orphan:
+			d.Orphans++
 			continue
 		}
 		p := share(x.Pod)

@@ -253,11 +253,18 @@ func podReady(pod affinity.Pod) (string, style) {
 // drawFairLine draws the sessions that no pod holds, and the fair share.
 func (p *podsPanel) drawFairLine(a area, d *data, slots []slot) {
 	dist := d.sum.dist
-	if dist.None > 0 {
-		a.put(0, 0, warn, "—    no pin")
+	if n := dist.None + dist.Orphans; n > 0 {
+		text := "no pin"
+		switch {
+		case dist.None == 0:
+			text = "orphan"
+		case dist.Orphans > 0:
+			text = countedNowhere(dist)
+		}
+		a.put(0, 0, warn, "—    "+text)
 		for _, s := range slots {
 			if s.name == "pins" {
-				a.sub(s.x, 0, s.w, 1).right(s.w, 0, warn, strconv.Itoa(dist.None))
+				a.sub(s.x, 0, s.w, 1).right(s.w, 0, warn, strconv.Itoa(n))
 			}
 		}
 	}

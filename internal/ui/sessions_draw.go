@@ -198,7 +198,9 @@ func drawSessionPod(a area, d *data, s *affinity.Session) {
 	case s.Pod.IsZero():
 		a.put(0, 0, plain, "?")
 		return
-	case c == affinity.Orphan:
+	}
+	p, known := d.snap.Pod(s.Pod)
+	if c == affinity.Orphan && (!known || !p.Gone.IsZero()) {
 		a.put(0, 0, broken, "— "+s.Tag+" gone")
 		return
 	}
@@ -207,9 +209,11 @@ func drawSessionPod(a area, d *data, s *affinity.Session) {
 		tag = "?"
 	}
 	x := a.put(0, 0, podStyle(tag), tag)
-	p, known := d.snap.Pod(s.Pod)
 	mark, st := podGlyph(p, known, false)
-	if mark == "●" || mark == "?" {
+	switch {
+	case mark == "●" && c == affinity.Orphan:
+		mark, st = "○", warn // ready, and yet no ready endpoint
+	case mark == "●" || mark == "?":
 		mark, st = " ", plain
 	}
 	x = a.put(x, 0, st, mark)

@@ -53,8 +53,8 @@ func (p *topoPanel) drawPathBox(a area, d *data) {
 	drawLayerBox(in.sub(17+box1, 1, box2, 7), d, r, affinity.LayerService, dotted)
 	y := 8
 	in.put(1, y, strong, "PODS")
-	if p.dist.None > 0 {
-		in.put(8, y, warn, "— no pin: "+plural(p.dist.None, "session", "sessions"))
+	if text := countedNowhere(p.dist); text != "" {
+		in.put(8, y, warn, "— "+text)
 	}
 	in.right(in.w, y, muted, "┆ fair share "+percentOf(p.dist.Fair))
 	for i, s := range p.dist.Shares {
@@ -144,7 +144,7 @@ func (p *topoPanel) drawStickiness(a area, d *data) {
 	for i, line := range []struct {
 		c    affinity.Condition
 		note string
-	}{{affinity.MovedSilent, "same cookie, another pod"}, {affinity.Split, "one cookie, several pods"}, {affinity.Orphan, "held by a pod that is gone"}, {affinity.Failing, "last request failed"}} {
+	}{{affinity.MovedSilent, "same cookie, another pod"}, {affinity.Split, "one cookie, several pods"}, {affinity.Orphan, "its pod left the endpoints"}, {affinity.Failing, "last request failed"}} {
 		st := plain
 		if s.by[line.c] > 0 {
 			st = conditionStyle(line.c)

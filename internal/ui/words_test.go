@@ -179,3 +179,29 @@ func TestLaneOfReadiness(t *testing.T) {
 		t.Errorf("the lane is %q, want ready, not, ready, not", lane)
 	}
 }
+
+// TestOrphanOfAPodThatIsThere: a pod that is not ready is not gone, and its
+// sessions are not without a pin.
+func TestOrphanOfAPodThatIsThere(t *testing.T) {
+	w := base()
+	w.open("s01", affinity.ClientBrowser)
+	w.answer("s01", podA, true, 40*time.Millisecond)
+	p := w.pods[podA]
+	p.Ready, p.ReadyN = false, 0
+	w.apply(affinity.PodChanged{Pod: p})
+	w.eps[0].Ready = false
+	w.endpoints()
+	for keys, wants := range map[string][2]string{"1": {"— orphan: 1 session", "no pin"}, "2": {"ORPHAN ✗ A○2xkqp", "gone"}, "3": {"— orphan", "no pin"}} {
+		m := sized(w.options(), 80, 24)
+		press(m, keys)
+		if got := text(m); !strings.Contains(got, wants[0]) || strings.Contains(got, wants[1]) {
+			t.Errorf("view %s without %q, or with %q:\n%s", keys, wants[0], wants[1], m.View())
+		}
+	}
+	w.remove(podA)
+	m := sized(w.options(), 80, 24)
+	press(m, "2")
+	if !strings.Contains(text(m), "— A gone") {
+		t.Errorf("a pod that is gone:\n%s", m.View())
+	}
+}
