@@ -78,7 +78,7 @@ func TestMovesMeansOne(t *testing.T) {
 			}
 		}
 	}
-	press(m, "enter")
+	press(m, "2", "enter")
 	if want := "moves 0 (4 unheld)"; !strings.Contains(text(m), want) {
 		t.Errorf("the session without %q:\n%s", want, m.View())
 	}
@@ -203,5 +203,19 @@ func TestOrphanOfAPodThatIsThere(t *testing.T) {
 	press(m, "2")
 	if !strings.Contains(text(m), "— A gone") {
 		t.Errorf("a pod that is gone:\n%s", m.View())
+	}
+}
+
+// TestTopoTellsOfTheReturn: what is said to be lost is said to be back, in the
+// same place.
+func TestTopoTellsOfTheReturn(t *testing.T) {
+	w, o := stale()
+	w.now = w.now.Add(time.Second)
+	w.sources(affinity.SourceLive, "")
+	for _, width := range []int{80, 140} {
+		got := text(sized(o, width, 40))
+		if !strings.Contains(got, "watch endpointslices, pods back after 43s") || !strings.Contains(got, "● LIVE") {
+			t.Errorf("%d wide:\n%s", width, got)
+		}
 	}
 }
