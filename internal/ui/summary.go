@@ -22,8 +22,10 @@ type summary struct {
 	failures    int // without an answer, or with one that no pod is known to have given
 	errors      int // answers with an error status that a pod gave, and connections that were cut
 	statuses    []statusCount
-	limited     int // whose last answer was 429
-	noAnswer    int // without any answer so far
+	limited     int    // whose last answer was 429
+	noAnswer    int    // without any answer so far
+	mute        int    // whose last request got no answer at all, or whose connection was cut
+	muteWhy     string // what one of them met
 	p95         time.Duration
 	moves       int  // in the last ten minutes
 	more        bool // and some that are not remembered
@@ -76,6 +78,10 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 	}
 	if x.Requests == x.Failures && x.LastStatus == 0 {
 		s.noAnswer++
+	}
+	if c == affinity.Failing && x.LastFailure != nil && !affinity.BadStatus(x.LastStatus) {
+		s.mute++
+		s.muteWhy = x.LastFailure.Text
 	}
 }
 

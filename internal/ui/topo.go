@@ -175,6 +175,9 @@ func drawHeld(a area, d *data) {
 	case a.w < 70:
 		text = strings.Replace(text, " sessions", "", 1)
 	}
+	if n := s.by[affinity.Failing]; n > 0 && s.held > 0 {
+		text += ", " + strconv.Itoa(n) + " failing"
+	}
 	x := a.put(12, 0, plain, text) + 2
 	if room := min(22, a.w-x-9); s.total > 0 && room > 4 {
 		a.right(a.w-room-2, 0, plain, percent(s.held, s.total))
@@ -312,6 +315,9 @@ func topoNotes(d *data) []run {
 	}
 	if r.Kind != affinity.RouteURL && ready == 0 && len(d.sources(affinity.SourceForbidden)) == 0 && r.Backend.Service.Name != "" {
 		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + r.Backend.Service.Name + " has " + plural(len(endpoints), "endpoint", "endpoints") + ", none of them ready"})
+	}
+	if n := d.sum.mute; n > 0 {
+		out = append(out, run{broken, fmt.Sprintf("✗ %d of %d sessions get no answer, their pins are as of the last: %s", n, d.sum.total, d.sum.muteWhy)})
 	}
 	if text := firstRound(d); text != "" {
 		out = append(out, run{plain, text})

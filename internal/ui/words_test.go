@@ -214,8 +214,33 @@ func TestTopoTellsOfTheReturn(t *testing.T) {
 	w.sources(affinity.SourceLive, "")
 	for _, width := range []int{80, 140} {
 		got := text(sized(o, width, 40))
-		if !strings.Contains(got, "watch endpointslices, pods back after 43s") || !strings.Contains(got, "● LIVE") {
+		if !strings.Contains(got, "watch endpointslices, pods back after 43s") {
 			t.Errorf("%d wide:\n%s", width, got)
+		}
+	}
+}
+
+// TestNoAnswerIsSaid: an ingress that stopped is no LIVE, and pins that nobody
+// has confirmed since are as of the last answer.
+func TestNoAnswerIsSaid(t *testing.T) {
+	for fails, wants := range map[int][]string{
+		1: {"▲ FAILING", "1/2 sessions kept their pod in 21s, 1 failing", "✗ 1 of 2 sessions get no answer, their pins are as of the last:"},
+		2: {"✗ FAILING", "HELD 0/2 sessions kept", "✗ 2 of 2 sessions get no answer, their pins are as of the last:"},
+	} {
+		w := base()
+		for _, id := range []string{"s01", "s02"} {
+			w.open(id, affinity.ClientBrowser)
+			w.answer(id, podA, true, 40*time.Millisecond)
+		}
+		w.now = w.now.Add(21 * time.Second)
+		for _, id := range []string{"s01", "s02"}[:fails] {
+			w.fail(id, affinity.FailureRefused, 0, "connection refused")
+		}
+		m := sized(w.options(), 80, 24)
+		for _, want := range wants {
+			if !strings.Contains(text(m), want) {
+				t.Errorf("%d failing, without %q:\n%s", fails, want, m.View())
+			}
 		}
 	}
 }
