@@ -94,6 +94,13 @@ type Observed struct {
 	Refused *Refusal
 }
 
+// Awaiting tells that a request has got no answer for a while, before Observed
+// tells how it ended.
+type Awaiting struct {
+	Session SessionID
+	Since   time.Time // when it was sent
+}
+
 // Refusal is an Engine.IO server's reason: engine.io's codes, 0 to 5, or -1
 // where the words are not its.
 type Refusal struct {
@@ -211,3 +218,4 @@ func (SessionClosed) event()    {}
 func (CookieDropped) event()    {}
 func (PathChecked) event()      {}
 func (Observed) event()         {}
+func (Awaiting) event()         {}

@@ -214,6 +214,9 @@ type Session struct {
 	Unheld bool // nothing that was seen holds it: no cookie is held, and a cookie is what would
 	Timers []Timer
 
+	// Awaiting is when the request that has got no answer for a while was sent;
+	// zero when none is.
+	Awaiting time.Time
 	Requests int
 	Failures int
 	InARow   int // failures and cuts since the last answer

@@ -123,10 +123,10 @@ func (p *sessionsPanel) drawLegend(a area, d *data, from, to int) {
 	x := a.put(3, y, plain, text)
 	legend := "C cookie  ! burns ~ refills  × error"
 	if a.w >= 76 {
-		legend = "C cookie I ClientIP D drain  ! burns ~ refills  × error · silence"
+		legend = "C cookie I ClientIP ! burns ~ refills × error … waits · silence"
 	}
 	if a.w >= mediumWidth {
-		legend = "C cookie  I ClientIP  D drain    ! absolute, burns  ~ sliding, traffic refills  ≈ modelled    × error  · silence"
+		legend = "C cookie  I ClientIP  D drain    ! absolute, burns  ~ sliding, traffic refills  ≈ modelled    × error  … waits  · silence"
 	}
 	if p.legs {
 		legend = "C cookie R read H ping  LEGS h c p u  ~ refills × error"
@@ -295,6 +295,7 @@ func stripText(s *affinity.Session, d *data) string {
 	out := make([]stripCell, 60)
 	strip(out, s.Exchanges, d.now)
 	holdStrip(out, s, d.now)
+	waits(out, s, d.now)
 	text := ""
 	for _, c := range out {
 		text += c.glyph

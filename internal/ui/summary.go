@@ -22,10 +22,12 @@ type summary struct {
 	failures    int // without an answer, or with one that no pod is known to have given
 	errors      int // answers with an error status that a pod gave, and connections that were cut
 	statuses    []statusCount
-	limited     int    // whose last answer was 429
-	noAnswer    int    // without any answer so far
-	mute        int    // whose last request got no answer at all, or whose connection was cut
-	muteWhy     string // what one of them met
+	limited     int       // whose last answer was 429
+	noAnswer    int       // without any answer so far
+	mute        int       // whose last request got no answer at all, or whose connection was cut
+	awaiting    int       // whose request has no answer yet, for longer than is usual
+	longest     time.Time // the first of them was sent then
+	muteWhy     string    // what one of them met
 	p95         time.Duration
 	moves       int  // in the last ten minutes
 	more        bool // and some that are not remembered
@@ -78,6 +80,12 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 	}
 	if x.Requests == x.Failures && x.LastStatus == 0 {
 		s.noAnswer++
+	}
+	if !x.Awaiting.IsZero() {
+		s.awaiting++
+		if s.longest.IsZero() || x.Awaiting.Before(s.longest) {
+			s.longest = x.Awaiting
+		}
 	}
 	if c == affinity.Failing && x.LastFailure != nil && !affinity.BadStatus(x.LastStatus) {
 		s.mute++

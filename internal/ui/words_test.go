@@ -244,3 +244,30 @@ func TestNoAnswerIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// TestWaitingIsNoSilence: a request without an answer yet is not a second in
+// which nothing was asked.
+func TestWaitingIsNoSilence(t *testing.T) {
+	w := base()
+	w.open("s01", affinity.ClientBrowser)
+	w.answer("s01", podA, true, 40*time.Millisecond)
+	sent := w.now.Add(time.Second)
+	w.now = sent.Add(5 * time.Second)
+	m := sized(w.options(), 80, 24)
+	press(m, "2")
+	if got := text(m); !strings.Contains(got, "A····") {
+		t.Errorf("silence:\n%s", m.View())
+	}
+	w.apply(affinity.Awaiting{Session: "s01", Since: sent})
+	for keys, want := range map[string]string{"2": "A…………", "1": "▲ 1 of 1 sessions wait for an answer, the longest for 5s: no error yet"} {
+		m = sized(w.options(), 80, 24)
+		press(m, keys)
+		if !strings.Contains(text(m), want) {
+			t.Errorf("view %s without %q:\n%s", keys, want, m.View())
+		}
+	}
+	w.answer("s01", podA, false, 5*time.Second)
+	if m = sized(w.options(), 80, 24); strings.Contains(text(m), "wait for an answer") {
+		t.Errorf("it waits after the answer:\n%s", m.View())
+	}
+}
