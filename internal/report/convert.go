@@ -74,6 +74,10 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 	out.Pin = pin(x.Pin, s.At, o)
 	for _, t := range x.Timers {
 		out.Timers = append(out.Timers, timer(t, s.At))
+		if t.Letter == 'I' && t.Bypassed == "" {
+			held := out.Timers[len(out.Timers)-1]
+			out.address = &held
+		}
 	}
 	for _, m := range x.Moves {
 		out.Moves = append(out.Moves, Move{At: metav1.NewMicroTime(m.At), From: m.From.Name, To: m.To.Name,

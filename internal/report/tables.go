@@ -76,6 +76,14 @@ func (x *Session) row(wide bool) []string {
 		if x.Pin.RemainingSeconds != nil {
 			left = duration(*x.Pin.RemainingSeconds)
 		}
+	} else if t := x.address; t != nil {
+		renewal = t.Renewal
+		if t.RemainingSeconds != nil {
+			left = duration(*t.RemainingSeconds)
+			if t.Source != "seen" {
+				left = "≈" + left
+			}
+		}
 	}
 	row := []string{x.Name, x.Transport, x.State, pod, x.Via, fmt.Sprint(x.Requests), fmt.Sprint(x.Failures), fmt.Sprint(x.MoveCount), left, renewal}
 	if wide {

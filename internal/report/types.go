@@ -96,6 +96,8 @@ type Session struct {
 	Exchanges    []Exchange        `json:"exchanges,omitempty"` // with --requests
 
 	Held `json:",inline"`
+
+	address *Timer // of the pin of its address, where that is what holds it
 }
 
 // RouteRef names the route a session takes.
