@@ -19,6 +19,7 @@ type Distribution struct {
 	ChiSquare   float64
 	DF          int
 	P           float64 // probability of a spread at least this uneven by chance
+	Few         bool    // fewer than two sessions a pod: P, which is an approximation, says nothing
 	Verdict     string
 }
 
@@ -120,7 +121,7 @@ func (d *Distribution) judge() {
 	d.Chance = expectedMax(n, mean)
 	switch {
 	case mean < 2:
-		d.Verdict = "too few sessions to tell"
+		d.Few, d.Verdict = true, "too few sessions to tell"
 	case d.P < 0.01:
 		d.Verdict = "uneven: chance alone gives this in less than 1 of 100 runs"
 	default:

@@ -268,7 +268,7 @@ func (p *podsPanel) drawFairLine(a area, d *data, slots []slot) {
 			}
 		}
 	}
-	if dist.Fair > 0 && a.w >= 50 {
+	if dist.Fair > 0 && dist.Total > 0 && a.w >= 50 {
 		a.right(a.w-1, 0, muted, "┆ fair share "+percentOf(dist.Fair)+" of "+plural(dist.Total, "session", "sessions"))
 	}
 }
@@ -322,7 +322,11 @@ func drawVerdict(a area, d *data) {
 	a.put(0, 0, strong, "SKEW")
 	if s.MaxOverMean > 0 {
 		a.put(8, 0, plain, fmt.Sprintf("max/mean %.2f   chance alone gives about %.2f", s.MaxOverMean, s.Chance))
-		a.put(8, 1, plain, fmt.Sprintf("Jain %.2f (1 is even)   chi² %.2f (df %d)   p %.2f", s.Jain, s.ChiSquare, s.DF, s.P))
+		text := fmt.Sprintf("Jain %.2f (1 is even)", s.Jain)
+		if !s.Few {
+			text += fmt.Sprintf("   chi² %.2f (df %d)   p %.2f", s.ChiSquare, s.DF, s.P)
+		}
+		a.put(8, 1, plain, text)
 		a.put(8, 2, strong, s.Verdict)
 		return
 	}

@@ -170,7 +170,9 @@ func drawHeld(a area, d *data) {
 	s := d.sum
 	text := fmt.Sprintf("%d/%d sessions kept their pod %s", s.held, s.total, d.heldWindow())
 	switch {
-	case s.total > 0 && s.from.IsZero():
+	case s.total == 0:
+		text = "no sessions"
+	case s.from.IsZero():
 		text = fmt.Sprintf("%d/%d: nothing holds a session", s.held, s.total)
 	case a.w < 70:
 		text = strings.Replace(text, " sessions", "", 1)
@@ -238,6 +240,9 @@ func (p *topoPanel) drawSkew(a area, d *data) {
 func skewText(d affinity.Distribution) string {
 	if d.MaxOverMean == 0 {
 		return d.Verdict
+	}
+	if d.Few {
+		return fmt.Sprintf("max/mean %.2f, chance gives %.2f: %s", d.MaxOverMean, d.Chance, d.Verdict)
 	}
 	return fmt.Sprintf("max/mean %.2f, chance gives %.2f (p %.2f): %s", d.MaxOverMean, d.Chance, d.P, d.Verdict)
 }

@@ -56,7 +56,9 @@ func (p *topoPanel) drawPathBox(a area, d *data) {
 	if text := countedNowhere(p.dist); text != "" {
 		in.put(8, y, warn, "— "+text)
 	}
-	in.right(in.w, y, muted, "┆ fair share "+percentOf(p.dist.Fair))
+	if p.dist.Total > 0 {
+		in.right(in.w, y, muted, "┆ fair share "+percentOf(p.dist.Fair))
+	}
 	for i, s := range p.dist.Shares {
 		if y+1+i >= in.h {
 			break
@@ -134,7 +136,11 @@ func (p *topoPanel) drawStickiness(a area, d *data) {
 	in := a.box("Stickiness", "", false)
 	s := d.sum
 	in.put(0, 0, strong, "HELD")
-	x := in.put(10, 0, plain, fmt.Sprintf("%d/%d  %s  ", s.held, s.total, percent(s.held, s.total)))
+	text := "no sessions"
+	if s.total > 0 {
+		text = fmt.Sprintf("%d/%d  %s  ", s.held, s.total, percent(s.held, s.total))
+	}
+	x := in.put(10, 0, plain, text)
 	if window := d.heldWindow(); window != "" {
 		x = in.put(x, 0, plain, window) + 1
 	}

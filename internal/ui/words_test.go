@@ -271,3 +271,28 @@ func TestWaitingIsNoSilence(t *testing.T) {
 		t.Errorf("it waits after the answer:\n%s", m.View())
 	}
 }
+
+// TestNothingOfNothing: shares and odds are of something, or are not shown.
+func TestNothingOfNothing(t *testing.T) {
+	w, o := noProbe()
+	for _, width := range []int{80, 140} {
+		for _, keys := range []string{"1", "3"} {
+			m := sized(o, width, 40)
+			press(m, keys)
+			if got := text(m); strings.Contains(got, "0/0") || strings.Contains(got, "fair share") {
+				t.Errorf("view %s, %d wide:\n%s", keys, width, m.View())
+			}
+		}
+	}
+	w, o = turnedOn(20) // two sessions, one pod of three
+	if d := affinity.Distribute(w.snap(), nil); !d.Few {
+		t.Fatalf("%+v is not few", d)
+	}
+	for _, keys := range []string{"1", "3"} {
+		m := sized(o, 140, 40)
+		press(m, keys)
+		if got := text(m); strings.Contains(got, "chi²") || strings.Contains(got, "(p ") || !strings.Contains(got, "too few") {
+			t.Errorf("view %s:\n%s", keys, m.View())
+		}
+	}
+}
