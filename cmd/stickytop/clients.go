@@ -70,7 +70,7 @@ func compareModels(w io.Writer, snap *affinity.Snapshot) {
 		if end-i > 1 {
 			fmt.Fprintf(w, "\n%s\n", affinity.Clean(string(all[i].Route), 200))
 			for _, m := range all[i:end] {
-				fmt.Fprintf(w, "  %-20s %d of %d held, %d wander, %d fail, %d not known; %d requests, %d failed, %d moves\n", m.Client, m.Held, m.Sessions, m.Wander, m.Broken, m.Unknown, m.Requests, m.Failures, m.Moves)
+				fmt.Fprintf(w, "  %-20s %d of %d held, %d wander, %d fail, %d not known; %d requests, %d failed, %d moves, %d unheld\n", m.Client, m.Held, m.Sessions, m.Wander, m.Broken, m.Unknown, m.Requests, m.Failures, m.Moves, m.Unheld)
 			}
 			fmt.Fprintf(w, "  %s\n", modelVerdict(snap, all[i:end]))
 		}

@@ -236,7 +236,7 @@ func (st *State) tieAgain(e AddressPinsChanged, now time.Time) {
 		}
 		if s.Requests > s.Failures && (s.Via == SourceNone || s.Via == SourceKernel) {
 			if pod, via := st.kernelPod(s, now); !pod.IsZero() && (pod != s.Pod || s.Via != via) {
-				st.land(s, pod, via, false, 0, now)
+				st.land(s, pod, via, false, trouble{}, now)
 			}
 		}
 		st.judge(s)

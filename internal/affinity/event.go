@@ -28,8 +28,8 @@ type EndpointsChanged struct {
 	Endpoints []Endpoint
 }
 
-// PodChanged adds or replaces a pod. Tag and Gone are the State's; what they
-// hold here is ignored.
+// PodChanged adds or replaces a pod. Tag, Gone and Turns are the State's; what
+// they hold here is ignored.
 type PodChanged struct{ Pod Pod }
 
 // PodGone removes a pod; it stays known as gone for the pins that name it.
@@ -92,6 +92,13 @@ type Observed struct {
 	// Refused is an Engine.IO server's own reason for the failure; nil when
 	// there is none.
 	Refused *Refusal
+}
+
+// Awaiting tells that a request has got no answer for a while, before Observed
+// tells how it ended.
+type Awaiting struct {
+	Session SessionID
+	Since   time.Time // when it was sent
 }
 
 // Refusal is an Engine.IO server's reason: engine.io's codes, 0 to 5, or -1
@@ -211,3 +218,4 @@ func (SessionClosed) event()    {}
 func (CookieDropped) event()    {}
 func (PathChecked) event()      {}
 func (Observed) event()         {}
+func (Awaiting) event()         {}

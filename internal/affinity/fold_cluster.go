@@ -256,7 +256,7 @@ func (st *State) whyLeft(pod PodRef, b *backend) string {
 
 func (st *State) applyPod(p Pod, now time.Time) {
 	old, had := st.pods[p.Ref]
-	p.Gone, p.Tag = time.Time{}, ""
+	p.Gone, p.Tag, p.Turns = time.Time{}, "", p.turns(old, had, now)
 	st.pods[p.Ref] = p
 	st.views.pods = nil
 	st.addresses.isHost(p)
@@ -349,7 +349,7 @@ func (st *State) applySource(s SourceStatus, now time.Time) {
 	case s.State == SourceStale:
 		st.happenTogether(Happening{At: now, Source: "watch", Kind: "source", Level: LevelWarning}, "watch", s.Name, "lost: "+s.Detail)
 	case s.State == SourceLive && old.State == SourceStale:
-		st.happenTogether(Happening{At: now, Source: "watch", Kind: "source"}, "watch", s.Name, fmt.Sprintf("back after %s", now.Sub(old.Since).Round(time.Second)))
+		st.happenTogether(Happening{At: now, Source: "watch", Kind: "source", Level: LevelChange}, "watch", s.Name, fmt.Sprintf("back after %s", now.Sub(old.Since).Round(time.Second)))
 	case s.State == SourceForbidden:
 		st.happen(Happening{At: now, Source: "watch", Kind: "source", Level: LevelWarning, Text: s.Name + " forbidden: " + s.Detail})
 	}

@@ -37,6 +37,7 @@ type session struct {
 	doubled     bool      // the last request carried two different cookies of the pin's name
 	created     time.Time // of Pod, as of the last answer
 	failure     *Failure  // the last one
+	cutsInARow  int       // of InARow
 	points      PodRef    // that the held cookie named at the last answer
 	stay        stay      // that stayText is about
 	stayText    string
@@ -69,6 +70,7 @@ func (st *State) sessionView(s *session) *Session {
 	if s.view == nil {
 		s.Disagree = st.disagreement(s)
 		s.Timers = st.timers(s)
+		s.Unheld = s.Pin == nil && st.wantsCookie(s)
 		s.shared = true
 		c := s.Session
 		c.Moves = c.Moves[max(0, len(c.Moves)-MaxMoves):len(c.Moves):len(c.Moves)]
@@ -114,7 +116,7 @@ func (st *State) closeSession(e SessionClosed, now time.Time) {
 	if !ok || !s.ClosedAt.IsZero() {
 		return
 	}
-	s.ClosedAt, s.CloseWhy = now, e.Reason
+	s.ClosedAt, s.CloseWhy, s.Awaiting = now, e.Reason, time.Time{}
 	st.happen(Happening{At: now, Source: "probe", Kind: "session", Session: e.ID, Text: fmt.Sprintf("%s ended: %s", e.ID, e.Reason)})
 	st.judge(s)
 }
@@ -143,6 +145,7 @@ func (st *State) observe(o Observed, now time.Time) {
 		return
 	}
 	s.Requests++
+	s.Awaiting = time.Time{}
 	s.countStatus(o, now)
 	s.LastTook, s.Redirect = o.Took, o.Redirect
 	if o.Remote != "" {
@@ -199,9 +202,11 @@ func (st *State) countUnheld(s *session, fresh bool, now time.Time) {
 	switch {
 	case s.Pin == nil && st.wantsCookie(s):
 		s.unheld++
+		s.PinnedSince = time.Time{}
 	case s.Pin != nil:
 		if fresh && s.unheld > 0 {
 			st.pinned(s, now)
+			s.PinnedSince = now
 		}
 		s.unheld, s.hadPin = 0, true
 	}
@@ -222,8 +227,8 @@ func (st *State) failed(s *session, o Observed, now time.Time) {
 // answer folds a response: who says they sent it, and who the cookie says has
 // the session. It returns who sent it, as far as is known, and how.
 func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodRef, Source) {
-	failures := s.InARow
-	s.InARow = 0
+	between := trouble{failures: s.InARow - s.cutsInARow, cuts: s.cutsInARow}
+	s.InARow, s.cutsInARow = 0, 0
 	defer func() { s.expired, s.dropped = false, "" }() // what the next cookie did not follow at once it did not follow
 	if !s.offeredLast && s.Pin != nil {
 		s.quiet++
@@ -255,7 +260,7 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodR
 	if pod.IsZero() {
 		return PodRef{}, SourceNone
 	}
-	st.land(s, pod, via, fresh, failures, now)
+	st.land(s, pod, via, fresh, between, now)
 	return pod, via
 }
 
@@ -273,13 +278,13 @@ func (st *State) contradicted(s *session, served, points PodRef, fresh bool) boo
 }
 
 // land records that pod has the session now.
-func (st *State) land(s *session, pod PodRef, via Source, fresh bool, failures int, now time.Time) {
+func (st *State) land(s *session, pod PodRef, via Source, fresh bool, between trouble, now time.Time) {
 	s.Via = via
 	if !s.Pod.IsZero() && s.Pod != pod {
-		st.move(s, Move{At: now, From: s.Pod, To: pod, CookieChanged: fresh, Source: via, Failures: failures})
-	} else if failures > 0 && s.Pod == pod {
+		st.move(s, Move{At: now, From: s.Pod, To: pod, CookieChanged: fresh, Source: via, Failures: between.failures, Cuts: between.cuts})
+	} else if between != (trouble{}) && s.Pod == pod {
 		st.happen(Happening{At: now, Source: "probe", Kind: "answered", Session: s.Spec.ID, Pod: pod, Route: s.Spec.Route,
-			Text: fmt.Sprintf("%s answered again by %s after %d failed", s.Spec.ID, st.podLabel(pod), failures)})
+			Text: fmt.Sprintf("%s answered again by %s after %s", s.Spec.ID, st.podLabel(pod), between)})
 	}
 	if s.Pod != pod {
 		s.PodSince, s.spoke, s.mute, s.created = now, 0, 0, time.Time{}

@@ -383,6 +383,10 @@ func property(snap *Snapshot, x *Session, key string, now time.Time) string {
 		return x.Via.String()
 	case "moves":
 		return fmt.Sprint(x.MoveCount)
+	case "unheld":
+		return fmt.Sprint(x.UnheldCount)
+	case "cuts":
+		return fmt.Sprint(x.CutCount, len(x.Cuts))
 	case "errors":
 		return fmt.Sprint(x.ErrorAnswers)
 	case "status":

@@ -210,6 +210,7 @@ type ModelSummary struct {
 	Requests int
 	Failures int
 	Moves    int
+	Unheld   int // changes of pod that nothing held
 }
 
 // CompareModels sums the sessions up by route and client model, in the order
@@ -233,6 +234,7 @@ func (m *ModelSummary) add(x *Session) {
 	m.Requests += x.Requests
 	m.Failures += x.Failures
 	m.Moves += x.MoveCount
+	m.Unheld += x.UnheldCount
 	switch {
 	case x.InARow > 0:
 		m.Broken++
@@ -242,7 +244,7 @@ func (m *ModelSummary) add(x *Session) {
 		} else {
 			m.Unknown++
 		}
-	case x.MoveCount == 0 || x.base == Stuck && !slices.ContainsFunc(x.Moves, func(v Move) bool { return !v.Explained() }):
+	case x.MoveCount+x.UnheldCount == 0 || x.base == Stuck && !slices.ContainsFunc(x.Moves, func(v Move) bool { return !v.Explained() }):
 		m.Held++
 	default:
 		m.Wander++

@@ -123,7 +123,7 @@ func TestStickyOnlyForCookieKeepers(t *testing.T) {
 		t.Fatalf("%v, want B07", f)
 	}
 	all := CompareModels(m.st.Snapshot(m.now))
-	if len(all) != 2 || all[0].Held != 1 || all[0].Wander != 0 || all[1].Held != 0 || all[1].Wander != 1 || all[1].Moves != 3 {
+	if len(all) != 2 || all[0].Held != 1 || all[0].Wander != 0 || all[1].Held != 0 || all[1].Wander != 1 || all[1].Moves != 0 || all[1].Unheld != 3 {
 		t.Errorf("%+v", all)
 	}
 }

@@ -129,6 +129,9 @@ func (st *State) recall(s *session) {
 				Exact: true, Decoder: decoder, Offer: k.offer}
 			s.quiet, s.expired, s.dropped, s.kept, s.read = 0, false, "", nil, reading{}
 			s.pinStatus, s.pinSure = k.status, sure
+			if s.unheld > 0 {
+				s.PinnedSince = k.at
+			}
 			return
 		}
 	}

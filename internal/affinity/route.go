@@ -130,6 +130,30 @@ type Pod struct {
 	Labels    map[string]string
 	Gone      time.Time // when it was last seen; zero while it exists
 	NamedOnly bool      // known from responses alone
+	// Turns are when it was seen to become ready or not, oldest first, the last
+	// maxTurns; none for one that was ready when it was seen first. Going not
+	// ready because it terminates is none.
+	Turns []ReadyTurn
+}
+
+// ReadyTurn is a change of a pod's readiness.
+type ReadyTurn struct {
+	At    time.Time
+	Ready bool
+}
+
+const maxTurns = 32
+
+// turns are the turns of p, which was old before, now.
+func (p Pod) turns(old Pod, had bool, now time.Time) []ReadyTurn {
+	past := old.Turns
+	if !had || !old.Gone.IsZero() || !old.Created.Equal(p.Created) {
+		past, old.Ready = nil, true
+	}
+	if p.Ready == old.Ready || !p.Ready && p.Terminating() {
+		return past
+	}
+	return append(past[max(0, len(past)-maxTurns+1):len(past):len(past)], ReadyTurn{now, p.Ready})
 }
 
 // Terminating reports whether the pod was asked to end.

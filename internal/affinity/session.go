@@ -32,11 +32,11 @@ type Condition uint8
 
 const (
 	Waiting     Condition = iota // no answer yet
-	Stuck                        // one pod has it, for a minute or since the first answer
+	Stuck                        // one pod has it: since the first answer, its pin, or a move a minute ago
 	RePinned                     // another pod, with a new cookie, in the last minute
 	MovedSilent                  // another pod, cookie unchanged, in the last minute
 	Split                        // one cookie, several pods, back and forth
-	Orphan                       // held by a pod that is gone
+	Orphan                       // held by a pod that left the endpoints
 	Cookieless                   // no affinity cookie was offered
 	NotReturned                  // offered, but this client does not send it back
 	Expired                      // the cookie's time is up
@@ -63,11 +63,11 @@ func Conditions() []Condition {
 func (c Condition) Explain() string {
 	return [...]string{
 		"no answer yet",
-		"one pod has it, and it has not moved in the last minute",
+		"one pod has it, and it has not moved since",
 		"another pod, with a new cookie, within the last minute",
 		"another pod without a new cookie, within the last minute",
 		"one cookie, several pods, back and forth",
-		"held by a pod that is gone",
+		"held by a pod that left the endpoints",
 		"no affinity cookie was offered",
 		"a cookie was offered that this client does not send back",
 		"the cookie's own time is up",
@@ -135,18 +135,21 @@ func (p Pin) Remaining(now time.Time) (left time.Duration, ok bool) {
 	return max(0, p.Expires.Sub(now)), true
 }
 
-// Move is one change of pod.
+// Move is one change of pod. Only one that is not Unheld is what the screens
+// call a move.
 type Move struct {
 	At            time.Time
 	From, To      PodRef
 	FromTag       string
 	ToTag         string
 	CookieChanged bool
-	FirstPin      bool   // no pin held it to From: the new cookie pins it first, or again
+	Unheld        bool   // nothing held it to From
+	FirstPin      bool   // Unheld, and the new cookie pins it first, or again
 	Source        Source // how To is known
 	Cause         string // why, as far as was seen; "" while nothing explains it
 	CauseSeq      uint64 // Seq of the Happening that explains it; 0 when none
 	Failures      int    // failed requests between the last answer of From and the first of To
+	Cuts          int    // held connections that ended unasked between them
 }
 
 // Explained reports whether something that was seen accounts for the move.
@@ -195,30 +198,42 @@ type Session struct {
 
 	Pod      PodRef // that holds the session, as far as is known
 	Tag      string
-	PodSince time.Time  // when Pod was first seen to have it, after another or after none
-	Via      Source     // how Pod is known
-	Split    []PodRef   // the pods of a SPLIT, most recent first
-	Evidence []Evidence // latest of each source
-	Disagree string     // how the sources contradict each other; "" when they do not
+	PodSince time.Time // when Pod was first seen to have it, after another or after none
+	// PinnedSince is when the last answers that nothing held it for ended; zero
+	// when there were none since it opened, and while there are.
+	PinnedSince time.Time
+	Via         Source     // how Pod is known
+	Split       []PodRef   // the pods of a SPLIT, most recent first
+	Evidence    []Evidence // latest of each source
+	Disagree    string     // how the sources contradict each other; "" when they do not
 
 	Socket *Socket // the held connection, or the last; nil for transports without
 	Legs   []Leg   // latest of each kind since the handshake
 
 	Pin    *Pin // nil: no cookie held
+	Unheld bool // nothing that was seen holds it: no cookie is held, and a cookie is what would
 	Timers []Timer
 
+	// Awaiting is when the request that has got no answer for a while was sent;
+	// zero when none is.
+	Awaiting time.Time
 	Requests int
 	// Rechosen is how often the affinity cookie of an answer, which this client
 	// does not keep, named another pod than that of the answer before, endpoints
 	// unchanged.
 	Rechosen int
 	Failures int
-	InARow   int // failures since the last answer
+	InARow   int // failures and cuts since the last answer
+	// CutCount counts the held connections that ended unasked and that no failed
+	// request tells of; Cuts are when the last MaxMoves of them did.
+	CutCount int
+	Cuts     []time.Time
 	// ErrorAnswers are the answers with a status of 400 or more that a pod is
 	// behind; they are not among Failures.
 	ErrorAnswers int
-	MoveCount    int
-	Moves        []Move     // the last MaxMoves
+	MoveCount    int        // but for those that were unheld
+	UnheldCount  int        // changes of pod that nothing held
+	Moves        []Move     // the last MaxMoves, unheld ones among them
 	Exchanges    []Exchange // the last MaxExchanges, oldest first
 
 	LastStatus  int       // 0 when no answer came

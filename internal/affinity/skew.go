@@ -9,7 +9,8 @@ import (
 // Distribution is how sessions lie over pods, and whether chance explains it.
 type Distribution struct {
 	Shares      []Share // by tag; pods without sessions among them
-	None        int     // sessions that no pod holds
+	None        int     // sessions that no pod holds, as far as was seen
+	Orphans     int     // sessions that a pod holds which is no usable endpoint
 	Total       int     // sessions that a pod holds
 	Fair        float64 // fraction each ready pod would have
 	MaxOverMean float64 // largest share over the mean of the ready pods
@@ -18,6 +19,7 @@ type Distribution struct {
 	ChiSquare   float64
 	DF          int
 	P           float64 // probability of a spread at least this uneven by chance
+	Few         bool    // fewer than two sessions a pod: P, which is an approximation, says nothing
 	Verdict     string
 }
 
@@ -62,8 +64,11 @@ func Distribute(s *Snapshot, routes []RouteID) Distribution {
 			continue
 		}
 		switch c, _ := x.Condition(s.At); {
-		case x.Pod.IsZero(), c == Waiting, c == Orphan, c == Cookieless, c == NotReturned, c == Expired, c == Unknown:
+		case x.Unheld, x.Pod.IsZero(), c == Waiting, c == Cookieless, c == NotReturned, c == Expired, c == Unknown:
 			d.None++ // answered by a pod, perhaps, but held by none
+			continue
+		case c == Orphan:
+			d.Orphans++
 			continue
 		}
 		p := share(x.Pod)
@@ -116,7 +121,7 @@ func (d *Distribution) judge() {
 	d.Chance = expectedMax(n, mean)
 	switch {
 	case mean < 2:
-		d.Verdict = "too few sessions to tell"
+		d.Few, d.Verdict = true, "too few sessions to tell"
 	case d.P < 0.01:
 		d.Verdict = "uneven: chance alone gives this in less than 1 of 100 runs"
 	default:

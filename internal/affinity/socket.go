@@ -143,13 +143,35 @@ func (st *State) socketEnded(s *session, held Socket, now time.Time) {
 		Text: fmt.Sprintf("%s %s ended after %s: %s", s.Spec.ID, held.Carrier, shortDuration(end.Lasted), end.Text)}
 	if end.Failed != nil {
 		if end.Failed != s.LastFailure { // else a request has told of it already
-			s.InARow++
+			s.wasCut(now)
 		}
 		s.LastFailure = end.Failed
 		h.Level = LevelBroken
 		h.Cause, h.CauseText = st.endCause(s, now)
 	}
 	st.happen(h)
+}
+
+// wasCut counts a held connection that ended unasked.
+func (s *session) wasCut(now time.Time) {
+	s.InARow++
+	s.cutsInARow++
+	s.CutCount++
+	s.Cuts = append(s.Cuts[max(0, len(s.Cuts)-MaxMoves+1):len(s.Cuts):len(s.Cuts)], now)
+}
+
+// trouble is what stood between two answers of a session.
+type trouble struct{ failures, cuts int }
+
+func (t trouble) String() string {
+	failed, cut := fmt.Sprintf("%d failed", t.failures), "its connection was cut"
+	switch {
+	case t.cuts == 0:
+		return failed
+	case t.failures == 0:
+		return cut
+	}
+	return failed + ", " + cut
 }
 
 // endCause is what the cluster shows of the pod that a connection led to.
@@ -267,8 +289,9 @@ func (st *State) attribute(e Attributed, now time.Time) {
 	if x.Source == SourceNone || x.Source == SourceCookie {
 		if newest && x.Failure == "" {
 			answered := s.answered
-			st.land(s, pod, source, x.NewCookie, 0, x.At)
-			s.answered = answered
+			s.loose = false
+			st.land(s, pod, source, x.NewCookie, trouble{}, x.At)
+			s.answered, x.Loose = answered, s.loose
 		}
 		if x.Failure == "" && pod == s.Pod && source.answers() {
 			s.spoke, s.mute = s.spoke+1, max(0, s.mute-1)

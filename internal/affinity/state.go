@@ -128,6 +128,11 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.closeSession(e, now)
 	case CookieDropped:
 		st.dropCookie(e, now)
+	case Awaiting:
+		if s, ok := st.sessions[e.Session]; ok && s.ClosedAt.IsZero() {
+			s.Awaiting = e.Since
+			s.touch()
+		}
 	case Observed:
 		st.observe(e, now)
 	case AddressPinsChanged:

@@ -53,9 +53,14 @@ func (st *State) move(s *session, m Move) {
 	m.FromTag, m.ToTag = st.tag(m.From), st.tag(m.To)
 	held := s.Pin != nil || !st.wantsCookie(s)
 	m.FirstPin = s.Pin != nil && s.unheld > 0
-	s.loose = !held || m.FirstPin
+	m.Unheld = !held || m.FirstPin
+	s.loose = m.Unheld
 	m.Cause, m.CauseSeq = st.cause(s, m)
-	s.MoveCount++
+	if m.Unheld {
+		s.UnheldCount++
+	} else {
+		s.MoveCount++
+	}
 	if len(s.Moves) >= 2*MaxMoves {
 		s.Moves = slices.Clone(s.Moves[len(s.Moves)-MaxMoves:])
 	}
@@ -120,8 +125,8 @@ func moveText(s *session, m Move) string {
 	default:
 		text += " MOVED-SILENT, no cookie is involved"
 	}
-	if m.Failures > 0 {
-		text += fmt.Sprintf(", %d failed", m.Failures)
+	if between := (trouble{m.Failures, m.Cuts}); between != (trouble{}) {
+		text += ", " + between.String()
 	}
 	if m.Source == SourceCookie {
 		text += " (decoded, not answered)"
@@ -150,6 +155,8 @@ func (st *State) cause(s *session, m Move) (text string, seq uint64) {
 		return "another controller answers: the cookie was " + s.format + ", now it is " + s.Pin.Decoder, 0
 	case m.CookieChanged && !s.held:
 		return "it held no cookie before", 0
+	case m.Failures == 0 && m.Cuts > 0 && m.CookieChanged:
+		return "after its connection was cut", 0
 	case m.Failures > 0 && m.CookieChanged && !s.failure.ofBackend():
 		why := "after " + strconv.Itoa(m.Failures) + " failed"
 		if s.failure != nil {

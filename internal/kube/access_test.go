@@ -41,7 +41,7 @@ func TestPermissions(t *testing.T) {
 	if p := got["endpointslices"]; p.Get != Allowed || p.List != Allowed || p.Watch != Denied || p.OK() {
 		t.Errorf("endpointslices = %+v", p)
 	}
-	if p := got["pods"]; !p.OK() || p.Create != Unasked || p.Without != "pods shown as IPs; no drain state or age" {
+	if p := got["pods"]; !p.OK() || p.Create != Unasked || p.Without != "pods by name alone; no state, drain or age" {
 		t.Errorf("pods = %+v", p)
 	}
 	if p := got["pods/portforward"]; p.Create != Denied || p.Get != Unasked {

@@ -23,7 +23,7 @@ func TestForbiddenIsAState(t *testing.T) {
 	s.fail("ingressclasses *", forbid("ingressclasses"))
 	r := watchServer(t, s, chatOptions())
 	got := r.state(resPods, affinity.SourceForbidden)
-	if got.Detail != "pods shown as IPs; no drain state or age" || got.Retry.IsZero() {
+	if got.Detail != "pods by name alone; no state, drain or age" || got.Retry.IsZero() {
 		t.Errorf("status = %+v, want what is lost and the next attempt", got)
 	}
 	routes, _ := await(r, 0, "routes in spite of it", func(e affinity.Routes) bool { return len(e.Routes) == 1 })

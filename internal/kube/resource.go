@@ -49,7 +49,7 @@ var builtin = []kind{
 	{group: "discovery.k8s.io", version: "v1", name: resSlices,
 		loss: "which pods are behind a Service is unknown; moves stay unexplained", pollLoss: "re-pin cause is ±10s"},
 	{version: "v1", name: resPods,
-		loss: "pods shown as IPs; no drain state or age", pollLoss: "drain state is seen up to 10s late"},
+		loss: "pods by name alone; no state, drain or age", pollLoss: "drain state is seen up to 10s late"},
 	{group: "networking.k8s.io", version: "v1", name: resClasses, cluster: true,
 		loss: "controllers are presumed from class names and annotations", pollLoss: "edits are seen up to 10s late"},
 	{group: "traefik.io", version: "v1alpha1", name: resIngressRoutes, optional: true,

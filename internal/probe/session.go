@@ -170,11 +170,31 @@ func (s *session) ask(ctx context.Context) {
 	}
 }
 
+// slowAfter is how long a request may go without an answer before that is told.
+const slowAfter = 1500 * time.Millisecond
+
+// tellSlow tells of a request that has got no answer for slowAfter, until stop,
+// which waits for what is being told.
+func (s *session) tellSlow(began time.Time) (stop func()) {
+	told := make(chan struct{})
+	timer := time.AfterFunc(slowAfter, func() {
+		defer close(told)
+		s.emit(affinity.Awaiting{Session: s.client.spec.ID, Since: began})
+	})
+	return func() {
+		if !timer.Stop() {
+			<-told
+		}
+	}
+}
+
 // round is ask up to where a connection is to be held, which it reports: what
 // it needed is not kept while that goes on.
 func (s *session) round(ctx context.Context) (hold bool) {
 	began := time.Now()
+	stop := s.tellSlow(began)
 	trip := s.observe(ctx)
+	stop()
 	if ctx.Err() != nil {
 		return false
 	}

@@ -49,7 +49,7 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 		Name: string(x.Spec.ID), Transport: x.Spec.Transport, Client: string(x.Spec.Client),
 		State: condition.String(), Detail: detail, Disagreement: x.Disagree,
 		Requests: x.Requests, Failures: x.Failures, LastStatus: x.LastStatus, TookMillis: millis(x.LastTook),
-		MoveCount: x.MoveCount, Moves: []Move{}, Evidence: []Evidence{},
+		MoveCount: x.MoveCount, UnheldCount: x.UnheldCount, Moves: []Move{}, Evidence: []Evidence{},
 	}
 	if x.Spec.From.IsValid() {
 		out.SourceIP = x.Spec.From.String()
@@ -60,7 +60,7 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 	if x.LastStatus != 0 {
 		out.StatusCount, out.StatusSince = x.StatusRun, instant(x.StatusSince)
 	}
-	out.StatusNote, out.ErrorAnswers = x.StatusNote, x.ErrorAnswers
+	out.StatusNote, out.ErrorAnswers, out.CutCount = x.StatusNote, x.ErrorAnswers, x.CutCount
 	if x.LastFailure != nil {
 		out.LastFailure = x.LastFailure.Text
 	}
@@ -74,10 +74,14 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 	out.Pin = pin(x.Pin, s.At, o)
 	for _, t := range x.Timers {
 		out.Timers = append(out.Timers, timer(t, s.At))
+		if t.Letter == 'I' && t.Bypassed == "" {
+			held := out.Timers[len(out.Timers)-1]
+			out.address = &held
+		}
 	}
 	for _, m := range x.Moves {
 		out.Moves = append(out.Moves, Move{At: metav1.NewMicroTime(m.At), From: m.From.Name, To: m.To.Name,
-			CookieChanged: m.CookieChanged, FirstPin: m.FirstPin, Source: m.Source.String(), Cause: m.Cause})
+			CookieChanged: m.CookieChanged, Unheld: m.Unheld, FirstPin: m.FirstPin, Source: m.Source.String(), Cause: m.Cause})
 	}
 	out.Held = heldOf(x, s.At)
 	if o.Exchanges {

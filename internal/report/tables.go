@@ -66,7 +66,7 @@ func (l *List[T]) table(wide bool) table {
 func sessionHeader(wide bool) []string {
 	h := []string{"NAME", "KIND", "STATE", "POD", "VIA", "REQUESTS", "FAILURES", "MOVES", "LEFT", "RENEWAL"}
 	if wide {
-		h = append(h, "CLIENT", "ROUTE", "COOKIE", "STATUS", "RTT", "PROTOCOL", "LEGS", "FUSE", "CLOSED", "DETAIL")
+		h = append(h, "CLIENT", "ROUTE", "COOKIE", "STATUS", "RTT", "PROTOCOL", "LEGS", "FUSE", "CLOSED", "UNHELD", "DETAIL")
 	}
 	return h
 }
@@ -82,6 +82,14 @@ func (x *Session) row(wide bool) []string {
 			renewal = ""
 		} else if x.Pin.RemainingSeconds != nil {
 			left = duration(*x.Pin.RemainingSeconds)
+		}
+	} else if t := x.address; t != nil {
+		renewal = t.Renewal
+		if t.RemainingSeconds != nil {
+			left = duration(*t.RemainingSeconds)
+			if t.Source != "seen" {
+				left = "≈" + left
+			}
 		}
 	}
 	row := []string{x.Name, x.Transport, x.State, pod, x.Via, fmt.Sprint(x.Requests), fmt.Sprint(x.Failures), fmt.Sprint(x.MoveCount), left, renewal}
@@ -100,7 +108,7 @@ func (x *Session) row(wide bool) []string {
 				status += fmt.Sprintf(" ×%d", x.StatusCount)
 			}
 		}
-		row = append(row, x.Client, route, cookie, status, fmt.Sprintf("%.0fms", x.TookMillis), x.Protocol, x.legsText(), x.fuseText(), x.closedText(), x.Detail)
+		row = append(row, x.Client, route, cookie, status, fmt.Sprintf("%.0fms", x.TookMillis), x.Protocol, x.legsText(), x.fuseText(), x.closedText(), fmt.Sprint(x.UnheldCount), x.Detail)
 	}
 	return row
 }

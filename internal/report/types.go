@@ -88,13 +88,17 @@ type Session struct {
 	StatusSince  *metav1.MicroTime `json:"statusSince,omitempty"`
 	StatusNote   string            `json:"statusNote,omitempty"`
 	ErrorAnswers int               `json:"errorAnswers"`
+	CutCount     int               `json:"cutCount,omitempty"` // held connections that ended unasked, but for those among Failures
 	LastFailure  string            `json:"lastFailure,omitempty"`
 	TookMillis   float64           `json:"tookMilliseconds,omitempty"`
-	MoveCount    int               `json:"moveCount"`
+	MoveCount    int               `json:"moveCount"`   // changes of pod that something had held
+	UnheldCount  int               `json:"unheldCount"` // changes of pod that nothing held
 	Moves        []Move            `json:"moves"`
 	Exchanges    []Exchange        `json:"exchanges,omitempty"` // with --requests
 
 	Held `json:",inline"`
+
+	address *Timer // of the pin of its address, where that is what holds it
 }
 
 // RouteRef names the route a session takes.
@@ -156,7 +160,8 @@ type Move struct {
 	From          string           `json:"from"`
 	To            string           `json:"to"`
 	CookieChanged bool             `json:"cookieChanged"`
-	FirstPin      bool             `json:"firstPin,omitempty"` // nothing pinned it to From
+	Unheld        bool             `json:"unheld,omitempty"`   // nothing held it to From: counted by unheldCount
+	FirstPin      bool             `json:"firstPin,omitempty"` // unheld, and it has a pin from here on
 	Source        string           `json:"source"`
 	Cause         string           `json:"cause,omitempty"`
 }

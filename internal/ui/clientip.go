@@ -30,7 +30,8 @@ type clientIPPanel struct {
 	live, ended int
 	fills       []affinity.AddressList // fullest first
 	owners      map[netip.Addr]affinity.AddressOwner
-	elsewhere   []pinRow // other pins of the address under the cursor, when full
+	sessions    map[netip.Addr]string // of our own, by their addresses
+	elsewhere   []pinRow              // other pins of the address under the cursor, when full
 	made        clientIPInput
 	madeAt      time.Time
 	ownersOf    podsID
@@ -98,6 +99,7 @@ func (p *clientIPPanel) refresh(d *data, shown bool) {
 			p.ownersOf, p.owners = now, d.snap.Owners()
 		}
 	}
+	p.sessions = sessionsByAddress(d)
 	in := p.input(d)
 	if in == p.made || in.asks() == p.made.asks() && d.now.Sub(p.madeAt) < time.Duration(in.n/10_000)*time.Second {
 		return
@@ -203,7 +205,7 @@ func (p *clientIPPanel) order(d *data, rows []pinRow) {
 func (p *clientIPPanel) key(d *data, r pinRow) sortKey {
 	switch p.sortBy {
 	case "who":
-		return sortKey{text: p.who(r).String()}
+		return sortKey{text: p.sessions[r.Client] + p.who(r).String()}
 	case "node":
 		return sortKey{text: r.Node}
 	case "pod":
@@ -302,7 +304,20 @@ type pinView struct {
 	who string
 }
 
-func (p *clientIPPanel) view(d *data, r pinRow) pinView { return pinView{r, d, p.who(r).String()} }
+func (p *clientIPPanel) view(d *data, r pinRow) pinView {
+	return pinView{r, d, strings.TrimSpace(p.sessions[r.Client] + " " + p.who(r).String())}
+}
+
+// sessionsByAddress names the sessions that have addresses of their own.
+func sessionsByAddress(d *data) map[netip.Addr]string {
+	all := map[netip.Addr]string{}
+	for _, s := range d.snap.Sessions {
+		if ip := s.Spec.From.Unmap(); ip.IsValid() && s.ClosedAt.IsZero() {
+			all[ip] = strings.TrimSpace(all[ip] + " " + string(s.Spec.ID))
+		}
+	}
+	return all
+}
 
 func (v pinView) text() string {
 	state, _ := pinState(v.pinRow, v.d.now)

@@ -197,6 +197,14 @@ func (p *clientIPPanel) text(d *data, r pinRow, name string) string {
 
 // whoText is whose address it is, in as many words as there is room for.
 func (p *clientIPPanel) whoText(d *data, r pinRow) string {
+	own := p.sessions[r.Client]
+	if own == "" || d.class < classM {
+		return cmp.Or(own, p.ownerText(d, r))
+	}
+	return strings.TrimSpace(own + " " + p.ownerText(d, r))
+}
+
+func (p *clientIPPanel) ownerText(d *data, r pinRow) string {
 	o := p.who(r)
 	_, name, _ := strings.Cut(o.Name, "/")
 	switch {
@@ -234,6 +242,9 @@ func (p *clientIPPanel) drawLegend(a area, d *data, y int) {
 // drawShort says in two lines what is known of a pin.
 func (p *clientIPPanel) drawShort(a area, d *data, r pinRow) {
 	pen := a.pen(0, 0).put(strong, r.Client.String())
+	if own := p.sessions[r.Client]; own != "" {
+		pen.put(plain, " (session "+own+")")
+	}
 	if o := p.who(r); o.Name != "" {
 		pen.put(plain, " ("+o.String()+")")
 	}
@@ -325,6 +336,9 @@ func (p *clientIPPanel) drawPin(a area, d *data, r pinRow) {
 		state += " " + d.clock.format(r.end.At, d.now) + ": " + endText(r.end.Reason)
 	}
 	address := r.Client.String() + " " + r.Family()
+	if own := p.sessions[r.Client]; own != "" {
+		address += ", session " + own
+	}
 	if o := p.who(r); o.Name != "" {
 		address += ", " + o.String()
 		if o.Shared() {

@@ -88,6 +88,27 @@ func forbiddenNode() (*world, Options) {
 	return w, o
 }
 
+// TestClientIPNamesOurSessions: whose addresses are our own sessions' is said.
+func TestClientIPNamesOurSessions(t *testing.T) {
+	w, o := pinned()
+	for id, ip := range map[string]string{"s07": "127.0.0.5", "s08": "10.4.1.23"} {
+		w.apply(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: affinity.SessionID(id), Route: w.route.ID, Transport: "http", From: netip.MustParseAddr(ip)}})
+	}
+	for width, wants := range map[int][]string{80: {"127.0.0.5 s07", "10.4.1.23 s08"}, 140: {"127.0.0.5 s07", "10.4.1.23 s08 pod msgapp-7c9f"}} {
+		m := sized(o, width, 40)
+		press(m, "6")
+		for _, want := range wants {
+			if !strings.Contains(text(m), want) {
+				t.Errorf("%d wide, without %q:\n%s", width, want, m.View())
+			}
+		}
+		press(m, "/", "type:who=s08", "enter")
+		if len(m.clientip.rows) != 1 {
+			t.Errorf("%d rows are s08's", len(m.clientip.rows))
+		}
+	}
+}
+
 func TestClientIP(t *testing.T) {
 	w, o := pinned()
 	r := &recorder{}

@@ -23,7 +23,11 @@ func (p *detailPanel) draw(a area, d *data) {
 		return
 	}
 	drawTitle(a.sub(0, 0, a.w, 1), d, s)
-	x := a.put(1, 1, strong, "PINS") + 1
+	title := "PINS"
+	if s.Unheld {
+		title = "PODS" // that answered
+	}
+	x := a.put(1, 1, strong, title) + 1
 	note := "-" + age(time.Duration(max(1, a.w-x-12))*time.Second) + " … now"
 	drawStrip(a, x, 1, a.w-x-len(note)-1, s, d.now)
 	a.right(a.w-1, 1, muted, note)
@@ -61,6 +65,12 @@ func drawTitle(a area, d *data, s *affinity.Session) {
 	}
 	since := "age " + exactly(d.now.Sub(s.Opened))
 	moves := fmt.Sprintf("moves %d", s.MoveCount)
+	if s.UnheldCount > 0 {
+		moves += fmt.Sprintf(" (%d unheld)", s.UnheldCount)
+	}
+	if s.CutCount > 0 {
+		moves += fmt.Sprintf("  cut %d", s.CutCount)
+	}
 	spelt := fmt.Sprintf("  requests %d  failed %d  ", s.Requests, s.Failures)
 	brief := fmt.Sprintf("  req %d  fail %d  ", s.Requests, s.Failures)
 	for _, v := range []struct {
@@ -331,15 +341,26 @@ func (t *sheet) why() {
 	label := "WHY"
 	for i := len(moves) - 1; i >= max(0, len(moves)-5); i-- {
 		m := moves[i]
-		cookie := "same cookie"
-		if m.CookieChanged {
+		cookie := "no new cookie"
+		switch {
+		case m.FirstPin:
+			cookie = "pinned from here on"
+		case m.Unheld:
+			cookie = "unheld"
+		case m.CookieChanged:
 			cookie = "new cookie"
+		case t.s.Pin != nil:
+			cookie = "same cookie"
 		}
 		st, cause := plain, m.Cause
 		if cause == "" {
 			st, cause = warn, "▲ nothing that was seen explains it"
 		}
-		t.add(label, st, fmt.Sprintf("%s %s→%s, %s, %d failed: %s", t.d.clock.format(m.At, t.d.now), m.FromTag, m.ToTag, cookie, m.Failures, cause))
+		cut := ""
+		if m.Cuts > 0 {
+			cut = ", connection cut"
+		}
+		t.add(label, st, fmt.Sprintf("%s %s→%s, %s, %d failed%s: %s", t.d.clock.format(m.At, t.d.now), m.FromTag, m.ToTag, cookie, m.Failures, cut, cause))
 		label = ""
 	}
 }

@@ -82,7 +82,7 @@ func TestFindings(t *testing.T) {
 	}
 	w.apply(affinity.Findings{Source: "rules"}, affinity.Findings{Source: "sessions"})
 	m.tick(w.snap(), w.now.Add(time.Second))
-	if len(m.findings.rows) != 0 || strings.Contains(m.View(), "▲") {
+	if len(m.findings.rows) != 0 || strings.Contains(m.View(), "Findings ▲") {
 		t.Errorf("findings that are gone stay: %q", ids(m))
 	}
 }

@@ -33,6 +33,10 @@ func (m *Model) health() status {
 		return status{"▲", "RATE LIMITED", warn}
 	case bad:
 		return code
+	case d.sum.by[affinity.Failing] > 0 && d.sum.by[affinity.Failing] == d.sum.total:
+		return status{"✗", "FAILING", broken}
+	case d.sum.by[affinity.Failing] > 0:
+		return status{"▲", "FAILING", warn}
 	case len(d.sources(affinity.SourceForbidden)) > 0:
 		return status{"◐", "LIMITED", warn}
 	case m.opt.ReadOnly:
@@ -154,7 +158,7 @@ func (m *Model) numbers(roomy bool) []run {
 		}
 	}
 	if roomy {
-		text := fmt.Sprintf("moves/10m %d (%d unexplained", s.moves, s.unexplained)
+		text := fmt.Sprintf("moves/10m %s (%d unexplained", s.movesText(), s.unexplained)
 		if loose := m.d.hist.looseText(); loose != "" {
 			text += ", " + loose
 		}

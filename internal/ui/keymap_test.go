@@ -122,7 +122,7 @@ var keyTests = map[string]struct {
 		return m.sessions.sortBy == "pod" && m.sessions.rows[0] == "s01"
 	}},
 	"sort.fuse":   {[]string{"2"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.rows[10] == "s10" }},
-	"sort.moves":  {[]string{"2"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.rows[0] == "s10" }},
+	"sort.moves":  {[]string{"2"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.rows[0] == "s09" }},
 	"sort.rtt":    {[]string{"2"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.sortBy == "rtt" && m.sessions.down }},
 	"pause":       {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.pause.on }},
 	"follow":      {[]string{"2"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.follow }},

@@ -3,6 +3,7 @@ package ui
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -177,11 +178,9 @@ func (l lanes) pod(y int, s affinity.Share) {
 		to = l.column(pod.Gone)
 	}
 	l.fill(l.x, y, l.w, muted, "·")
-	base, st := "─", podStyle(s.Tag)
-	if pod.Gone.IsZero() && !pod.Ready && !pod.Terminating() && !pod.NamedOnly {
-		base, st = "○", warn
-	}
-	l.fill(l.x+from, y, max(0, to-from), st, base)
+	st := podStyle(s.Tag)
+	l.fill(l.x+from, y, max(0, to-from), st, "─")
+	l.readiness(y, pod, from, to)
 	for _, h := range l.d.snap.Timeline {
 		if h.Kind != "move" {
 			continue
@@ -198,6 +197,24 @@ func (l lanes) pod(y int, s affinity.Share) {
 		l.mark(y, pod.Gone, broken, "╳")
 	}
 	l.note(y, pod, s)
+}
+
+// readiness draws over the columns from to to of a pod's lane when it was not
+// ready. How it was before it was seen first nobody knows.
+func (l lanes) readiness(y int, pod affinity.Pod, from, to int) {
+	for i, turn := range pod.Turns {
+		x, end := l.column(turn.At), to
+		if i+1 < len(pod.Turns) {
+			end = l.column(pod.Turns[i+1].At)
+		}
+		if i == 0 && !turn.Ready && x > from {
+			l.fill(l.x+from, y, x-from, muted, "─")
+		}
+		if !turn.Ready {
+			x = max(x, from)
+			l.fill(l.x+x, y, max(1, end-x), warn, "○")
+		}
+	}
 }
 
 func (l lanes) moveOf(h affinity.Happening) (affinity.Move, bool) {
@@ -250,6 +267,10 @@ func (l lanes) session(y int, s *affinity.Session) {
 		l.put(l.x+i, y, c.st, c.glyph)
 	}
 	if l.d.class >= classM {
-		l.put(l.x+l.w+1, y, plain, plural(s.MoveCount, "move", "moves"))
+		text := plural(s.MoveCount, "move", "moves")
+		if s.UnheldCount > 0 {
+			text += " " + strconv.Itoa(s.UnheldCount) + " unheld"
+		}
+		l.put(l.x+l.w+1, y, plain, text)
 	}
 }

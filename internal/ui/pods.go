@@ -253,15 +253,22 @@ func podReady(pod affinity.Pod) (string, style) {
 // drawFairLine draws the sessions that no pod holds, and the fair share.
 func (p *podsPanel) drawFairLine(a area, d *data, slots []slot) {
 	dist := d.sum.dist
-	if dist.None > 0 {
-		a.put(0, 0, warn, "—    no pin")
+	if n := dist.None + dist.Orphans; n > 0 {
+		text := "no pin"
+		switch {
+		case dist.None == 0:
+			text = "orphan"
+		case dist.Orphans > 0:
+			text = countedNowhere(dist)
+		}
+		a.put(0, 0, warn, "—    "+text)
 		for _, s := range slots {
 			if s.name == "pins" {
-				a.sub(s.x, 0, s.w, 1).right(s.w, 0, warn, strconv.Itoa(dist.None))
+				a.sub(s.x, 0, s.w, 1).right(s.w, 0, warn, strconv.Itoa(n))
 			}
 		}
 	}
-	if dist.Fair > 0 && a.w >= 50 {
+	if dist.Fair > 0 && dist.Total > 0 && a.w >= 50 {
 		a.right(a.w-1, 0, muted, "┆ fair share "+percentOf(dist.Fair)+" of "+plural(dist.Total, "session", "sessions"))
 	}
 }
@@ -315,7 +322,11 @@ func drawVerdict(a area, d *data) {
 	a.put(0, 0, strong, "SKEW")
 	if s.MaxOverMean > 0 {
 		a.put(8, 0, plain, fmt.Sprintf("max/mean %.2f   chance alone gives about %.2f", s.MaxOverMean, s.Chance))
-		a.put(8, 1, plain, fmt.Sprintf("Jain %.2f (1 is even)   chi² %.2f (df %d)   p %.2f", s.Jain, s.ChiSquare, s.DF, s.P))
+		text := fmt.Sprintf("Jain %.2f (1 is even)", s.Jain)
+		if !s.Few {
+			text += fmt.Sprintf("   chi² %.2f (df %d)   p %.2f", s.ChiSquare, s.DF, s.P)
+		}
+		a.put(8, 1, plain, text)
 		a.put(8, 2, strong, s.Verdict)
 		return
 	}

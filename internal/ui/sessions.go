@@ -21,6 +21,7 @@ type sessionsPanel struct {
 	filterLine
 	wide   bool
 	legs   bool // some session holds a connection
+	unheld bool // some session changed pods that nothing held
 	sortBy string
 	down   bool
 
@@ -38,6 +39,7 @@ func (p *sessionsPanel) refresh(d *data) {
 	}
 	p.dirty, p.sorted, p.born = false, d.now, d.born
 	p.legs = slices.ContainsFunc(d.snap.Sessions, func(s *affinity.Session) bool { return len(s.Legs) > 0 })
+	p.unheld = slices.ContainsFunc(d.snap.Sessions, func(s *affinity.Session) bool { return s.UnheldCount > 0 })
 	rows := make([]affinity.SessionID, 0, len(d.snap.Sessions))
 	for _, s := range d.snap.Sessions {
 		if p.match == nil || p.match.match(sessionRow{s, d}) {
@@ -130,6 +132,8 @@ func sessionKey(d *data, s *affinity.Session, by string) sortKey {
 		return sortKey{num: never}
 	case "moves":
 		return sortKey{num: int64(s.MoveCount)}
+	case "unheld":
+		return sortKey{num: int64(s.UnheldCount)}
 	case "rtt":
 		return sortKey{num: int64(roundTrip(s))}
 	case "req":
@@ -161,7 +165,7 @@ func (p *sessionsPanel) sortOn(name string) {
 	if p.sortKeyName() == name {
 		p.down = !p.down
 	} else {
-		p.sortBy, p.down = name, name == "moves" || name == "rtt" || name == "req" || name == "fail"
+		p.sortBy, p.down = name, name == "moves" || name == "unheld" || name == "rtt" || name == "req" || name == "fail"
 	}
 	p.dirty = true
 }
@@ -174,7 +178,7 @@ func (p *sessionsPanel) sortKeyName() string {
 }
 
 // sessionFields are what filters can ask of a session.
-var sessionFields = []string{"id", "kind", "state", "pod", "via", "route", "moves", "fuse", "rtt", "req", "fail", "age", "client", "status", "cookie", "legs", "carrier"}
+var sessionFields = []string{"id", "kind", "state", "pod", "via", "route", "moves", "unheld", "fuse", "rtt", "req", "fail", "age", "client", "status", "cookie", "legs", "carrier"}
 
 // sessionRow is a session as filters see it.
 type sessionRow struct {
@@ -216,6 +220,8 @@ func (r sessionRow) field(name string) field {
 		return words(string(r.Spec.Route))
 	case "moves":
 		return number(r.MoveCount)
+	case "unheld":
+		return number(r.UnheldCount)
 	case "fuse":
 		if t, ok := r.Fuse(r.d.now); ok {
 			return span(t.Deadline.Sub(r.d.now), time.Second)

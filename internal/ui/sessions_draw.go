@@ -36,6 +36,9 @@ func (p *sessionsPanel) columns(d *data) []column {
 	all = append(all, pins)
 	if c >= classM || p.wide {
 		all = append(all, column{name: "moves", title: "MOVES", min: 5, ideal: 6, drop: 4, right: true})
+		if p.unheld {
+			all = append(all, column{name: "unheld", title: "UNHELD", min: 6, ideal: 6, drop: 4, right: true})
+		}
 	}
 	all = append(all, fuse)
 	if bad {
@@ -120,10 +123,10 @@ func (p *sessionsPanel) drawLegend(a area, d *data, from, to int) {
 	x := a.put(3, y, plain, text)
 	legend := "C cookie  ! burns ~ refills  × error"
 	if a.w >= 76 {
-		legend = "C cookie I ClientIP D drain  ! burns ~ refills  × error · silence"
+		legend = "C cookie I ClientIP ! burns ~ refills × error … waits · silence"
 	}
 	if a.w >= mediumWidth {
-		legend = "C cookie  I ClientIP  D drain    ! absolute, burns  ~ sliding, traffic refills  ≈ modelled    × error  · silence"
+		legend = "C cookie  I ClientIP  D drain    ! absolute, burns  ~ sliding, traffic refills  ≈ modelled    × error  … waits  · silence"
 	}
 	if p.legs {
 		legend = "C cookie R read H ping  LEGS h c p u  ~ refills × error"
@@ -195,7 +198,9 @@ func drawSessionPod(a area, d *data, s *affinity.Session) {
 	case s.Pod.IsZero():
 		a.put(0, 0, plain, "?")
 		return
-	case c == affinity.Orphan:
+	}
+	p, known := d.snap.Pod(s.Pod)
+	if c == affinity.Orphan && (!known || !p.Gone.IsZero()) {
 		a.put(0, 0, broken, "— "+s.Tag+" gone")
 		return
 	}
@@ -204,9 +209,11 @@ func drawSessionPod(a area, d *data, s *affinity.Session) {
 		tag = "?"
 	}
 	x := a.put(0, 0, podStyle(tag), tag)
-	p, known := d.snap.Pod(s.Pod)
 	mark, st := podGlyph(p, known, false)
-	if mark == "●" || mark == "?" {
+	switch {
+	case mark == "●" && c == affinity.Orphan:
+		mark, st = "○", warn // ready, and yet no ready endpoint
+	case mark == "●" || mark == "?":
 		mark, st = " ", plain
 	}
 	x = a.put(x, 0, st, mark)
@@ -254,6 +261,8 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 		return stripText(s, d)
 	case "moves":
 		return strconv.Itoa(s.MoveCount)
+	case "unheld":
+		return strconv.Itoa(s.UnheldCount)
 	case "fuse":
 		return fuseText(s, d.now)
 	case "req":
@@ -289,6 +298,7 @@ func stripText(s *affinity.Session, d *data) string {
 	out := make([]stripCell, 60)
 	strip(out, s.Exchanges, d.now)
 	holdStrip(out, s, d.now)
+	waits(out, s, d.now)
 	text := ""
 	for _, c := range out {
 		text += c.glyph

@@ -23,6 +23,7 @@ func TestStrip(t *testing.T) {
 		{"the last of a second", []affinity.Exchange{at(100, "A", ""), at(600, "B", "")}, "BB········"},
 		{"a failure is never hidden", []affinity.Exchange{at(100, "", "502"), at(600, "B", ""), at(1200, "B", "")}, "×B········"},
 		{"answered by nobody known", []affinity.Exchange{at(100, "", ""), at(1000, "AB", "")}, "?+········"},
+		{"waited for", []affinity.Exchange{at(100, "A", ""), {At: start.Add(7100 * time.Millisecond), Took: 5 * time.Second, Failure: "no answer"}}, "A·……………×··"},
 		{"before and after the strip", []affinity.Exchange{at(-500, "Z", ""), at(10100, "Z", "")}, "··········"},
 	} {
 		out := make([]stripCell, 10)

@@ -15,16 +15,22 @@ const recent = 10 * time.Minute
 type summary struct {
 	total       int // sessions that have not ended
 	by          [12]int
-	held        int // still on the pod they were on ten minutes ago, or since they opened
+	held        int       // still on the pod they were on ten minutes ago, or since they opened, or were pinned
+	from        time.Time // when the first of those that are held opened, or was pinned
+	pinned      bool      // from is when it was pinned, after changes that nothing held
 	requests    int
 	failures    int // without an answer, or with one that no pod is known to have given
-	errors      int // answers with an error status that a pod gave
+	errors      int // answers with an error status that a pod gave, and connections that were cut
 	statuses    []statusCount
 	limited     int       // whose last answer was 429
-	oldest      time.Time // when the first of them opened
 	noAnswer    int       // without any answer so far
+	mute        int       // whose last request got no answer at all, or whose connection was cut
+	awaiting    int       // whose request has no answer yet, for longer than is usual
+	longest     time.Time // the first of them was sent then
+	muteWhy     string    // what one of them met
 	p95         time.Duration
-	moves       int // in the last ten minutes
+	moves       int  // in the last ten minutes
+	more        bool // and some that are not remembered
 	unexplained int
 	dist        affinity.Distribution
 }
@@ -37,14 +43,12 @@ func summarize(d *data) summary {
 		s.by[c]++
 		s.requests += x.Requests
 		s.failures += x.Failures
-		s.errors += x.ErrorAnswers
+		s.errors += x.ErrorAnswers + x.CutCount
+		s.countMoves(x, d.now)
 		if !x.ClosedAt.IsZero() {
 			continue
 		}
 		s.total++
-		if s.oldest.IsZero() || x.Opened.Before(s.oldest) {
-			s.oldest = x.Opened
-		}
 		s.count(x, c, d.now)
 		s.countStatus(x, c)
 		if x.LastTook > 0 && x.InARow == 0 {
@@ -56,27 +60,20 @@ func summarize(d *data) summary {
 		slices.Sort(took)
 		s.p95 = took[(len(took)*95+99)/100-1]
 	}
-	for i := len(d.snap.Timeline) - 1; i >= 0; i-- {
-		h := d.snap.Timeline[i]
-		if d.now.Sub(h.At) > recent {
-			break
-		}
-		if h.Kind == "move" {
-			s.moves++
-			if h.CauseText == "" {
-				s.unexplained++
-			}
-		}
-	}
 	s.dist = affinity.Distribute(d.snap, d.scopeIDs())
 	return s
 }
 
 func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time) {
-	m, moved := x.LastMove()
-	settled := !moved || now.Sub(m.At) >= recent
-	if c == affinity.Stuck && settled {
+	if c == affinity.Stuck && !movedSince(x, now.Add(-recent)) {
 		s.held++
+	}
+	from := x.Opened
+	if x.PinnedSince.After(from) {
+		from = x.PinnedSince
+	}
+	if !x.Unheld && (s.from.IsZero() || from.Before(s.from)) {
+		s.from, s.pinned = from, from != x.Opened
 	}
 	if x.LastFailure != nil && x.InARow > 0 && x.LastFailure.Kind == affinity.FailureLimited {
 		s.limited++
@@ -84,6 +81,67 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 	if x.Requests == x.Failures && x.LastStatus == 0 {
 		s.noAnswer++
 	}
+	if !x.Awaiting.IsZero() {
+		s.awaiting++
+		if s.longest.IsZero() || x.Awaiting.Before(s.longest) {
+			s.longest = x.Awaiting
+		}
+	}
+	if c == affinity.Failing && x.LastFailure != nil && !affinity.BadStatus(x.LastStatus) {
+		s.mute++
+		s.muteWhy = x.LastFailure.Text
+	}
+}
+
+// countMoves adds the moves of x; what nothing held is counted apart, by history.
+func (s *summary) countMoves(x *affinity.Session, now time.Time) {
+	n := 0
+	for i := len(x.Moves) - 1; i >= 0; i-- {
+		m := x.Moves[i]
+		if now.Sub(m.At) > recent {
+			return
+		}
+		if m.Unheld {
+			continue
+		}
+		n++
+		s.moves++
+		if !m.Explained() {
+			s.unexplained++
+		}
+	}
+	s.more = s.more || x.MoveCount > n
+}
+
+// movedSince reports whether x moved after at.
+func movedSince(x *affinity.Session, at time.Time) bool {
+	for i := len(x.Moves) - 1; i >= 0 && x.Moves[i].At.After(at); i-- {
+		if !x.Moves[i].Unheld {
+			return true
+		}
+	}
+	return false
+}
+
+// movesText is how many moves were counted in the last ten minutes.
+func (s *summary) movesText() string {
+	if s.more {
+		return strconv.Itoa(s.moves) + "+"
+	}
+	return strconv.Itoa(s.moves)
+}
+
+// heldWindow says over which time HELD counts: "in 10m", or since when there
+// are pins.
+func (d *data) heldWindow() string {
+	s := d.sum
+	switch {
+	case s.from.IsZero():
+		return ""
+	case s.pinned && d.now.Sub(s.from) < recent:
+		return "since pinned " + d.clock.format(s.from, d.now)
+	}
+	return "in " + briefly(min(recent, max(time.Second, d.now.Sub(s.from).Truncate(time.Second))))
 }
 
 // history is what sparklines and lanes draw: the last ten minutes, one bucket
@@ -129,11 +187,22 @@ func (h history) collect(snap *affinity.Snapshot, now time.Time) history {
 			break
 		}
 	}
-	for n := len(snap.Timeline) - 1; n >= 0; n-- {
-		if i := h.bucket(snap.Timeline[n].At, first); i < 0 {
-			break
-		} else if snap.Timeline[n].Kind == "move" {
-			h.moves[i]++
+	for _, s := range snap.Sessions {
+		for n := len(s.Moves) - 1; n >= 0; n-- {
+			i := h.bucket(s.Moves[n].At, first)
+			if i < 0 {
+				break
+			}
+			if !s.Moves[n].Unheld {
+				h.moves[i]++
+			}
+		}
+		for n := len(s.Cuts) - 1; n >= 0; n-- {
+			i := h.bucket(s.Cuts[n], first)
+			if i < 0 {
+				break
+			}
+			h.failures[i]++
 		}
 	}
 	return h

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -185,7 +184,18 @@ func label(a area, text string, focused bool) {
 func drawHeld(a area, d *data) {
 	label(a, "HELD", false)
 	s := d.sum
-	text := fmt.Sprintf("%d/%d sessions kept their pod in %s", s.held, s.total, briefly(min(recent, max(time.Second, d.now.Sub(s.oldest).Truncate(time.Second)))))
+	text := fmt.Sprintf("%d/%d sessions kept their pod %s", s.held, s.total, d.heldWindow())
+	switch {
+	case s.total == 0:
+		text = "no sessions"
+	case s.from.IsZero():
+		text = fmt.Sprintf("%d/%d: nothing holds a session", s.held, s.total)
+	case a.w < 70:
+		text = strings.Replace(text, " sessions", "", 1)
+	}
+	if n := s.by[affinity.Failing]; n > 0 && s.held > 0 {
+		text += ", " + strconv.Itoa(n) + " failing"
+	}
 	x := a.put(12, 0, plain, text) + 2
 	if room := min(22, a.w-x-9); s.total > 0 && room > 4 {
 		a.right(a.w-room-2, 0, plain, percent(s.held, s.total))
@@ -222,7 +232,7 @@ func (p *topoPanel) drawNextFuse(a area, d *data) {
 
 func drawMoves(a area, d *data) {
 	label(a, "MOVES", false)
-	text := fmt.Sprintf("10m: %d", d.sum.moves)
+	text := "10m: " + d.sum.movesText()
 	st := plain
 	if d.sum.unexplained > 0 {
 		text += fmt.Sprintf(" (%d unexplained ▲)", d.sum.unexplained)
@@ -250,6 +260,9 @@ func (p *topoPanel) drawSkew(a area, d *data) {
 func skewText(d affinity.Distribution) string {
 	if d.MaxOverMean == 0 {
 		return d.Verdict
+	}
+	if d.Few {
+		return fmt.Sprintf("max/mean %.2f, chance gives %.2f: %s", d.MaxOverMean, d.Chance, d.Verdict)
 	}
 	return fmt.Sprintf("max/mean %.2f, chance gives %.2f (p %.2f): %s", d.MaxOverMean, d.Chance, d.P, d.Verdict)
 }
@@ -336,6 +349,12 @@ func topoNotes(d *data) []run {
 	}
 	if r.Kind != affinity.RouteURL && ready == 0 && len(d.sources(affinity.SourceForbidden)) == 0 && r.Backend.Service.Name != "" {
 		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + r.Backend.Service.Name + " has " + plural(len(endpoints), "endpoint", "endpoints") + ", none of them ready"})
+	}
+	if n := d.sum.mute; n > 0 {
+		out = append(out, run{broken, fmt.Sprintf("✗ %d of %d sessions get no answer, their pins are as of the last: %s", n, d.sum.total, d.sum.muteWhy)})
+	}
+	if n := d.sum.awaiting; n > 0 {
+		out = append(out, run{warn, fmt.Sprintf("▲ %d of %d sessions wait for an answer, the longest for %s: no error yet", n, d.sum.total, age(d.now.Sub(d.sum.longest)))})
 	}
 	if text := firstRound(d); text != "" {
 		out = append(out, run{plain, text})

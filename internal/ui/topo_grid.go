@@ -53,10 +53,12 @@ func (p *topoPanel) drawPathBox(a area, d *data) {
 	drawLayerBox(in.sub(17+box1, 1, box2, 7), d, r, affinity.LayerService, dotted)
 	y := 8
 	in.put(1, y, strong, "PODS")
-	if p.dist.None > 0 {
-		in.put(8, y, warn, "— no pin: "+plural(p.dist.None, "session", "sessions"))
+	if text := countedNowhere(p.dist); text != "" {
+		in.put(8, y, warn, "— "+text)
 	}
-	in.right(in.w, y, muted, "┆ fair share "+percentOf(p.dist.Fair))
+	if p.dist.Total > 0 {
+		in.right(in.w, y, muted, "┆ fair share "+percentOf(p.dist.Fair))
+	}
 	for i, s := range p.dist.Shares {
 		if y+1+i >= in.h {
 			break
@@ -89,7 +91,7 @@ func drawHistory(a area, d *data) {
 	for i, v := range d.hist.took {
 		took[i] = int(v.Microseconds())
 	}
-	w, moves := max(0, in.w-20), strconv.Itoa(d.sum.moves)
+	w, moves := max(0, in.w-20), d.sum.movesText()
 	if loose := d.hist.looseText(); loose != "" {
 		moves += " +" + loose
 		w = max(0, in.w-11-cells(moves))
@@ -134,14 +136,21 @@ func (p *topoPanel) drawStickiness(a area, d *data) {
 	in := a.box("Stickiness", "", false)
 	s := d.sum
 	in.put(0, 0, strong, "HELD")
-	x := in.put(10, 0, plain, fmt.Sprintf("%d/%d  %s  ", s.held, s.total, percent(s.held, s.total)))
+	text := "no sessions"
+	if s.total > 0 {
+		text = fmt.Sprintf("%d/%d  %s  ", s.held, s.total, percent(s.held, s.total))
+	}
+	x := in.put(10, 0, plain, text)
+	if window := d.heldWindow(); window != "" {
+		x = in.put(x, 0, plain, window) + 1
+	}
 	if s.total > 0 {
 		in.put(x, 0, plain, bar(float64(s.held)/float64(s.total), in.w-x, false))
 	}
 	for i, line := range []struct {
 		c    affinity.Condition
 		note string
-	}{{affinity.MovedSilent, "same cookie, another pod"}, {affinity.Split, "one cookie, several pods"}, {affinity.Orphan, "held by a pod that is gone"}, {affinity.Failing, "last request failed"}} {
+	}{{affinity.MovedSilent, "same cookie, another pod"}, {affinity.Split, "one cookie, several pods"}, {affinity.Orphan, "its pod left the endpoints"}, {affinity.Failing, "last request failed"}} {
 		st := plain
 		if s.by[line.c] > 0 {
 			st = conditionStyle(line.c)

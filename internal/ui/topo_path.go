@@ -200,7 +200,8 @@ func needsNone(d *data, r affinity.Route) string {
 func drawPodTree(a area, d *data, dist affinity.Distribution) {
 	shares := dist.Shares
 	rows := a.h - 1
-	if dist.None > 0 {
+	loose := countedNowhere(dist)
+	if loose != "" {
 		rows--
 	}
 	hidden := 0
@@ -230,8 +231,8 @@ func drawPodTree(a area, d *data, dist affinity.Distribution) {
 	if len(dist.Shares) == 0 {
 		a.put(0, 2, muted, "no pods known")
 	}
-	if dist.None > 0 {
-		a.put(0, y, warn, "   — no pin: "+plural(dist.None, "session", "sessions"))
+	if loose != "" {
+		a.put(0, y, warn, "   — "+loose)
 		y++
 	}
 	if y < a.h && len(dist.Shares) > 0 {
@@ -240,6 +241,20 @@ func drawPodTree(a area, d *data, dist affinity.Distribution) {
 	if dist.Fair > 0 && a.w > name+22 {
 		a.right(a.w-1, a.h-1, muted, "┆fair")
 	}
+}
+
+// countedNowhere counts the sessions that no pod can be counted for; "" when there
+// are none.
+func countedNowhere(d affinity.Distribution) string {
+	switch {
+	case d.None > 0 && d.Orphans > 0:
+		return fmt.Sprintf("no pin: %d, orphan: %d", d.None, d.Orphans)
+	case d.Orphans > 0:
+		return "orphan: " + plural(d.Orphans, "session", "sessions")
+	case d.None > 0:
+		return "no pin: " + plural(d.None, "session", "sessions")
+	}
+	return ""
 }
 
 // drawShare draws one pod: letter, state, name, sessions, share.

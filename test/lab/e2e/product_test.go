@@ -39,10 +39,11 @@ type (
 			Layer, Key, Value, Renewal, Decoder, Endpoint string
 			RemainingSeconds                              *float64
 		}
-		Requests, Failures, LastStatus, MoveCount int
-		LastFailure                               string
-		Moves                                     []move
-		Exchanges                                 []exchange
+		Requests, Failures, LastStatus int
+		MoveCount, UnheldCount         int
+		LastFailure                    string
+		Moves                          []move
+		Exchanges                      []exchange
 	}
 	move struct {
 		At            time.Time

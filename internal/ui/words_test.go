@@ -1,0 +1,298 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+// turnedOn is a route without affinity for ten seconds, in which s01 wanders,
+// and then one with it for seconds more.
+func turnedOn(more int) (*world, Options) {
+	w := base()
+	on := w.route
+	off := chatRoute()
+	off.Layers[0].Candidates = []affinity.Policy{{Why: "no affinity annotation"}}
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{off}})
+	w.open("s01", affinity.ClientBrowser)
+	w.open("s02", affinity.ClientBrowser)
+	for sec := range 10 {
+		w.now = start.Add(time.Duration(sec) * time.Second)
+		w.answer("s01", []string{podB, podC, podA}[sec/3%3], false, 40*time.Millisecond)
+		w.answer("s02", podC, false, 40*time.Millisecond)
+	}
+	if more > 0 {
+		w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{on}})
+	}
+	for sec := range more {
+		w.now = start.Add(time.Duration(10+sec) * time.Second)
+		w.answer("s01", podC, sec == 0, 40*time.Millisecond)
+		w.answer("s02", podC, sec == 0, 40*time.Millisecond)
+	}
+	return w, w.options()
+}
+
+// text is a frame without its colours, spaces in one.
+func text(m *Model) string { return strings.Join(strings.Fields(stripColours(m.View())), " ") }
+
+// TestStuckSaysNoMore: that a session is held says nothing of the changes of
+// pod before it was, which its strip shows.
+func TestStuckSaysNoMore(t *testing.T) {
+	w, o := turnedOn(20)
+	for _, width := range []int{80, 140} {
+		m := sized(o, width, 40)
+		press(m, "2", "enter")
+		got := text(m)
+		if strings.Contains(got, "last minute") || !strings.Contains(got, "C pq7rw answered every request since 14:00:10Z") {
+			t.Errorf("%d wide, %s after the first answer:\n%s", width, w.now.Sub(start), m.View())
+		}
+	}
+}
+
+// TestMovesMeansOne: header, columns, session and Topo count moves and the
+// changes that nothing held apart, and alike; HELD counts from the pins on.
+func TestMovesMeansOne(t *testing.T) {
+	w, o := turnedOn(20)
+	unheld := 0
+	for _, s := range w.snap().Sessions {
+		if s.MoveCount != 0 {
+			t.Errorf("%s has %d moves: %+v", s.Spec.ID, s.MoveCount, s.Moves)
+		}
+		unheld += s.UnheldCount
+	}
+	if unheld != 4 { // B→C→A→B of s01, and B→C when it is pinned
+		t.Errorf("%d changes are unheld, want 4", unheld)
+	}
+	m := sized(o, 140, 40)
+	for keys, wants := range map[string][]string{
+		"1": {"moves/10m 0 (0 unexplained, 4 unheld)", " 0 +4 unheld ", "HELD 2/2 100.0% since pinned 14:00:10"},
+		"2": {"MOVES UNHELD", "CCC 0 4 C!", "CCC 0 0 C!"},
+	} {
+		press(m, keys)
+		for _, want := range wants {
+			if got := text(m); !strings.Contains(got, want) {
+				t.Errorf("view %s without %q:\n%s", keys, want, m.View())
+			}
+		}
+	}
+	press(m, "2", "enter")
+	if want := "moves 0 (4 unheld)"; !strings.Contains(text(m), want) {
+		t.Errorf("the session without %q:\n%s", want, m.View())
+	}
+	m = sized(o, 80, 24)
+	for _, want := range []string{"HELD 2/2 sessions kept their pod since pinned 14:00:10", "10m: 0, 4 unheld ▲"} {
+		if !strings.Contains(text(m), want) {
+			t.Errorf("Topo without %q:\n%s", want, m.View())
+		}
+	}
+}
+
+// TestMovesOfSplit: a cookie that goes back and forth moves every time, which
+// the columns and the header count alike.
+func TestMovesOfSplit(t *testing.T) {
+	w, o := told()
+	sum := 0
+	for _, s := range w.snap().Sessions {
+		sum += s.MoveCount
+	}
+	if want := fmt.Sprintf("moves/10m %d (", sum); !strings.Contains(text(sized(o, 140, 40)), want) {
+		t.Errorf("the columns count %d moves:\n%s", sum, sized(o, 140, 40).View())
+	}
+}
+
+// TestPinnedWhereAPinIs: what nothing holds is no pin, whatever its state, and
+// its changes of pod have no cookie.
+func TestPinnedWhereAPinIs(t *testing.T) {
+	w, o := turnedOn(0)
+	for _, failing := range []bool{false, true} {
+		if failing {
+			w.fail("s01", affinity.FailureSession, 400, "400 Session ID unknown (code 1)")
+			w.fail("s02", affinity.FailureSession, 400, "400 Session ID unknown (code 1)")
+		}
+		if d := affinity.Distribute(w.snap(), nil); d.Total != 0 || d.None != 2 || d.MaxOverMean != 0 {
+			t.Errorf("failing %v: %d pinned, %d not, skew %.2f", failing, d.Total, d.None, d.MaxOverMean)
+		}
+	}
+	m := sized(o, 140, 40)
+	press(m, "2", "enter")
+	got := text(m)
+	if want := "WHY 14:00:09 A→B, unheld, 0 failed: no affinity cookie holds it"; !strings.Contains(got, want) {
+		t.Errorf("the session without %q:\n%s", want, m.View())
+	}
+	if strings.Contains(got, "same cookie") || strings.Contains(got, "pinned") || strings.Contains(got, "PINS") {
+		t.Errorf("a cookie or a pin where there is none:\n%s", m.View())
+	}
+}
+
+// TestCutsAreErrors: a connection that was cut is on every surface that counts
+// errors, as it is on the timeline.
+func TestCutsAreErrors(t *testing.T) {
+	w, o := sockets()
+	failed, cuts, requests := 0, 0, 0
+	for _, s := range w.snap().Sessions {
+		failed, cuts, requests = failed+s.Failures, cuts+s.CutCount, requests+s.Requests
+	}
+	if failed != 1 || cuts != 1 {
+		t.Fatalf("%d failed, %d cut, want one each", failed, cuts)
+	}
+	m := sized(o, 140, 40)
+	for _, want := range []string{"err " + percent(failed+cuts, requests), "█ 2 ││"} {
+		if !strings.Contains(text(m), want) {
+			t.Errorf("without %q:\n%s", want, m.View())
+		}
+	}
+}
+
+// TestLaneOfReadiness: a pod's lane says when it was not ready, not that it is
+// so now.
+func TestLaneOfReadiness(t *testing.T) {
+	w, o := told()
+	ready := func(yes bool) {
+		p := w.pods[podB]
+		p.Ready = yes
+		w.apply(affinity.PodChanged{Pod: p})
+	}
+	w.now = start.Add(4 * time.Minute)
+	ready(false)
+	w.now = start.Add(6 * time.Minute)
+	ready(true)
+	w.now = start.Add(8 * time.Minute)
+	ready(false)
+	w.now = start.Add(10 * time.Minute)
+	m := sized(o, 80, 24)
+	press(m, "4")
+	_, lane, ok := strings.Cut(stripColours(m.View()), " pod B")
+	if !ok {
+		t.Fatalf("no lane of B:\n%s", m.View())
+	}
+	lane, _, _ = strings.Cut(lane, "\n")
+	shape := ""
+	for _, r := range strings.TrimSpace(lane) {
+		if !strings.HasSuffix(shape, string(r)) && r != '◂' && r != '▸' {
+			shape += string(r)
+		}
+	}
+	if shape != "─○─○" {
+		t.Errorf("the lane is %q, want ready, not, ready, not", lane)
+	}
+}
+
+// TestOrphanOfAPodThatIsThere: a pod that is not ready is not gone, and its
+// sessions are not without a pin.
+func TestOrphanOfAPodThatIsThere(t *testing.T) {
+	w := base()
+	w.open("s01", affinity.ClientBrowser)
+	w.answer("s01", podA, true, 40*time.Millisecond)
+	p := w.pods[podA]
+	p.Ready, p.ReadyN = false, 0
+	w.apply(affinity.PodChanged{Pod: p})
+	w.eps[0].Ready = false
+	w.endpoints()
+	for keys, wants := range map[string][2]string{"1": {"— orphan: 1 session", "no pin"}, "2": {"ORPHAN ✗ A○2xkqp", "gone"}, "3": {"— orphan", "no pin"}} {
+		m := sized(w.options(), 80, 24)
+		press(m, keys)
+		if got := text(m); !strings.Contains(got, wants[0]) || strings.Contains(got, wants[1]) {
+			t.Errorf("view %s without %q, or with %q:\n%s", keys, wants[0], wants[1], m.View())
+		}
+	}
+	w.remove(podA)
+	m := sized(w.options(), 80, 24)
+	press(m, "2")
+	if !strings.Contains(text(m), "— A gone") {
+		t.Errorf("a pod that is gone:\n%s", m.View())
+	}
+}
+
+// TestTopoTellsOfTheReturn: what is said to be lost is said to be back, in the
+// same place.
+func TestTopoTellsOfTheReturn(t *testing.T) {
+	w, o := stale()
+	w.now = w.now.Add(time.Second)
+	w.sources(affinity.SourceLive, "")
+	for _, width := range []int{80, 140} {
+		got := text(sized(o, width, 40))
+		if !strings.Contains(got, "watch endpointslices, pods back after 43s") {
+			t.Errorf("%d wide:\n%s", width, got)
+		}
+	}
+}
+
+// TestNoAnswerIsSaid: an ingress that stopped is no LIVE, and pins that nobody
+// has confirmed since are as of the last answer.
+func TestNoAnswerIsSaid(t *testing.T) {
+	for fails, wants := range map[int][]string{
+		1: {"▲ FAILING", "1/2 sessions kept their pod in 21s, 1 failing", "✗ 1 of 2 sessions get no answer, their pins are as of the last:"},
+		2: {"✗ FAILING", "HELD 0/2 sessions kept", "✗ 2 of 2 sessions get no answer, their pins are as of the last:"},
+	} {
+		w := base()
+		for _, id := range []string{"s01", "s02"} {
+			w.open(id, affinity.ClientBrowser)
+			w.answer(id, podA, true, 40*time.Millisecond)
+		}
+		w.now = w.now.Add(21 * time.Second)
+		for _, id := range []string{"s01", "s02"}[:fails] {
+			w.fail(id, affinity.FailureRefused, 0, "connection refused")
+		}
+		m := sized(w.options(), 80, 24)
+		for _, want := range wants {
+			if !strings.Contains(text(m), want) {
+				t.Errorf("%d failing, without %q:\n%s", fails, want, m.View())
+			}
+		}
+	}
+}
+
+// TestWaitingIsNoSilence: a request without an answer yet is not a second in
+// which nothing was asked.
+func TestWaitingIsNoSilence(t *testing.T) {
+	w := base()
+	w.open("s01", affinity.ClientBrowser)
+	w.answer("s01", podA, true, 40*time.Millisecond)
+	sent := w.now.Add(time.Second)
+	w.now = sent.Add(5 * time.Second)
+	m := sized(w.options(), 80, 24)
+	press(m, "2")
+	if got := text(m); !strings.Contains(got, "A····") {
+		t.Errorf("silence:\n%s", m.View())
+	}
+	w.apply(affinity.Awaiting{Session: "s01", Since: sent})
+	for keys, want := range map[string]string{"2": "A…………", "1": "▲ 1 of 1 sessions wait for an answer, the longest for 5s: no error yet"} {
+		m = sized(w.options(), 80, 24)
+		press(m, keys)
+		if !strings.Contains(text(m), want) {
+			t.Errorf("view %s without %q:\n%s", keys, want, m.View())
+		}
+	}
+	w.answer("s01", podA, false, 5*time.Second)
+	if m = sized(w.options(), 80, 24); strings.Contains(text(m), "wait for an answer") {
+		t.Errorf("it waits after the answer:\n%s", m.View())
+	}
+}
+
+// TestNothingOfNothing: shares and odds are of something, or are not shown.
+func TestNothingOfNothing(t *testing.T) {
+	w, o := noProbe()
+	for _, width := range []int{80, 140} {
+		for _, keys := range []string{"1", "3"} {
+			m := sized(o, width, 40)
+			press(m, keys)
+			if got := text(m); strings.Contains(got, "0/0") || strings.Contains(got, "fair share") {
+				t.Errorf("view %s, %d wide:\n%s", keys, width, m.View())
+			}
+		}
+	}
+	w, o = turnedOn(20) // two sessions, one pod of three
+	if d := affinity.Distribute(w.snap(), nil); !d.Few {
+		t.Fatalf("%+v is not few", d)
+	}
+	for _, keys := range []string{"1", "3"} {
+		m := sized(o, 140, 40)
+		press(m, keys)
+		if got := text(m); strings.Contains(got, "chi²") || strings.Contains(got, "(p ") || !strings.Contains(got, "too few") {
+			t.Errorf("view %s:\n%s", keys, m.View())
+		}
+	}
+}
