@@ -98,8 +98,8 @@ func (r *route) setting(annotation string) affinity.FindingEvidence {
 // ref names r's object: "ingress/web".
 func (r *route) ref() string { return strings.ToLower(r.object.Kind) + "/" + r.Name }
 
-func newWorldOf(f Facts, supposed int) *world {
-	w := &world{Facts: f, supposed: supposed, kinds: map[string][]*Object{}, byName: map[nameKey]*Object{}, byLabel: map[string][]*workload{}, hpas: map[nameKey]*Object{}}
+func newWorld(f Facts) *world {
+	w := &world{Facts: f, kinds: map[string][]*Object{}, byName: map[nameKey]*Object{}, byLabel: map[string][]*workload{}, hpas: map[nameKey]*Object{}}
 	for _, o := range f.Objects {
 		if !known(o) {
 			continue

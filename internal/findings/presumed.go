@@ -119,6 +119,15 @@ func (w *world) served(o *Object, s ingress.Served) (out ingress.Served, settled
 	return s.First(w.suppose(s.Keys)), false
 }
 
+// supposing is the same world, in which another controller serves what no cookie
+// has settled.
+func (w *world) supposing(other int) *world {
+	x := *w
+	x.supposed, x.ingresses, x.routes, x.hosts, x.settled = other, nil, nil, nil, nil
+	x.addRoutes()
+	return &x
+}
+
 // verdict is what makes two findings of two worlds the same.
 type verdict struct {
 	rule   string
@@ -143,7 +152,7 @@ func (w *world) doubt(all []affinity.Finding, o Options) {
 	who := w.whoMay()
 	for other := 1; other < w.fits; other++ {
 		there := map[verdict]bool{}
-		for _, f := range newWorldOf(w.Facts, other).check(o) {
+		for _, f := range w.supposing(other).check(o) {
 			there[verdictOf(f)] = true
 		}
 		for i := range all {

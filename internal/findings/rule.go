@@ -164,7 +164,7 @@ const annotationIgnore = "stickytop.dev/ignore"
 
 // Check runs the rules over f.
 func Check(f Facts, o Options) Result {
-	w := newWorldOf(f, 0)
+	w := newWorld(f)
 	all := w.check(o)
 	w.doubt(all, o)
 	out := Result{Findings: make([]affinity.Finding, 0, len(all))}
