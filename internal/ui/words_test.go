@@ -296,3 +296,20 @@ func TestNothingOfNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestOneOfSeveralRoutes: a picture of one route says that there are more.
+func TestOneOfSeveralRoutes(t *testing.T) {
+	_, o := pickable2()
+	o.ReadOnly = true
+	m := sized(o, 80, 24)
+	press(m, "esc") // the choice
+	for _, want := range []string{"ing msgapp (ingress-nginx) 1/2", "route 1 of 2: h and l show the others"} {
+		if !strings.Contains(text(m), want) {
+			t.Errorf("without %q:\n%s", want, m.View())
+		}
+	}
+	press(m, "l")
+	if want := "ing shop-web (nginx) 2/2"; !strings.Contains(text(m), want) {
+		t.Errorf("without %q:\n%s", want, m.View())
+	}
+}
