@@ -274,17 +274,17 @@ func TestWaitingIsNoSilence(t *testing.T) {
 
 // TestNothingOfNothing: shares and odds are of something, or are not shown.
 func TestNothingOfNothing(t *testing.T) {
-	w, o := noProbe()
+	_, idle := noProbe()
 	for _, width := range []int{80, 140} {
 		for _, keys := range []string{"1", "3"} {
-			m := sized(o, width, 40)
+			m := sized(idle, width, 40)
 			press(m, keys)
 			if got := text(m); strings.Contains(got, "0/0") || strings.Contains(got, "fair share") {
 				t.Errorf("view %s, %d wide:\n%s", keys, width, m.View())
 			}
 		}
 	}
-	w, o = turnedOn(20) // two sessions, one pod of three
+	w, o := turnedOn(20) // two sessions, one pod of three
 	if d := affinity.Distribute(w.snap(), nil); !d.Few {
 		t.Fatalf("%+v is not few", d)
 	}
