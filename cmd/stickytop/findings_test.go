@@ -104,3 +104,15 @@ func TestGetFindings(t *testing.T) {
 		t.Errorf("of what is not there: exit %d, %s", code, text)
 	}
 }
+
+// TestNoProbeSaysWhereToLook: a list that cannot but be empty says why.
+func TestNoProbeSaysWhereToLook(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "--server", serveObjects(t, findingsObjects), "-A", "--no-probe", "--for", "1s")
+	cmd.Env = append(cmd.Environ(), "KUBECONFIG=", "HOME="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "No sessions.") || !strings.Contains(string(out), "--no-probe asks nobody; get routes and get findings tell of the routes here") {
+		t.Errorf("%v: %s", err, out)
+	}
+}

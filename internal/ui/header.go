@@ -85,9 +85,9 @@ func (m *Model) drawPlace(a area) {
 	}
 }
 
-// undecided reports whether nobody has said which of several routes is meant.
+// undecided reports whether which of several routes is meant is being asked.
 func (m *Model) undecided() bool {
-	return m.d.target.IsZero() && m.d.sum.total == 0 && len(m.d.scope) > 1
+	return m.overlay == overlayPicker && m.d.target.IsZero() && m.d.sum.total == 0 && len(m.d.scope) > 1
 }
 
 // place is the context and the namespace.

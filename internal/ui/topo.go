@@ -350,6 +350,9 @@ func topoNotes(d *data) []run {
 	if r.Kind != affinity.RouteURL && ready == 0 && len(d.sources(affinity.SourceForbidden)) == 0 && r.Backend.Service.Name != "" {
 		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + r.Backend.Service.Name + " has " + plural(len(endpoints), "endpoint", "endpoints") + ", none of them ready"})
 	}
+	if n := len(d.scope); n > 1 && d.sum.total == 0 {
+		out = append(out, run{plain, fmt.Sprintf("route %d of %d: h and l show the others", d.focus+1, n)})
+	}
 	if n := d.sum.mute; n > 0 {
 		out = append(out, run{broken, fmt.Sprintf("✗ %d of %d sessions get no answer, their pins are as of the last: %s", n, d.sum.total, d.sum.muteWhy)})
 	}

@@ -274,17 +274,17 @@ func TestWaitingIsNoSilence(t *testing.T) {
 
 // TestNothingOfNothing: shares and odds are of something, or are not shown.
 func TestNothingOfNothing(t *testing.T) {
-	w, o := noProbe()
+	_, idle := noProbe()
 	for _, width := range []int{80, 140} {
 		for _, keys := range []string{"1", "3"} {
-			m := sized(o, width, 40)
+			m := sized(idle, width, 40)
 			press(m, keys)
 			if got := text(m); strings.Contains(got, "0/0") || strings.Contains(got, "fair share") {
 				t.Errorf("view %s, %d wide:\n%s", keys, width, m.View())
 			}
 		}
 	}
-	w, o = turnedOn(20) // two sessions, one pod of three
+	w, o := turnedOn(20) // two sessions, one pod of three
 	if d := affinity.Distribute(w.snap(), nil); !d.Few {
 		t.Fatalf("%+v is not few", d)
 	}
@@ -294,5 +294,22 @@ func TestNothingOfNothing(t *testing.T) {
 		if got := text(m); strings.Contains(got, "chi²") || strings.Contains(got, "(p ") || !strings.Contains(got, "too few") {
 			t.Errorf("view %s:\n%s", keys, m.View())
 		}
+	}
+}
+
+// TestOneOfSeveralRoutes: a picture of one route says that there are more.
+func TestOneOfSeveralRoutes(t *testing.T) {
+	_, o := pickable2()
+	o.ReadOnly = true
+	m := sized(o, 80, 24)
+	press(m, "esc") // the choice
+	for _, want := range []string{"ing msgapp (ingress-nginx) 1/2", "route 1 of 2: h and l show the others"} {
+		if !strings.Contains(text(m), want) {
+			t.Errorf("without %q:\n%s", want, m.View())
+		}
+	}
+	press(m, "l")
+	if want := "ing shop-web (nginx) 2/2"; !strings.Contains(text(m), want) {
+		t.Errorf("without %q:\n%s", want, m.View())
 	}
 }
