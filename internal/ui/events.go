@@ -278,7 +278,7 @@ func (p *eventsPanel) drawFull(a area, d *data) {
 	cause, st := p.why(d, h)
 	say("cause", st, cause)
 	if n := p.rowsBy[h.Seq].moves; n > 0 {
-		say("", plain, plural(n, "move is", "moves are")+" explained by it")
+		say("", plain, plural(n, "event is", "events are")+" explained by it")
 	}
 	if !h.Pod.IsZero() {
 		say("pod", plain, h.Pod.String())
