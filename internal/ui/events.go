@@ -227,7 +227,7 @@ func (p *eventsPanel) drawRow(a area, d *data, slots []slot, r eventRow) {
 			// SRC stands before it.
 			text := strings.TrimPrefix(r.Text, r.Source+" ")
 			if r.moves > 0 {
-				text += "  (" + plural(r.moves, "move", "moves") + ")"
+				text += "  (" + plural(r.moves, "event", "events") + ")"
 			}
 			a.clip(x, 0, w, levelStyle(r.Happening), text)
 		case "cause":
