@@ -130,10 +130,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.WindowSizeMsg:
 		m.resize(msg.Width, msg.Height)
 	case tea.KeyMsg:
-		m.rev++
-		cmd := m.key(msg)
-		m.refresh()
-		return m, cmd
+		return m, m.strokes(msg)
 	case copiedMsg:
 		m.copied(msg)
 	}
@@ -261,6 +258,31 @@ func (m *Model) where() where {
 		return inSessions // the picture does not fit, the list takes its place
 	}
 	return inTopo << m.view
+}
+
+// strokes handles the keys of one message. What was typed ahead arrives as the
+// runes of a single one: each is a key of its own, for what the one before led
+// to. Pasted text is not typed.
+func (m *Model) strokes(msg tea.KeyMsg) tea.Cmd {
+	if msg.Type != tea.KeyRunes || msg.Paste {
+		return m.stroke(msg)
+	}
+	var todo []tea.Cmd
+	for _, r := range msg.Runes {
+		todo = append(todo, m.stroke(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}, Alt: msg.Alt}))
+		if m.leaving {
+			break
+		}
+	}
+	return tea.Sequence(todo...)
+}
+
+// stroke handles one key.
+func (m *Model) stroke(msg tea.KeyMsg) tea.Cmd {
+	m.rev++
+	cmd := m.key(msg)
+	m.refresh()
+	return cmd
 }
 
 // key handles a key: what is being typed into comes first.
