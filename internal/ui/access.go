@@ -76,8 +76,7 @@ func drawAccess(a area, d *data) {
 	a.put(35, y, strong, "WITHOUT IT")
 	shown, absent := installed(d.snap.Sources)
 	for _, s := range shown {
-		y++
-		drawAccessRow(a, y, s)
+		y += drawAccessRow(a, y+1, s)
 	}
 	if len(d.snap.Sources) == 0 {
 		a.put(2, y+1, plain, "no cluster is watched")
@@ -87,8 +86,10 @@ func drawAccess(a area, d *data) {
 	y += 2
 	if len(forbidden) > 0 {
 		for _, line := range roleToAskFor(d, forbidden) {
-			a.put(2, y, plain, line)
-			y++
+			for _, part := range wrap(line, a.w-4) {
+				a.put(2, y, plain, strings.Repeat(" ", len(line)-len(strings.TrimLeft(line, " ")))+part)
+				y++
+			}
 		}
 		y++
 	}
@@ -102,7 +103,9 @@ func drawAccess(a area, d *data) {
 	a.put(2, y, muted, who)
 }
 
-func drawAccessRow(a area, y int, s affinity.SourceStatus) {
+// drawAccessRow draws what may be done with one resource, and returns how many
+// lines that took.
+func drawAccessRow(a area, y int, s affinity.SourceStatus) int {
 	a.clip(2, y, 20, plain, s.Name)
 	mark, st := "✓", plain
 	switch s.State {
@@ -125,7 +128,11 @@ func drawAccessRow(a area, y int, s affinity.SourceStatus) {
 			lost = s.Detail
 		}
 	}
-	a.put(35, y, plain, lost)
+	lines := wrap(lost, max(a.w-35-1, 10))
+	for i, line := range lines {
+		a.put(35, y+i, plain, line)
+	}
+	return max(1, len(lines))
 }
 
 // roleToAskFor is the smallest Role that would lift the limits.

@@ -232,11 +232,12 @@ func (p *clientIPPanel) drawLegend(a area, d *data, y int) {
 		text = fmt.Sprintf("%d-%d of %d, ", p.top+1, min(len(p.rows), p.top+p.height), len(p.rows)) + text
 	}
 	x := a.put(3, y, plain, text)
-	legend := "~ a new connection refills"
+	refills := "~ a new connection refills"
+	legend := refills
 	if a.w >= mediumWidth {
 		legend += "   kernel: read there  derived: from own connections  assumed: the dataplane is not known"
 	}
-	a.put(x+2, y, muted, legend)
+	a.put(x+2, y, muted, firstThatFits(a.w-x-2, legend, refills+"  derived: own connections  assumed: unknown dataplane", refills, "~ refills", ""))
 }
 
 // drawShort says in two lines what is known of a pin.

@@ -137,6 +137,34 @@ func (t *sheet) row(label string, runs ...run) {
 	t.lines = append(t.lines, append([]run{{strong, pad(label, sheetLabel)}}, runs...))
 }
 
+// sheetNote is the room below which a note goes under its row.
+const sheetNote = 20
+
+// noted appends a line that ends with a note. One that is too long for it is
+// wrapped beside the row, or under it where little room is left there.
+func (t *sheet) noted(label string, note run, runs ...run) {
+	x := sheetLabel
+	for _, r := range runs {
+		x += cells(r.text)
+	}
+	if x+cells(note.text) <= t.w || note.text == "" {
+		t.row(label, append(runs, note)...)
+		return
+	}
+	indent := x
+	if t.w-x < sheetNote {
+		t.row(label, runs...)
+		label, runs, indent = "", nil, sheetLabel+2
+	}
+	for i, line := range wrap(note.text, t.w-indent) {
+		if i == 0 && len(runs) > 0 {
+			t.row(label, append(runs, run{note.st, line})...)
+			continue
+		}
+		t.lines = append(t.lines, []run{{plain, pad("", indent)}, {note.st, line}})
+	}
+}
+
 func (t *sheet) blank() { t.lines = append(t.lines, nil) }
 
 func pad(s string, w int) string {
@@ -169,7 +197,7 @@ func (t *sheet) state() {
 func (t *sheet) evidence() {
 	t.row("WHO SAYS", run{strong, pad("SOURCE", 10)}, run{strong, pad("POD", 11)}, run{strong, pad("VIA", 5)}, run{strong, pad("SEEN", 6)}, run{strong, "NOTE"})
 	if len(t.s.Evidence) == 0 {
-		t.row("", run{muted, "nothing has named the pod: no header, no body, no cookie that decodes"})
+		t.add("", muted, "nothing has named the pod: no header, no body, no cookie that decodes")
 	}
 	for _, e := range t.s.Evidence {
 		says, st := "—", plain
@@ -183,8 +211,8 @@ func (t *sheet) evidence() {
 		if e.Addr != "" && !strings.Contains(note, e.Addr) {
 			note += " → " + e.Addr
 		}
-		t.row("", run{plain, pad(e.Source.String(), 10)}, run{st, pad(says, 11)}, run{plain, pad(e.Source.Via(), 5)},
-			run{plain, pad(age(t.d.now.Sub(e.At)), 6)}, run{plain, note})
+		t.noted("", run{plain, note}, run{plain, pad(e.Source.String(), 10)}, run{st, pad(says, 11)}, run{plain, pad(e.Source.Via(), 5)},
+			run{plain, pad(age(t.d.now.Sub(e.At)), 6)})
 	}
 	if r, ok := t.d.snap.Route(t.s.Spec.Route); ok {
 		if text := t.d.snap.NamelessText(r); text != "" {
@@ -271,20 +299,25 @@ func (t *sheet) timer(label string, timer affinity.Timer) {
 	switch f, ok := fraction(timer, t.d.now); {
 	case timer.Bypassed != "":
 		name.st = muted
-		t.row(label, name, run{muted, "╌╌ bypassed: " + timer.Bypassed + " ╌╌"})
+		t.noted(label, run{muted, "╌╌ bypassed: " + timer.Bypassed + " ╌╌"}, name)
 		return
 	case ok:
-		t.row(label, name, run{plain, bar(f, max(10, min(24, t.w-70)), timer.Renewal == affinity.RenewalSliding)},
-			run{plain, "  " + exactly(max(0, timer.Deadline.Sub(t.d.now))) + " of " + exactly(timer.Total) + "  " + seen})
+		text := exactly(max(0, timer.Deadline.Sub(t.d.now))) + " of " + exactly(timer.Total) + "  " + seen
+		width := min(24, t.w-sheetLabel-cells(name.text)-2-cells(text))
+		if width < 4 {
+			t.noted(label, run{plain, text}, name)
+			return
+		}
+		t.row(label, name, run{plain, bar(f, width, timer.Renewal == affinity.RenewalSliding)}, run{plain, "  " + text})
 	case timer.Renewal == affinity.RenewalSession:
-		t.row(label, name, run{plain, "ends with the browser  " + seen})
+		t.noted(label, run{plain, "ends with the browser  " + seen}, name)
 	case timer.Deadline.IsZero():
 		t.row(label, name, run{plain, "not running  " + seen})
 	default:
 		t.row(label, name, run{plain, exactly(max(0, timer.Deadline.Sub(t.d.now))) + "  " + seen})
 	}
 	if timer.Detail != "" && t.w >= mediumWidth {
-		t.row("", run{muted, "   " + timer.Detail})
+		t.noted("", run{muted, timer.Detail}, run{plain, "   "})
 	}
 }
 
@@ -297,6 +330,7 @@ func (t *sheet) exchanges() {
 	if len(xs) == 0 {
 		t.add(label, muted, "no request yet")
 	}
+	last := ""
 	rows := exchangeRows
 	if t.w < mediumWidth {
 		rows = exchangeRowsNarrow
@@ -325,8 +359,13 @@ func (t *sheet) exchanges() {
 		if x.Leg != "" {
 			note = strings.TrimSuffix(x.Leg+", "+note, ", ")
 		}
-		t.row(label, run{plain, pad(at, 10)}, run{st, pad(result, 5)}, run{plain, pad(millis(x.Took)+"ms", 8)},
-			run{podStyle(x.Tag), pad(who, 5)}, run{plain, pad(x.Source.Via(), 5)}, run{st, note})
+		if x.Failure != "" && note == last {
+			note = "the same"
+		} else {
+			last = note
+		}
+		t.noted(label, run{st, note}, run{plain, pad(at, 10)}, run{st, pad(result, 5)}, run{plain, pad(millisUnit(x.Took), 8)},
+			run{podStyle(x.Tag), pad(who, 5)}, run{plain, pad(x.Source.Via(), 5)})
 		label = ""
 	}
 	t.blank()

@@ -92,6 +92,14 @@ func millis(d time.Duration) string {
 	return strconv.FormatInt(int64(d/time.Millisecond), 10)
 }
 
+// millisUnit is the same with its unit, which nothing has not.
+func millisUnit(d time.Duration) string {
+	if d <= 0 {
+		return millis(d)
+	}
+	return millis(d) + "ms"
+}
+
 // percent shows part of whole with one digit.
 func percent(part, whole int) string {
 	if whole == 0 {
@@ -115,6 +123,17 @@ func podName(ref affinity.PodRef, w int) string {
 }
 
 // plural puts n before one or many.
+// firstThatFits returns the first of texts, longest first, that w cells hold,
+// else the last.
+func firstThatFits(w int, texts ...string) string {
+	for _, t := range texts {
+		if cells(t) <= w {
+			return t
+		}
+	}
+	return texts[len(texts)-1]
+}
+
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -173,7 +173,7 @@ func (m *Model) numbers(roomy bool) []run {
 	}
 	out = append(out, run{plain, "err " + percent(s.failures+s.errors, s.requests)})
 	if s.p95 > 0 {
-		out = append(out, run{plain, "p95 " + millis(s.p95) + "ms"})
+		out = append(out, run{plain, "p95 " + millisUnit(s.p95)})
 	}
 	return out
 }

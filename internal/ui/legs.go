@@ -119,6 +119,9 @@ func holdStrip(out []stripCell, s *affinity.Session, end time.Time) {
 	}
 }
 
+// mediumSheet is the width from which the notes of legs stand beside them.
+const mediumSheet = 57 + sheetNote
+
 // socket tells how the held connection stands, and each leg of it.
 func (t *sheet) socket() {
 	held := t.s.Socket
@@ -133,8 +136,12 @@ func (t *sheet) socket() {
 		}
 	}
 	if len(t.s.Legs) > 0 {
+		note := ""
+		if t.w >= mediumSheet {
+			note = "NOTE" // under the row else
+		}
 		t.row("LEGS", run{strong, pad("LEG", 10)}, run{strong, pad("POD", 11)}, run{strong, pad("VIA", 5)}, run{strong, pad("HTTP", 5)},
-			run{strong, pad("TOOK", 7)}, run{strong, pad("N", 4)}, run{strong, pad("SEEN", 5)}, run{strong, "NOTE"})
+			run{strong, pad("TOOK", 7)}, run{strong, pad("N", 4)}, run{strong, pad("SEEN", 5)}, run{strong, note})
 		for _, l := range t.s.Legs {
 			t.leg(l)
 		}
@@ -160,8 +167,8 @@ func (t *sheet) leg(l affinity.Leg) {
 	if l.Status != 0 {
 		status = strconv.Itoa(l.Status)
 	}
-	t.row("", run{plain, pad(l.Name, 10)}, run{st, pad(pod, 11)}, run{plain, pad(l.Source.Via(), 5)}, run{plain, pad(status, 5)},
-		run{plain, pad(millis(l.Took)+"ms", 7)}, run{plain, pad(strconv.Itoa(l.Count), 4)}, run{plain, pad(age(t.d.now.Sub(l.At)), 5)}, run{noteStyle, note})
+	t.noted("", run{noteStyle, note}, run{plain, pad(l.Name, 10)}, run{st, pad(pod, 11)}, run{plain, pad(l.Source.Via(), 5)}, run{plain, pad(status, 5)},
+		run{plain, pad(millisUnit(l.Took), 7)}, run{plain, pad(strconv.Itoa(l.Count), 4)}, run{plain, pad(age(t.d.now.Sub(l.At)), 5)})
 }
 
 // socketText is a held connection, or the last, in one line.
@@ -181,7 +188,7 @@ func socketText(held *affinity.Socket, now time.Time) string {
 		parts = append(parts, "held "+exactly(now.Sub(held.Opened)), "heard "+age(now.Sub(held.Heard))+" ago")
 	}
 	if held.RTT > 0 {
-		parts = append(parts, "ping "+millis(held.RTT)+"ms")
+		parts = append(parts, "ping "+millisUnit(held.RTT))
 	}
 	if held.PingInterval > 0 {
 		parts = append(parts, fmt.Sprintf("heartbeat %s+%s", held.PingInterval, held.PingTimeout))

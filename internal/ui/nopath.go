@@ -2,6 +2,7 @@ package ui
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -34,7 +35,11 @@ func drawNoPath(a area, d *data) {
 		what, tries = "SERVICE", triesOfService
 	}
 	x := a.put(2, 0, broken, what+" UNREACHABLE FROM HERE")
-	a.put(x+3, 0, plain, target)
+	if x+3+cells(target) <= a.w {
+		a.put(x+3, 0, plain, target)
+	} else {
+		a.put(2, 1, plain, target)
+	}
 	y := 2
 	for _, s := range r.Steps {
 		y = drawStep(a, y, s)
@@ -48,30 +53,53 @@ func drawNoPath(a area, d *data) {
 			}
 		}
 	}
-	y++
+	gap := 1
+	if a.h < 12 {
+		gap = 0
+	}
+	y += gap
 	a.put(2, y, plain, "sessions "+strconv.Itoa(answering)+" of "+strconv.Itoa(all)+" answered; probes go on, backing off")
-	y += 2
+	y += 1 + gap
 	a.put(2, y, strong, "Try")
-	for _, line := range tries {
-		a.put(8, y, plain, line)
-		y++
+	for _, t := range tries {
+		y = drawTry(a, y, t)
 	}
 }
 
 // What to try where an ingress, or a Service itself, does not answer.
 var (
-	triesOfIngress = []string{
-		"--via-controller                   a port-forward to the controller's pod",
-		"--resolve HOST:PORT:ADDRESS        another address for the same name",
-		"--probe-ca FILE, --probe-insecure  another trust for the probes",
-		"--host NAME                        another name in the request",
+	triesOfIngress = []suggestion{
+		{"--via-controller", "a port-forward to the controller's pod"},
+		{"--resolve HOST:PORT:ADDRESS", "another address for the same name"},
+		{"--probe-ca FILE, --probe-insecure", "another trust for the probes"},
+		{"--host NAME", "another name in the request"},
 	}
-	triesOfService = []string{
-		"--url http://NODE:NODEPORT         another of the Service's front doors",
-		"--agents 2                         ask from pods of the cluster",
-		"svc/NAME without --from            ask by the ingress that leads to it",
+	triesOfService = []suggestion{
+		{"--url http://NODE:NODEPORT", "another of the Service's front doors"},
+		{"--agents 2", "ask from pods of the cluster"},
+		{"svc/NAME without --from", "ask by the ingress that leads to it"},
 	}
 )
+
+// suggestion is something to try, and what it does.
+type suggestion struct{ flag, does string }
+
+// drawTry draws t at line y, what it does beside it or else below, and returns
+// the line after it.
+func drawTry(a area, y int, t suggestion) int {
+	x := a.put(8, y, plain, t.flag)
+	const beside = 8 + 34
+	switch {
+	case max(beside, x+1)+cells(t.does) <= a.w:
+		a.put(max(beside, x+1), y, plain, t.does)
+	case x+2+cells(t.does) <= a.w:
+		a.put(x+2, y, plain, t.does)
+	default:
+		y++
+		a.put(10, y, plain, t.does)
+	}
+	return y + 1
+}
 
 func drawStep(a area, y int, s affinity.PathStep) int {
 	mark, st, detail := "·", muted, s.Detail
@@ -131,31 +159,47 @@ func drawSync(a area, d *data) {
 
 // drawStaleNote explains a screen whose cluster side is out of date.
 func drawStaleNote(a area, d *data) {
-	since, _ := d.stale()
-	a.put(1, 0, broken, "CLUSTER VIEW IS STALE for "+exactly(max(0, d.now.Sub(since)))+".")
-	y := 1
-	for _, line := range wrap("Probes still run, so the pins above are live; pod states, ages and causes are as of "+d.clock.format(since, d.now)+
-		". Moves during the gap are kept, and explained again when the watch returns.", a.w-2) {
-		a.put(1, y, plain, line)
-		y++
+	lines := staleLines(d, a.w)
+	for y, line := range lines[:min(len(lines), a.h)] {
+		room := a.sub(0, y, a.w, 1)
+		if y == a.h-1 && y < len(lines)-1 {
+			room.w = drawMore(a, y)
+		}
+		pen := room.pen(0, 0)
+		for _, r := range line {
+			pen.put(r.st, r.text)
+		}
 	}
-	y++
+}
+
+// staleLines is all that is to say of it, in lines of w cells.
+func staleLines(d *data, w int) [][]run {
+	since, _ := d.stale()
+	out := [][]run{{{broken, " CLUSTER VIEW IS STALE for " + exactly(max(0, d.now.Sub(since))) + "."}}}
+	for _, line := range wrap("Probes still run, so the pins above are live; pod states, ages and causes are as of "+d.clock.format(since, d.now)+
+		". Moves during the gap are kept, and explained again when the watch returns.", w-2) {
+		out = append(out, []run{{plain, " " + line}})
+	}
+	out = append(out, nil)
 	shown, _ := installed(d.snap.Sources)
 	for _, s := range shown {
-		mark, st := "●", plain
+		mark := run{plain, " ● "}
 		if s.State == affinity.SourceStale {
-			mark, st = "✗", broken
+			mark = run{broken, " ✗ "}
 		}
-		a.put(1, y, st, mark)
-		x := a.put(3, y, plain, "watch "+s.Name)
-		retry := ""
+		name, retry := pad("watch "+s.Name, 21)+" ", ""
 		if s.State == affinity.SourceStale && !s.Retry.IsZero() {
-			retry = "retry in " + exactly(max(0, s.Retry.Sub(d.now)))
+			retry = "  retry in " + exactly(max(0, s.Retry.Sub(d.now)))
 		}
-		a.right(a.w-1, y, plain, retry)
-		x = max(x+1, 25)
-		a.clip(x, y, a.w-x-cells(retry)-3, plain, s.Detail)
-		y++
+		room := w - 1 - 3 - cells(name) - cells(retry)
+		if cells(s.Detail) > room { // what is wrong has lines of its own then
+			out = append(out, []run{mark, {plain, name}, {plain, pad("", room) + retry}})
+			for _, line := range wrap(s.Detail, w-6) {
+				out = append(out, []run{{plain, "     " + line}})
+			}
+			continue
+		}
+		out = append(out, []run{mark, {plain, name}, {plain, strings.TrimRight(pad(s.Detail, room)+retry, " ")}})
 	}
-	a.put(1, y+1, plain, "R reconnects now.")
+	return append(out, nil, []run{{plain, " R reconnects now."}})
 }

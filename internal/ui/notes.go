@@ -12,7 +12,7 @@ type notesPanel struct {
 func (p *notesPanel) draw(a area, d *data) {
 	in := a.box("What holds a client, and why", "esc back", d.isStale())
 	if d.isStale() {
-		drawStaleNote(in, d)
+		p.page.draw(in, staleLines(d, in.w), "j")
 		return
 	}
 	var lines [][]run
@@ -60,6 +60,14 @@ func askedNote(d *data) run {
 	return run{muted, "probes ask for " + r.ProbePath + ": " + r.ProbeWhy}
 }
 
+// drawMore says on the right of line y how to read what has no room, and returns
+// the column before it.
+func drawMore(a area, y int) int {
+	const more = "  tab, enter: all"
+	a.right(a.w-1, y, strong, strings.TrimSpace(more))
+	return a.w - 1 - len(more)
+}
+
 // drawFewNotes draws as many lines of the notes as there is room for, and how
 // to read the others.
 func drawFewNotes(a area, lines []run, focused bool) {
@@ -69,9 +77,7 @@ func drawFewNotes(a area, lines []run, focused bool) {
 	for y, line := range lines[:min(len(lines), a.h)] {
 		room := a.w - 2
 		if y == a.h-1 && len(lines) > a.h {
-			const more = "  tab, enter: all"
-			room -= len(more)
-			a.right(a.w-1, y, strong, strings.TrimSpace(more))
+			room = drawMore(a, y) - 1
 		}
 		a.clip(1, y, room, line.st, line.text)
 	}

@@ -106,7 +106,17 @@ func (p *palettePanel) chosen() (binding, bool) {
 }
 
 func (p *palettePanel) draw(a area, m *Model) {
-	in := a.box("Commands", "tab completes  enter does it", false)
+	in := a.box("Commands", "tab completes  enter runs", false)
+	if b, ok := p.chosen(); ok {
+		// What the row has no room for stands below the list.
+		if text := paletteText(m, b); cells(text) > in.w-paletteHelp {
+			lines := wrap(text, in.w-2)
+			in.h -= len(lines)
+			for y, line := range lines {
+				a.put(4, 1+in.h+y, strong, line)
+			}
+		}
+	}
 	from, to := p.window(in.h)
 	for i := from; i < to; i++ {
 		y := i - from
@@ -120,10 +130,7 @@ func (p *palettePanel) draw(a area, m *Model) {
 			}
 			in.clip(2, y, 22, st, b.name)
 			in.clip(25, y, 12, strong, b.keyLabel())
-			in.clip(38, y, in.w-38, st, b.help)
-			if why := b.disabled(m); why != "" {
-				in.clip(38+cells(b.help)+2, y, in.w, muted, "("+why+")")
-			}
+			in.clip(paletteHelp, y, in.w-paletteHelp, st, paletteText(m, b))
 		}
 		if i == p.at {
 			in.put(0, y, strong, ">")
@@ -133,4 +140,15 @@ func (p *palettePanel) draw(a area, m *Model) {
 	if len(p.rows) == 0 {
 		in.put(2, 0, plain, "no action is called that")
 	}
+}
+
+// paletteHelp is the column of what an action does.
+const paletteHelp = 38
+
+// paletteText is what b does, and why it cannot be done now.
+func paletteText(m *Model, b binding) string {
+	if why := b.disabled(m); why != "" {
+		return b.help + "  (" + why + ")"
+	}
+	return b.help
 }

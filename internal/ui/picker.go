@@ -95,8 +95,9 @@ func (p *pickerPanel) draw(a area, d *data) {
 	y := 0
 	if a.h > 8 {
 		a.put(2, 1, strong, "Which one?")
-		a.put(14, 1, plain, "Nothing is probed before you choose. enter opens sessions on it.")
-		a.put(2, a.h-1, muted, "or  "+d.opt.Title+" ing/NAME   or  "+d.opt.Title+" --url https://host/path")
+		a.put(14, 1, plain, firstThatFits(a.w-14, "Nothing is probed before you choose. enter opens sessions on it.", "Nothing is probed before you choose."))
+		or := "or  " + d.opt.Title + " ing/NAME"
+		a.put(2, a.h-1, muted, firstThatFits(a.w-2, or+"   or  "+d.opt.Title+" --url https://host/path", or+"  or  --url https://host/path", or))
 		y = 3
 	}
 	slots := place([]column{

@@ -12,7 +12,7 @@ func (p *sessionsPanel) columns(d *data) []column {
 	c, bad := d.class, len(d.sum.statuses) > 0
 	state := column{name: "state", title: "STATE", min: 12, ideal: 12}
 	pod := column{name: "pod", title: "POD", min: 8, ideal: 9}
-	pins := column{name: "strip", title: "PIN STRIP", min: 8, ideal: 12, flex: 1}
+	pins := column{name: "strip", title: "PIN STRIP", min: 9, ideal: 12, flex: 1}
 	fuse := column{name: "fuse", title: "FUSE", min: 14, ideal: 17}
 	if c == classXS {
 		return []column{{name: "id", title: "ID", min: 3, ideal: 3}, state, pod, {name: "strip", title: "STRIP", min: 4, ideal: 8, flex: 1, drop: 1},
@@ -39,6 +39,9 @@ func (p *sessionsPanel) columns(d *data) []column {
 		if p.unheld {
 			all = append(all, column{name: "unheld", title: "UNHELD", min: 6, ideal: 6, drop: 4, right: true})
 		}
+	}
+	if bad { // on a narrow screen what is wrong comes before what lasts how long
+		fuse.drop = 2
 	}
 	all = append(all, fuse)
 	if bad {
@@ -138,7 +141,7 @@ func (p *sessionsPanel) drawLegend(a area, d *data, from, to int) {
 		a.put(3, y, plain, text)
 		return
 	}
-	a.put(x+2, y, muted, legend)
+	a.put(x+2, y, muted, firstThatFits(a.w-x-2, legend, "! burns ~ refills × error", "~ refills × error", ""))
 }
 
 // drawSessionCell draws one cell of one session.

@@ -167,10 +167,15 @@ const bannerLines = 3
 func drawBanner(a area, d *data) int {
 	b := d.sum.banner()
 	lines := wrap(b.text, a.w-2)
-	for y, line := range lines[:min(len(lines), bannerLines)] {
-		a.put(1, y, b.st, line)
+	shown := min(len(lines), bannerLines, a.h)
+	for y, line := range lines[:shown] {
+		room := a.w - 1
+		if y == shown-1 && shown < len(lines) {
+			room = drawMore(a, y)
+		}
+		a.clip(1, y, room-1, b.st, line)
 	}
-	return min(len(lines), bannerLines)
+	return shown
 }
 
 // label draws the heading of a line; the pane in focus has a mark.

@@ -111,7 +111,7 @@ func drawHistory(a area, d *data) {
 	}{
 		{"moves", d.hist.changes(), changed, moves},
 		{"errors", d.hist.failures[:], broken, total(d.hist.failures[:])},
-		{"slowest", took, plain, "p95 " + millis(d.sum.p95) + "ms"},
+		{"slowest", took, plain, "p95 " + millisUnit(d.sum.p95)},
 		{"requests", d.hist.requests[:], plain, total(d.hist.requests[:])},
 	} {
 		in.put(0, y, plain, line.name)

@@ -31,7 +31,11 @@ func (p *topoPanel) drawPath(a area, d *data, focused bool) {
 		a.put(h.x, 0, strong, h.text)
 	}
 	if since, ok := d.stale(); ok {
-		a.right(a.w-1, 0, warn, "as of "+d.clock.format(since, d.now))
+		asOf := "as of " + d.clock.format(since, d.now)
+		if pods+7+cells(asOf) > a.w-1 {
+			asOf = "stale" // the last line says since when
+		}
+		a.right(a.w-1, 0, warn, asOf)
 	} else {
 		a.right(a.w-1, 0, strong, "PINS")
 	}
@@ -232,6 +236,9 @@ func drawPodTree(a area, d *data, dist affinity.Distribution) {
 		a.put(0, 2, muted, "no pods known")
 	}
 	if loose != "" {
+		if room := a.w - 5; cells(loose) > room { // the kinds are told apart on 3 Pods
+			loose = strings.NewReplacer(" sessions", "", " session", "").Replace(loose)
+		}
 		a.put(0, y, warn, "   — "+loose)
 		y++
 	}
