@@ -62,6 +62,10 @@ type Plan struct {
 	Sessions []SessionSpec
 	Routes   []Route
 	Dropped  int // sessions that Max left no room for
+
+	// Faceless are the sessions whose last answer was an error page that
+	// nothing showed a pod behind: they ask less often until one is.
+	Faceless map[SessionID]bool
 }
 
 // MakePlan returns the sessions that routes should have, keeping those of prev

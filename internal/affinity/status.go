@@ -39,6 +39,12 @@ func (s *Session) StatusWhy() string {
 	return s.StatusNote
 }
 
+// Faceless reports whether the last answer had an error status, and nothing
+// showed a pod behind it.
+func (s *Session) Faceless() bool {
+	return BadStatus(s.LastStatus) && s.StatusNote == "" && s.InARow > 0 && s.LastFailure != nil && s.LastFailure.Kind == FailureStatus
+}
+
 // countStatus takes in the status of a round trip.
 func (s *session) countStatus(o Observed, now time.Time) {
 	if o.Status != s.LastStatus {

@@ -182,3 +182,43 @@ func TestPlanFollowsRoutesAndCommands(t *testing.T) {
 		<-done
 	})
 }
+
+// TestErrorPagesAreTold: the prober learns who got an error page that nothing
+// shows a pod behind, and when that is over.
+func TestErrorPagesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := &prober{}
+		route := affinity.Route{ID: "a", Kind: affinity.RouteURL, URL: "http://127.0.0.1:1/"}
+		status := make(chan int)
+		e := New(Options{Frames: 10, Budget: affinity.Budget{PerRoute: 1}}, p, scripted(func(ctx context.Context, emit func(affinity.Event)) error {
+			emit(affinity.Routes{Source: "url", Routes: []affinity.Route{route}})
+			emit(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: "s01", Route: "a"}})
+			for code := range status {
+				emit(affinity.Observed{Session: "s01", Status: code})
+			}
+			<-ctx.Done()
+			return nil
+		}))
+		done := make(chan error)
+		go func() { done <- e.Run(ctx) }()
+		for _, want := range []struct {
+			status   int
+			faceless bool
+		}{{200, false}, {404, true}, {404, true}, {200, false}} {
+			status <- want.status
+			time.Sleep(time.Second)
+			p.mu.Lock()
+			if got := p.plans[len(p.plans)-1].Faceless["s01"]; got != want.faceless {
+				t.Errorf("after %d: faceless %v, want %v", want.status, got, want.faceless)
+			}
+			p.mu.Unlock()
+		}
+		if n := len(p.plans); n != 3 {
+			t.Errorf("%d plans, want the first and one for each change", n)
+		}
+		close(status)
+		cancel()
+		<-done
+	})
+}

@@ -8,15 +8,23 @@ import (
 )
 
 // replan asks the prober for the sessions that the routes of snap should have,
-// when those routes differ from the last time.
+// when those routes differ from the last time, or who gets error pages does.
 func (e *Engine) replan(snap *affinity.Snapshot) {
 	if e.prober == nil {
 		return
 	}
 	routes := Chosen(snap.Routes, e.selected)
-	if key := planKey(routes); key != e.routes {
+	key := planKey(routes)
+	faceless := map[affinity.SessionID]bool{}
+	for _, s := range snap.Sessions {
+		if s.Faceless() {
+			faceless[s.Spec.ID] = true
+			key += string(s.Spec.ID) + "\x00"
+		}
+	}
+	if key != e.routes {
 		e.routes = key
-		e.want(routes)
+		e.want(routes, faceless)
 	}
 }
 
@@ -59,8 +67,9 @@ func planKey(routes []affinity.Route) string {
 	return b.String()
 }
 
-func (e *Engine) want(routes []affinity.Route) {
+func (e *Engine) want(routes []affinity.Route, faceless map[affinity.SessionID]bool) {
 	plan := affinity.MakePlan(e.planned, routes, e.opts.Budget)
+	plan.Faceless = faceless
 	// What was planned once stays known: a route that is away for a moment
 	// gets its sessions back under their names.
 	e.planned = merge(e.planned, plan.Sessions)

@@ -9,8 +9,11 @@ import (
 const (
 	// jitter spreads sessions that began together: ±10 %.
 	jitter = 0.1
-	// maxBackoff is the longest pause after failures.
+	// maxBackoff is the longest pause after requests that got no answer.
 	maxBackoff = 30 * time.Second
+	// maxErrorPause is the longest after error answers: somebody is there, and
+	// who repairs it wants to see that it works again.
+	maxErrorPause = 5 * time.Second
 	// fullness is how much of the budget the sessions plan to use. The rest
 	// keeps the queue for the token bucket short, so that a request the user
 	// asks for goes out at once.
@@ -52,12 +55,12 @@ func (p *pace) next(began, ended time.Time) time.Time {
 }
 
 // backoff returns the pause after the n-th failure in a row: 1 s twice, so that
-// a session is seen on its new pod soon, then doubling. Never shorter than the
-// interval.
-func (p *pace) backoff(n int) time.Duration {
-	d := maxBackoff
+// a session is seen on its new pod soon, then doubling up to most. Never shorter
+// than the interval.
+func (p *pace) backoff(n int, most time.Duration) time.Duration {
+	d := most
 	if n < 8 {
-		d = min(time.Second<<max(0, n-2), maxBackoff)
+		d = min(time.Second<<max(0, n-2), most)
 	}
 	return spread(max(d, p.interval()))
 }

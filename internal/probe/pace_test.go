@@ -180,6 +180,16 @@ func TestBackoff(t *testing.T) {
 	}{
 		{"refused", func(affinity.SessionID, int, Target) Trip { return failed(affinity.FailureRefused) },
 			[]float64{1, 1, 2, 4, 8, 16, 30, 30, 30}},
+		{"the ingress has no pod", func(affinity.SessionID, int, Target) Trip { return failed(affinity.FailureStatus) },
+			[]float64{1, 1, 2, 4, 5, 5, 5}},
+		{"a server in trouble", func(_ affinity.SessionID, n int, _ Target) Trip {
+			if n == 6 {
+				return Trip{Observed: affinity.Observed{Status: 200}}
+			}
+			return Trip{Observed: affinity.Observed{Status: 500}}
+		}, []float64{1, 1, 2, 4, 5, 5, 1, 1, 1, 2, 4, 5}},
+		{"what the application says of the path", func(affinity.SessionID, int, Target) Trip { return Trip{Observed: affinity.Observed{Status: 401}} },
+			[]float64{1, 1, 1, 1, 1, 1}},
 		{"an answer resets it", func(_ affinity.SessionID, n int, _ Target) Trip {
 			if n == 3 {
 				return Trip{Observed: affinity.Observed{Status: 200}}
@@ -285,6 +295,35 @@ func TestReprobeOfARoute(t *testing.T) {
 		}
 		if fmt.Sprint(got) != "map[127.0.0.1:2:3]" {
 			t.Errorf("asked at once: %v", got)
+		}
+	})
+}
+
+// TestErrorPagesAreLeftAlone: a 404 that nothing shows a pod behind is asked for
+// less and less, until one is known to be.
+func TestErrorPagesAreLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{reply: func(affinity.SessionID, int, Target) Trip { return Trip{Observed: affinity.Observed{Status: 404}} }}
+		plan := urlPlan("http://127.0.0.1:1/", 1, affinity.ClientBrowser)
+		var known time.Time
+		s.run(t, Options{}, plan, 20*time.Second, func(r *Runner) {
+			plan := plan
+			plan.Faceless = map[affinity.SessionID]bool{"s01": true}
+			r.Want(plan)
+			time.Sleep(time.Minute)
+			plan.Faceless, known = nil, time.Now()
+			r.Want(plan)
+		})
+		before, after := 0, 0
+		for _, a := range s.all() {
+			if a.at.Before(known) {
+				before++
+			} else {
+				after++
+			}
+		}
+		if before < 12 || before > 18 || after < 14 {
+			t.Errorf("%d requests in a minute of error pages, want about 15; then %d in 20 s of a pod's", before, after)
 		}
 	})
 }

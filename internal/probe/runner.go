@@ -148,11 +148,13 @@ func (p *pool) reconcile(ctx context.Context, plan affinity.Plan) {
 			missing = append(missing, spec)
 			continue
 		}
-		s.order(func(o *orders) { o.route, o.ladder, o.rerouted = routes[spec.Route], p.ladder(spec.Route), true })
+		s.order(func(o *orders) {
+			o.route, o.ladder, o.rerouted, o.faceless = routes[spec.Route], p.ladder(spec.Route), true, plan.Faceless[spec.ID]
+		})
 	}
 	for i, spec := range missing {
 		wait := p.runner.pace.interval() * time.Duration(i) / time.Duration(len(missing))
-		p.open(ctx, spec, routes[spec.Route], wait)
+		p.open(ctx, spec, routes[spec.Route], plan.Faceless[spec.ID], wait)
 	}
 }
 
@@ -202,7 +204,7 @@ func (p *pool) closeSurplus(ctx context.Context, wanted map[affinity.SessionID]a
 }
 
 // open starts a session whose first request is due after wait.
-func (p *pool) open(ctx context.Context, spec affinity.SessionSpec, route *affinity.Route, wait time.Duration) {
+func (p *pool) open(ctx context.Context, spec affinity.SessionSpec, route *affinity.Route, faceless bool, wait time.Duration) {
 	t, err := transportNamed(p.runner.transports, spec.Transport)
 	if err != nil {
 		if !p.refused[spec] {
@@ -223,7 +225,7 @@ func (p *pool) open(ctx context.Context, spec affinity.SessionSpec, route *affin
 	s := &session{
 		client: client, conn: t.Open(client), pace: p.runner.pace, limiter: p.runner.limiter,
 		emit: p.emit, wake: make(chan struct{}, 1), next: time.Now().Add(wait),
-		orders: orders{route: route, ladder: p.ladder(spec.Route), rerouted: true},
+		orders: orders{route: route, ladder: p.ladder(spec.Route), rerouted: true, faceless: faceless},
 	}
 	live := &running{session: s, end: end, done: make(chan struct{})}
 	p.live[spec.ID] = live

@@ -36,6 +36,7 @@ type orders struct {
 	route    *affinity.Route
 	ladder   *ladder
 	rerouted bool // route and ladder may have changed
+	faceless bool // its last answer was an error page that no pod is known to be behind
 	drop     bool
 	ask      bool
 	reason   string // of the end
@@ -212,21 +213,36 @@ func (s *session) round(ctx context.Context) (hold bool) {
 	if failure == nil && holds {
 		return true
 	}
-	if failure == nil {
+	if failure == nil && !s.refuses(trip.Observed.Status) {
 		s.fails = 0
 		s.next = s.pace.next(began, s.last)
 		return false
 	}
 	s.fails++
-	pause := s.pace.backoff(s.fails)
+	most := maxBackoff
+	if failure == nil || failure.Kind == affinity.FailureStatus {
+		most = maxErrorPause
+	}
+	pause := s.pace.backoff(s.fails, most)
 	if holds {
 		pause = max(pause, reconnect(s.fails))
 	}
-	if failure.Kind == affinity.FailureRedirect {
+	if failure != nil && failure.Kind == affinity.FailureRedirect {
 		pause = spread(maxBackoff) // it was sent away: no hurry to ask again
 	}
 	s.next = s.last.Add(max(pause, trip.RetryAfter))
 	return false
+}
+
+// refuses reports whether an answer with status is one to ask less often after:
+// a server in trouble, or an error page that nothing shows a pod behind. What
+// the application says of the path (401, 404…) is its answer, as good as any.
+// Whether a pod is behind is what the fold made of the answer before.
+func (s *session) refuses(status int) bool {
+	s.orders.mu.Lock()
+	faceless := s.orders.faceless
+	s.orders.mu.Unlock()
+	return status >= 500 || affinity.BadStatus(status) && faceless
 }
 
 // observe makes the round trip, unless there is nowhere to make it to. It does
@@ -269,7 +285,7 @@ func (s *session) hold(ctx context.Context, h Holder) {
 		return
 	}
 	s.fails++
-	pause := max(reconnect(s.fails), s.pace.backoff(s.fails))
+	pause := max(reconnect(s.fails), s.pace.backoff(s.fails, maxBackoff))
 	if held.Slow {
 		pause = spread(maxBackoff)
 	}
