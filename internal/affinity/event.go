@@ -82,6 +82,7 @@ type Observed struct {
 	Status    int      // HTTP status; 0 when no answer came
 	Failure   *Failure // why no usable answer came; nil otherwise
 	Remote    string   // address that was really connected to, "ip:port"
+	Host      string   // host that was asked for, with its port if one was given; "" when nothing was sent
 
 	Answer Answer // what came back, bounded
 	Sent   []Sent

@@ -151,6 +151,9 @@ func (st *State) observe(o Observed, now time.Time) {
 	if o.Remote != "" {
 		s.LastRemote = o.Remote
 	}
+	if o.Host != "" && o.Host != s.AskedHost {
+		s.AskedHost = o.Host
+	}
 	s.loose, s.doubled = false, s.sentTwice(o)
 	sent := s.sentCookie(o)
 	fresh := st.takeOffers(s, o, now)

@@ -205,6 +205,7 @@ func (s *script) observed(verb string, args []string) Observed {
 	if verb == "fail" && args[1] == "dial" {
 		o.Status, o.Failure = 0, &Failure{Op: "dial", Kind: FailureRefused, Text: "connection refused"}
 	}
+	o.Host, _ = option(args, "host")
 	if status, ok := option(args, "status"); ok {
 		fmt.Sscan(status, &o.Status)
 	}

@@ -243,6 +243,7 @@ type Session struct {
 	LastTook    time.Duration
 	LastFailure *Failure
 	LastRemote  string
+	AskedHost   string // host of the last request, which need not be the route's (--host, wildcards)
 	Redirect    string
 
 	base   Condition // condition but for what depends on the time

@@ -122,7 +122,9 @@ func (st *State) facelessText(s *session, o Observed) string {
 // nowhere tells a missing route from a missing path, as far as the cookie does.
 func (st *State) nowhere(s *session, path string) string {
 	where := path
-	if r := st.routes[s.Spec.Route]; r != nil && r.Host != "" {
+	if s.AskedHost != "" {
+		where = s.AskedHost + path
+	} else if r := st.routes[s.Spec.Route]; r != nil && r.Host != "" {
 		where = Clean(r.Host, 80) + path
 	}
 	p := st.policy(s.Spec.Route)

@@ -129,6 +129,11 @@ func TestStepsOfARealRequest(t *testing.T) {
 	rec, _ := start(t, r)
 	r.Want(urlPlan(srv.URL+"/healthz", 3, affinity.ClientBrowser))
 	events := rec.until(t, "answers", observations(6))
+	for _, o := range eventsOf[affinity.Observed](events) {
+		if o.Host != "chat.test" {
+			t.Errorf("asked for host %q", o.Host)
+		}
+	}
 	checked := eventsOf[affinity.PathChecked](events)
 	if len(checked) != 1 {
 		t.Fatalf("%d path checks for one outcome", len(checked))

@@ -199,6 +199,9 @@ func (s *session) round(ctx context.Context) (hold bool) {
 	if ctx.Err() != nil {
 		return false
 	}
+	if s.target.Missing == "" {
+		trip.Observed.Host = cleanHost(s.target.URL.Host)
+	}
 	s.last = time.Now()
 	for _, before := range trip.Before {
 		s.emit(before)

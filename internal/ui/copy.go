@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -102,7 +103,7 @@ func (m *Model) copyCurl() tea.Cmd {
 // curl is the request of a session as a command for a shell. cookie is
 // "name=value", or "" to leave it out.
 func curl(r affinity.Route, s *affinity.Session, cookie string) string {
-	target, host := routeURL(r)
+	target, host := routeURL(r, s.AskedHost)
 	args := []string{"curl -sS -o /dev/null -D -"}
 	if cookie != "" {
 		args = append(args, "-b", quote(cookie))
@@ -113,13 +114,15 @@ func curl(r affinity.Route, s *affinity.Session, cookie string) string {
 	return strings.Join(append(args, quote(target)), " ")
 }
 
-// routeURL is the URL that a route's sessions ask for, and its host.
-func routeURL(r affinity.Route) (target, host string) {
+// routeURL is the URL that a route's sessions ask for, and its host. asked is the
+// host that was asked for; "" where none was yet.
+func routeURL(r affinity.Route, asked string) (target, host string) {
 	if u, err := url.Parse(r.URL); err == nil && r.URL != "" {
 		setPath(u, r.ProbePath)
+		u.Host = cmp.Or(asked, u.Host)
 		return u.String(), u.Hostname()
 	}
-	host = r.Host
+	host = cmp.Or(asked, r.Host)
 	if host == "" && len(r.Addresses) > 0 {
 		host = r.Addresses[0]
 	}
@@ -131,7 +134,17 @@ func routeURL(r affinity.Route) (target, host string) {
 		u.Scheme = "https"
 	}
 	setPath(u, r.ProbePath)
-	return u.String(), host
+	return u.String(), u.Hostname()
+}
+
+// askedHost is the host that r's sessions ask for; "" while none has.
+func askedHost(d *data, r affinity.Route) string {
+	for _, s := range d.snap.Sessions {
+		if s.Spec.Route == r.ID && s.AskedHost != "" {
+			return s.AskedHost
+		}
+	}
+	return ""
 }
 
 // setPath puts a path, which may have a query, into u; "" leaves u as it is.

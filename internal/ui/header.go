@@ -77,7 +77,7 @@ func (m *Model) drawPlace(a area) {
 	if r := m.d.route(); r.ID != "" && !m.undecided() {
 		p.gap(2).put(strong, m.routeTitle(r))
 		if a.w >= mediumWidth && r.Kind != affinity.RouteURL {
-			target, _ := routeURL(r)
+			target, _ := routeURL(r, askedHost(&m.d, r))
 			p.gap(2).put(plain, target)
 		} else if path, _ := r.Asks(); path != "" && p.x+2+cells("asks "+path) <= p.a.w {
 			p.gap(2).put(plain, "asks "+path)

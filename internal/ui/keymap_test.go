@@ -269,6 +269,17 @@ func TestCurlQuotes(t *testing.T) {
 	}
 }
 
+// TestCurlAsksWhatSessionsAsk: of a host that --host gave, or that stands for a
+// wildcard.
+func TestCurlAsksWhatSessionsAsk(t *testing.T) {
+	r := chatRoute()
+	r.Host = "*.example.com"
+	got := curl(r, &affinity.Session{LastRemote: "127.0.0.1:8080", AskedHost: "a.example.com:8443"}, "")
+	if want := "'https://a.example.com:8443/healthz'"; !strings.Contains(got, want) {
+		t.Errorf("curl = %s, want %s in it", got, want)
+	}
+}
+
 func TestRevealEnds(t *testing.T) {
 	m, _, w := recorded()
 	press(m, "2", "enter", "u", "y")

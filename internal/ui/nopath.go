@@ -29,7 +29,7 @@ func unreachable(d *data, r affinity.Route) bool {
 // drawNoPath is the screen of an ingress that cannot be reached from here.
 func drawNoPath(a area, d *data) {
 	r := d.route()
-	target, _ := routeURL(r)
+	target, _ := routeURL(r, askedHost(d, r))
 	what, tries := "INGRESS", triesOfIngress
 	if r.Kind == affinity.RouteService {
 		what, tries = "SERVICE", triesOfService
