@@ -49,7 +49,7 @@ type tableEntry struct {
 	table   Table
 }
 
-func (st *State) applyRoutes(e Routes) {
+func (st *State) applyRoutes(e Routes, now time.Time) {
 	for _, r := range st.bySource[e.Source] {
 		delete(st.routes, r.ID)
 	}
@@ -61,9 +61,13 @@ func (st *State) applyRoutes(e Routes) {
 	clear(st.tables)
 	clear(st.policies)
 	st.views.routes = nil
-	for _, s := range st.sessions {
-		st.recall(s)
+	for _, id := range st.order {
+		s := st.sessions[id]
+		first := st.recall(s)
 		st.decodePin(s, time.Time{})
+		if first && s.ClosedAt.IsZero() {
+			st.pinned(s, now)
+		}
 		st.judge(s)
 	}
 }

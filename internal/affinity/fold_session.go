@@ -233,8 +233,12 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodR
 	between := trouble{failures: s.InARow - s.cutsInARow, cuts: s.cutsInARow}
 	s.InARow, s.cutsInARow = 0, 0
 	defer func() { s.expired, s.dropped = false, "" }() // what the next cookie did not follow at once it did not follow
-	if !s.offeredLast && s.Pin != nil {
+	switch {
+	case s.offeredLast:
+	case s.Pin != nil:
 		s.quiet++
+	case o.Leg == "":
+		s.notReturned = "" // who is sent no cookie is offered one with every answer, while there is affinity
 	}
 	s.pinStatus = o.Status
 	st.decodePin(s, now)

@@ -117,10 +117,11 @@ func (s *session) keep(it kept) (changed bool) {
 }
 
 // recall looks again at the cookies that a session without a pin was given,
-// after the routes changed.
-func (st *State) recall(s *session) {
+// after the routes changed, and reports whether one is its first pin after
+// answers without, or its first again.
+func (st *State) recall(s *session) (first bool) {
 	if s.Pin != nil {
-		return
+		return false
 	}
 	for _, k := range s.kept {
 		if decoder, sure, ok := st.isAffinity(s, k.offer); ok {
@@ -129,12 +130,13 @@ func (st *State) recall(s *session) {
 				Exact: true, Decoder: decoder, Offer: k.offer}
 			s.quiet, s.expired, s.dropped, s.kept, s.read = 0, false, "", nil, reading{}
 			s.pinStatus, s.pinSure = k.status, sure
-			if s.unheld > 0 {
+			if first = s.unheld > 0; first {
 				s.PinnedSince = k.at
 			}
-			return
+			return first
 		}
 	}
+	return false
 }
 
 // isAffinity reports whether an offer is a controller's cookie: it has the

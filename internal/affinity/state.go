@@ -101,7 +101,7 @@ func (st *State) Apply(e Event, now time.Time) {
 	st.seq++
 	switch e := e.(type) {
 	case Routes:
-		st.applyRoutes(e)
+		st.applyRoutes(e, now)
 	case ServiceChanged:
 		st.services[e.Service.Ref] = e.Service
 		st.views.services = nil

@@ -99,9 +99,12 @@ func (st *State) changes(s *session, m Move) {
 func (st *State) pinned(s *session, now time.Time) {
 	delete(st.loose, s.Spec.Route)
 	h := Happening{At: now, Source: "probe", Kind: "pinned", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route, Level: LevelChange}
+	if h.Pod.IsZero() {
+		h.Pod, _ = st.decodedPod(s)
+	}
 	on := "; nothing names the pod"
-	if !s.Pod.IsZero() {
-		on = " to " + st.podLabel(s.Pod)
+	if !h.Pod.IsZero() {
+		on = " to " + st.podLabel(h.Pod)
 	}
 	h.Text = fmt.Sprintf("%s PINNED first%s, cookie %s", s.Spec.ID, on, s.Pin.Key)
 	if s.hadPin {
@@ -111,6 +114,7 @@ func (st *State) pinned(s *session, now time.Time) {
 		h.Cause, h.CauseText = e.seq, e.text
 	}
 	st.happen(h)
+	s.unheld, s.hadPin = 0, true
 }
 
 func moveText(s *session, m Move) string {
