@@ -155,7 +155,8 @@ func (w *world) named(kind, namespace, name string) *Object {
 }
 
 func (w *world) addRoutes() {
-	o := ingress.Objects{ClassesUnread: !w.Cluster || w.Unread["IngressClass"] != "", ServicesUnread: !w.Cluster || w.Unread["Service"] != ""}
+	o := ingress.Objects{ClassesUnread: !w.Cluster || w.Unread["IngressClass"] != "", ServicesUnread: !w.Cluster || w.Unread["Service"] != "",
+		NginxConfig: w.Configured()}
 	objects := make([]*Object, 0, len(w.objects("Ingress")))
 	o.Ingresses, o.Services = make([]ingress.Ingress, 0, len(w.objects("Ingress"))), make([]ingress.Service, 0, len(w.objects("Service")))
 	for _, x := range w.objects("Ingress") {
@@ -252,6 +253,16 @@ func (w *world) controllerConfig(key string) (value string, from *Object, ok boo
 
 func isNginxConfig(o *Object) bool {
 	return strings.Contains(o.Name, "nginx") && (strings.HasSuffix(o.Name, "controller") || o.Name == "nginx-configuration" || strings.Contains(o.Str("metadata", "labels", "app.kubernetes.io/name"), "ingress-nginx"))
+}
+
+// Configured is what routes depend on of ingress-nginx' own ConfigMap.
+func (f Facts) Configured() (c ingress.NginxConfig) {
+	if o := f.NginxConfig(); o != nil {
+		c.Name = affinity.Clean(o.Namespace+"/"+o.Name, 120)
+		c.ReadTimeout = o.Str("data", "proxy-read-timeout")
+		c.ServiceUpstream = o.Str("data", "service-upstream") == "true"
+	}
+	return c
 }
 
 // NginxConfig returns ingress-nginx' own ConfigMap, or nil when it was not read.

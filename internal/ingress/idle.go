@@ -16,6 +16,8 @@ import (
 type NginxConfig struct {
 	Name        string // "ingress-nginx/ingress-nginx-controller"; "" when none was read
 	ReadTimeout string // data[proxy-read-timeout] as written; "" when absent
+
+	ServiceUpstream bool // data[service-upstream]: the default of the annotation
 }
 
 // idles fills in how long a controller's proxy waits at place p. What is not

@@ -36,13 +36,17 @@ func nginxBackendName(p *Place) string {
 	return p.Ingress.Namespace + "-INVALID"
 }
 
-func (nginx) Read(_ *World, places []*Place) []Reading {
+func (nginx) Read(w *World, places []*Place) []Reading {
 	m := mergeNginx(places)
 	keys := newBackendKeys(m.names)
 	readings := make([]Reading, len(places))
 	for i, p := range places {
 		b := m.backend(p)
-		r := Reading{Upstream: b.upstream(p), Setting: "service-upstream"}
+		r := Reading{Setting: "service-upstream"}
+		var byDefault bool
+		if r.Upstream, byDefault = b.upstream(p, w.nginxConfig); byDefault {
+			r.Setting += " of configmap " + w.nginxConfig.Name
+		}
 		r.Policy, r.Notes = m.read(p, b, keys)
 		r.Policy.Controller = nginxKey
 		m.passthrough(p, &r)
@@ -53,15 +57,20 @@ func (nginx) Read(_ *World, places []*Place) []Reading {
 }
 
 // upstream follows createUpstreams: the Ingress that names a backend first
-// decides whether it is the ClusterIP.
-func (b *nginxBackend) upstream(p *Place) Upstream {
+// decides whether it is the ClusterIP, and the ConfigMap where that says
+// nothing, which upstream reports. [annotations/serviceupstream/main.go]
+func (b *nginxBackend) upstream(p *Place, c NginxConfig) (u Upstream, byDefault bool) {
+	own, set := b.first.Annotations[nginxPrefix+"service-upstream"]
 	switch {
 	case p.Service != nil && p.Service.Type == "ExternalName":
-		return UpstreamExternal
-	case isTrue(b.first.Annotations[nginxPrefix+"service-upstream"]) && (p.Service == nil || hasVIP(p.Service)):
-		return UpstreamClusterIP
+		return UpstreamExternal, false
+	case p.Service != nil && !hasVIP(p.Service):
+	case set && isTrue(own):
+		return UpstreamClusterIP, false
+	case !set && c.ServiceUpstream:
+		return UpstreamClusterIP, true
 	}
-	return UpstreamPods
+	return UpstreamPods, false
 }
 
 // read is the policy of a place, and what its route's reader should know.

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/findings"
 	"github.com/kubestickytop/stickytop/internal/ingress"
 )
@@ -9,11 +8,7 @@ import (
 // Learn takes over what a survey read that routes depend on and that is not
 // worth a watch: ingress-nginx's own ConfigMap. It does not block.
 func (s *Source) Learn(f findings.Facts) {
-	read := ingress.NginxConfig{}
-	if o := f.NginxConfig(); o != nil {
-		read.Name = affinity.Clean(o.Namespace+"/"+o.Name, 120)
-		read.ReadTimeout = o.Str("data", "proxy-read-timeout")
-	}
+	read := f.Configured()
 	for { // the newest alone counts
 		select {
 		case s.learned <- read:
