@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -16,6 +17,7 @@ import (
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/capture"
 	"github.com/kubestickytop/stickytop/internal/decode"
+	"github.com/kubestickytop/stickytop/internal/ingress"
 	"github.com/kubestickytop/stickytop/internal/kube"
 )
 
@@ -27,6 +29,7 @@ type decodeFlags struct {
 	endpoints []string
 	backend   string
 	keys      []string
+	maker     string
 	har       string
 	at        string
 	format    string
@@ -68,6 +71,7 @@ Exit codes: 0 decoded; 1 not decodable, with the reason and what to do instead;
 	fs.StringSliceVar(&f.endpoints, "endpoints", nil, "decode against these instead of a cluster's: IP:PORT or URLs, each with POD= before it where the format needs the pod's name")
 	fs.StringVar(&f.backend, "backend", "", "whose cookie it is, NAMESPACE/SERVICE:PORT with the port as the Ingress writes it")
 	fs.StringSliceVar(&f.keys, "key", nil, "dynamic-cookie-key of HAProxy, where it is not the controller's default")
+	fs.StringVar(&f.maker, "controller", "", "whose cookie it is: apisix and skipper, which hash a cookie of the application's own, are asked only then")
 	fs.StringVar(&f.har, "har", "", "read the cookies of a HAR file; - is standard input")
 	fs.StringVar(&f.at, "at", "", "time that is asked about, as 2026-01-02T15:04:05Z or how long ago, as 90m")
 	fs.StringVarP(&f.format, "output", "o", "", "json: an object for each cookie")
@@ -84,7 +88,7 @@ func runDecode(ctx context.Context, args []string, f decodeFlags, cluster *clust
 		return err
 	}
 	var clusterErr error
-	if len(f.endpoints) == 0 && slices.ContainsFunc(cookies, askable) {
+	if len(f.endpoints) == 0 && slices.ContainsFunc(cookies, func(c capture.Cookie) bool { return askable(c, f.maker) }) {
 		clusterErr = askCluster(ctx, &w, only, cluster, streams.ErrOut)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -136,6 +140,9 @@ func read(cookies []capture.Cookie, w decode.World) (results []decode.Result, ot
 // world is what the flags say; only is the backend of --backend.
 func (f decodeFlags) world(now time.Time) (w decode.World, only affinity.Backend, err error) {
 	w = decode.World{Keys: f.keys, Now: now}
+	if w.Controller = f.maker; f.maker != "" && !slices.Contains(ingress.FormatKeys(), f.maker) {
+		return w, only, usageError("--controller %q: want one of %s", affinity.Clean(f.maker, 40), strings.Join(ingress.FormatKeys(), ", "))
+	}
 	if f.format != "" && f.format != "json" {
 		return w, only, usageError("unknown output format %q: use json", affinity.Clean(f.format, 40))
 	}
@@ -221,11 +228,11 @@ func readHAR(path string, in io.Reader) ([]capture.Cookie, int, error) {
 
 // askable reports whether endpoints would tell more of a cookie: not of one
 // that is opaque by its name, nor of one that is cut short. Any other value may be a pod's name.
-func askable(c capture.Cookie) bool {
+func askable(c capture.Cookie, maker string) bool {
 	if decode.Abbreviated(c.Value) {
 		return false
 	}
-	r := decode.Read(c, decode.World{})
+	r := decode.Read(c, decode.World{Controller: maker})
 	return r.Decoded || r.Controller == "" || len(r.Candidates) > 0
 }
 

@@ -22,11 +22,12 @@ type World struct {
 	Scopes []ingress.Scope
 	// Where says what the Scopes are of: "namespace \"default\"". Empty when
 	// no cluster was asked, and the Scopes are what the user gave.
-	Where string
-	Pods  map[affinity.PodRef]affinity.Pod
-	Keys  []string  // HAProxy's dynamic-cookie-keys besides the defaults
-	At    time.Time // that is asked about; zero for Now
-	Now   time.Time
+	Where      string
+	Pods       map[affinity.PodRef]affinity.Pod
+	Keys       []string  // HAProxy's dynamic-cookie-keys besides the defaults
+	Controller string    // the key of the only one whose cookie it may be; "" for any
+	At         time.Time // that is asked about; zero for Now
+	Now        time.Time
 }
 
 const maxText = 256
@@ -54,7 +55,7 @@ func Read(c capture.Cookie, w World) Result {
 
 // locate also tries what percent-encoding hides: some tools copy it encoded.
 func locate(c capture.Cookie, w World) (v ingress.Verdict, note string) {
-	v = ingress.Locate(c.Name, c.Value, w.Scopes, w.Keys)
+	v = ingress.Locate(c.Name, c.Value, w.Scopes, ingress.Hints{Keys: w.Keys, Controller: w.Controller})
 	if v.Decided || v.Tie || !strings.Contains(c.Value.Reveal(), "%") {
 		return v, ""
 	}
@@ -62,7 +63,7 @@ func locate(c capture.Cookie, w World) (v ingress.Verdict, note string) {
 	if err != nil {
 		return v, ""
 	}
-	if u := ingress.Locate(c.Name, affinity.Secret(plain), w.Scopes, w.Keys); len(u.Shapes) > len(v.Shapes) {
+	if u := ingress.Locate(c.Name, affinity.Secret(plain), w.Scopes, ingress.Hints{Keys: w.Keys, Controller: w.Controller}); len(u.Shapes) > len(v.Shapes) {
 		return u, "the value was percent-encoded"
 	}
 	return v, ""
@@ -230,7 +231,7 @@ func (r *Result) undecided(v ingress.Verdict, w World) {
 		r.Reason, r.Instead = "it may be "+o.Title+": opaque, as "+o.Why, o.Instead
 	default:
 		r.Reason = "no controller is known to write such a value"
-		r.Instead = "look at the controller's access log, or let the application name its pod in a header: stickytop TARGET --pod-header NAME reads it"
+		r.Instead = "look at the controller's access log, or let the application name its pod in a header: stickytop TARGET --pod-header NAME reads it; a cookie of the application's own that APISIX or Skipper hashes is read with --controller"
 	}
 }
 
@@ -247,7 +248,11 @@ func (r *Result) shaped(v ingress.Verdict, w World) {
 	}
 	d := v.Shapes[0].Decoded
 	r.Issued = instant(d.Issued)
-	r.Reason = "it has the shape of " + strings.Join(distinct(v.Shapes, nameOf), ", ")
+	as := "it has the shape of "
+	if w.Controller != "" { // it was said whose it is: a cookie of the application's has no shape
+		as = "read as "
+	}
+	r.Reason = as + strings.Join(distinct(v.Shapes, nameOf), ", ")
 	for _, o := range v.Opaques {
 		r.Reason += ", or of " + o.Title + ", which is opaque"
 	}
@@ -259,6 +264,8 @@ func (r *Result) shaped(v ingress.Verdict, w World) {
 	switch {
 	case len(v.Shapes) == 1 && strings.Contains(d.Detail, "runtime API"):
 		r.Instead = "ask HAProxy: echo 'show servers state' | socat stdio SOCKET"
+	case strings.Contains(d.Detail, "not established"):
+		r.Instead = "the controller's access log names the address that answered"
 	case w.Where != "":
 		r.Instead = "the pod it named is gone, or is not in " + w.Where + " (-n, -A)" + key
 		if len(v.Routed) > 0 {

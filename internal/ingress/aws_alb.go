@@ -20,7 +20,9 @@ const (
 	awsPrefix = "alb.ingress.kubernetes.io/"
 
 	// awsDefaultStickiness is AWS' default of lb_cookie.duration_seconds and of
-	// app_cookie.duration_seconds.
+	// app_cookie.duration_seconds: one day, of 1 s to 7 days.
+	// [AWS provider of Pulumi, lb.TargetGroupStickiness: "the default value is 1
+	// day (86400 seconds)", of lb_cookie]
 	awsDefaultStickiness = 86400
 )
 

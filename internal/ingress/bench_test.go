@@ -77,3 +77,48 @@ func BenchmarkBuild(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkBuildPolicies: 2,500 Services, each with an HTTPRoute, and a
+// DestinationRule or a BackendTrafficPolicy of its own.
+func BenchmarkBuildPolicies(b *testing.B) {
+	o := Objects{Custom: []Custom{
+		{Resource: resGatewayClasses, Name: "istio", Parsed: &gatewayClass{}}, {Resource: resGatewayClasses, Name: "eg", Parsed: &gatewayClass{}}}}
+	o.Custom[0].Parsed.(*gatewayClass).Spec.ControllerName = "istio.io/gateway-controller"
+	o.Custom[1].Parsed.(*gatewayClass).Spec.ControllerName = "gateway.envoyproxy.io/gatewayclass-controller"
+	add := func(resource, kind, name, raw string) {
+		for _, k := range CustomKinds {
+			if k.Resource == resource && k.Kind == kind {
+				parsed, err := k.Parse([]byte(raw))
+				if err != nil {
+					b.Fatal(err)
+				}
+				o.Custom = append(o.Custom, Custom{Resource: resource, Namespace: "default", Name: name, Parsed: parsed})
+			}
+		}
+	}
+	for _, class := range []string{"istio", "eg"} {
+		add(resGateways, "Gateway", class, `{"spec":{"gatewayClassName":"`+class+`","listeners":[{"name":"http","protocol":"HTTP","port":80}]}}`)
+	}
+	for i := range 2500 {
+		name, class := fmt.Sprintf("web-%d", i), "istio"
+		if i%2 == 0 {
+			class = "eg"
+			add(resEnvoyTrafficPolicies, "BackendTrafficPolicy", name, `{"spec":{"targetRefs":[{"kind":"HTTPRoute","name":"`+name+`"}],"loadBalancer":{"type":"ConsistentHash","consistentHash":{"type":"Cookie","cookie":{"name":"c"}}}}}`)
+		} else {
+			add(resDestinationRules, "DestinationRule", name, `{"spec":{"host":"`+name+`","trafficPolicy":{"loadBalancer":{"consistentHash":{"httpCookie":{"name":"c"}}}}}}`)
+		}
+		o.Services = append(o.Services, Service{Namespace: "default", Name: name, ClusterIP: "10.96.0.1", Ports: []ServicePort{{Port: 80}}})
+		add(resHTTPRoutes, "HTTPRoute", name, `{"spec":{"parentRefs":[{"name":"`+class+`"}],"hostnames":["`+name+`.example.com"],"rules":[{"backendRefs":[{"name":"`+name+`","port":80}]}]}}`)
+	}
+	for b.Loop() {
+		sticky := 0
+		for _, r := range Build(o) {
+			if r.Layers[0].Candidates[0].Cookie.Name == "c" {
+				sticky++
+			}
+		}
+		if sticky != 2500 {
+			b.Fatalf("%d sticky routes, want 2500", sticky)
+		}
+	}
+}

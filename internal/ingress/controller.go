@@ -42,6 +42,7 @@ var Controllers = []Controller{
 	awsALB{},
 	gce{},
 	azureAGIC{},
+	skipper{},
 }
 
 // Reading is what a controller makes of one place.

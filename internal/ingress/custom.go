@@ -100,6 +100,39 @@ func customs[T any](w *World, resource string) iter.Seq2[*Custom, *T] {
 	}
 }
 
+// customsUnder returns the objects of a resource that have one of the keys
+// asked for, in the order that Objects has. They are entered under their keys
+// once, so that many routes may ask: a resource has one function that gives
+// them.
+func customsUnder[T any](w *World, resource string, keysOf func(*Custom, *T) []string, asked ...string) iter.Seq2[*Custom, *T] {
+	index, ok := w.under[resource]
+	if !ok {
+		index = map[string][]int{}
+		for i, c := range w.custom[resource] {
+			if t, ok := c.Parsed.(*T); ok {
+				for _, key := range keysOf(c, t) {
+					index[key] = append(index[key], i)
+				}
+			}
+		}
+		w.under[resource] = index
+	}
+	var at []int
+	for _, key := range asked {
+		at = append(at, index[key]...)
+	}
+	slices.Sort(at)
+	at = slices.Compact(at)
+	return func(yield func(*Custom, *T) bool) {
+		for _, i := range at {
+			c := w.custom[resource][i]
+			if !yield(c, c.Parsed.(*T)) {
+				return
+			}
+		}
+	}
+}
+
 // unreadCustom notes the kinds among resources whose API is there and whose
 // objects could not be read: what they would have said is missing.
 func (w *World) unreadCustom(resources ...string) (notes []string) {

@@ -20,6 +20,10 @@ type Known struct {
 	Names   []string // what ingress-nginx and Traefik call the port: "namespace-service-port", as an Ingress may write it
 	Service string   // the Service's name
 	Keys    []string // dynamic-cookie-keys of HAProxy besides the controllers' defaults
+	// Controller is the key of the one that reads the cookie, when somebody
+	// said so. Those that hash a cookie of the application's own, which has no
+	// shape, are asked only then.
+	Controller string
 }
 
 // formats are the formats that can be decoded. To add one, write a file with
@@ -65,6 +69,37 @@ var formats = []struct {
 		return []affinity.Decoder{newHAProxyDynamic(k.Cookie)}
 	}},
 	{"envoy", "stateful-session", func(Known) []affinity.Decoder { return []affinity.Decoder{newEnvoyStateful()} }},
+	{apisixKey, "chash", func(k Known) []affinity.Decoder { return k.said(apisixKey, apisixHash{}) }},
+	{skipperKey, "consistentHash", func(k Known) []affinity.Decoder { return k.said(skipperKey, skipperHash{scheme: "http"}) }},
+}
+
+// said returns a decoder that answers any text, if its controller was named.
+func (k Known) said(controller string, d affinity.Decoder) []affinity.Decoder {
+	if k.Controller != controller {
+		return nil
+	}
+	return []affinity.Decoder{d}
+}
+
+// answersAny reports whether a decoder takes any text for a cookie of its own:
+// it is asked about a cookie of its name alone.
+func answersAny(d affinity.Decoder) bool {
+	switch d.(type) {
+	case apisixHash, skipperHash:
+		return true
+	}
+	return false
+}
+
+// FormatKeys returns the keys of the controllers whose cookies can be decoded,
+// sorted.
+func FormatKeys() []string {
+	var keys []string
+	for _, f := range formats {
+		keys = append(keys, f.controller)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 func each(texts []string, make func(string) affinity.Decoder) []affinity.Decoder {
@@ -84,6 +119,9 @@ func Formats(k Known) []Format {
 	k.Keys = slices.Compact(slices.Sorted(slices.Values(k.Keys)))
 	var all []Format
 	for _, f := range formats {
+		if k.Controller != "" && k.Controller != f.controller {
+			continue
+		}
 		for _, d := range f.decoders(k) {
 			all = append(all, Format{f.controller, f.mode, d})
 		}

@@ -34,3 +34,13 @@ func FuzzEnvoyStateful(f *testing.F) {
 	f.Add("MTAuMjQ0LjAuNTo4MDgw")
 	fuzzDecoder(f, newEnvoyStateful())
 }
+
+func FuzzAPISIX(f *testing.F) {
+	f.Add("8c9ad4f1-6c0e-4b0e-9d53-0d9f4b8f4b57")
+	fuzzDecoder(f, apisixHash{})
+}
+
+func FuzzSkipper(f *testing.F) {
+	f.Add("http://" + web3[0] + "-0")
+	fuzzDecoder(f, skipperHash{scheme: "http"})
+}

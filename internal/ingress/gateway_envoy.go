@@ -85,17 +85,37 @@ func (g gatewayPlace) envoyPath() string {
 	return rootIfEmpty(strings.Join(kept, "/"))
 }
 
+func (p *envoyTrafficPolicy) targets() []targetRef {
+	if p.Spec.TargetRef != nil {
+		return append([]targetRef{*p.Spec.TargetRef}, p.Spec.TargetRefs...)
+	}
+	return p.Spec.TargetRefs
+}
+
+// envoyPolicyKeys: a policy is looked up by its targets; one that chooses them
+// by labels, by its namespace.
+func envoyPolicyKeys(c *Custom, p *envoyTrafficPolicy) []string {
+	var keys []string
+	for _, t := range p.targets() {
+		keys = append(keys, targetKey(t.Kind, c.Namespace, t.Name))
+	}
+	if len(p.Spec.TargetSelectors) > 0 {
+		keys = append(keys, targetKey("", c.Namespace, ""))
+	}
+	return keys
+}
+
+func targetKey(kind, namespace, name string) string { return kind + "/" + namespace + "/" + name }
+
 // envoyHash finds the consistent hash of a BackendTrafficPolicy: one that
 // targets the rule, the HTTPRoute or its Gateway, the closest first.
 func (w *World) envoyHash(g gatewayPlace) (*affinity.Policy, []string) {
 	var best *affinity.Policy
 	var notes []string
 	rank := 0
-	for c, policy := range customs[envoyTrafficPolicy](w, resEnvoyTrafficPolicies) {
-		targets := policy.Spec.TargetRefs
-		if policy.Spec.TargetRef != nil {
-			targets = append([]targetRef{*policy.Spec.TargetRef}, targets...)
-		}
+	for c, policy := range customsUnder(w, resEnvoyTrafficPolicies, envoyPolicyKeys,
+		targetKey("HTTPRoute", g.object.Namespace, g.object.Name), targetKey("Gateway", g.parent.namespace, g.parent.name), targetKey("", g.object.Namespace, "")) {
+		targets := policy.targets()
 		if len(policy.Spec.TargetSelectors) > 0 && c.Namespace == g.object.Namespace {
 			notes = append(notes, c.object("backendtrafficpolicy")+" chooses its targets by labels, which are not read: it may hold for this route")
 		}

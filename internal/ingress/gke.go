@@ -12,8 +12,9 @@ import (
 // This file is GKE: a BackendConfig that an annotation of the Service names,
 // and for Gateways the policies GCPBackendPolicy and GCPSessionAffinityPolicy.
 // [kubernetes/ingress-gce pkg/apis/backendconfig/v1/types.go,
-// pkg/annotations/service.go; Google Cloud documentation, "Configure Gateway
-// resources using Policies"]
+// pkg/annotations/service.go; GoogleCloudPlatform/gke-gateway-api
+// apis/networking/v1/gcpbackendpolicy_types.go,
+// gcpsessionaffinitypolicy_types.go: cookieTtlSec 0 is a session cookie]
 
 const (
 	gceKey                 = "gce"
@@ -47,7 +48,10 @@ type (
 	}
 	gcpSessionAffinityPolicy struct {
 		Spec struct {
-			TargetRef               targetRef `json:"targetRef"`
+			TargetRef struct {
+				targetRef
+				Namespace string `json:"namespace"` // the policy's own when empty
+			} `json:"targetRef"`
 			StatefulGeneratedCookie *struct {
 				CookieTTLSeconds *int64 `json:"cookieTtlSeconds"`
 			} `json:"statefulGeneratedCookie"`
@@ -168,19 +172,19 @@ func readGKEGateway(w *World, g gatewayPlace) Reading {
 	if p, ok := w.persistence(g); ok {
 		r.Notes = append(r.Notes, p.where+": whether GKE does what it asks for is not established")
 	}
-	of := func(c *Custom, t targetRef) bool {
-		return t.Kind == "Service" && c.Namespace == g.service.Namespace && t.Name == g.service.Name ||
-			t.Kind == "HTTPRoute" && c.Namespace == g.object.Namespace && t.Name == g.object.Name
+	of := func(namespace string, t targetRef) bool {
+		return t.Kind == "Service" && namespace == g.service.Namespace && t.Name == g.service.Name ||
+			t.Kind == "HTTPRoute" && namespace == g.object.Namespace && t.Name == g.object.Name
 	}
 	for c, p := range customs[gcpBackendPolicy](w, resGCPBackendPolicies) {
-		if of(c, p.Spec.TargetRef) && p.Spec.Default != nil && p.Spec.Default.SessionAffinity != nil {
+		if of(c.Namespace, p.Spec.TargetRef) && p.Spec.Default != nil && p.Spec.Default.SessionAffinity != nil {
 			s := p.Spec.Default.SessionAffinity
 			r.Policy = gcePolicy(s.Type, s.CookieTTLSec, "GCLB")
 			r.Policy.Why = fmt.Sprintf("sessionAffinity.type %s of %s", affinity.Clean(s.Type, 40), c.object("gcpbackendpolicy"))
 		}
 	}
 	for c, p := range customs[gcpSessionAffinityPolicy](w, resGCPSessionAffinity) {
-		if !of(c, p.Spec.TargetRef) || p.Spec.StatefulGeneratedCookie == nil {
+		if !of(orElse(p.Spec.TargetRef.Namespace, c.Namespace), p.Spec.TargetRef.targetRef) || p.Spec.StatefulGeneratedCookie == nil {
 			continue
 		}
 		r.Policy = affinity.Policy{Mechanism: affinity.MechanismCookie, Mode: "stateful", Cookie: affinity.CookieSpec{FlagsUnknown: true}, Why: "statefulGeneratedCookie of " + c.object("gcpsessionaffinitypolicy"),

@@ -64,7 +64,7 @@ func TestHAProxyItself(t *testing.T) {
 			for range tt.visits {
 				cookie, server := visit(t, url)
 				answered[server] = true
-				v := Locate(cookie.Name, affinity.Secret(cookie.Value), []Scope{{Set: set}}, tt.keys)
+				v := Locate(cookie.Name, affinity.Secret(cookie.Value), []Scope{{Set: set}}, Hints{Keys: tt.keys})
 				if !v.Decided || v.Answers[0].Controller != tt.controller || v.Answers[0].Mode != tt.mode || addrs(v.Answers[0].Decoded.Endpoints) != server {
 					t.Errorf("%s: %+v, want %s %s %s", cookie.Value, v, tt.controller, tt.mode, server)
 					continue

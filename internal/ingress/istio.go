@@ -129,7 +129,7 @@ func (w *World) istio(ref affinity.ServiceRef, s *Service, port *ServicePort) Re
 // elsewhere, which Istio applies where it exports it.
 func (w *World) destinationRule(ref affinity.ServiceRef) (best *Custom, rule *destinationRule, notes []string) {
 	var names []string
-	for c, d := range customs[destinationRule](w, resDestinationRules) {
+	for c, d := range customsUnder(w, resDestinationRules, destinationRuleKeys, ref.Name, "*") {
 		if !istioHost(d.Spec.Host, c.Namespace, ref) {
 			if suffixCovers(d.Spec.Host, ref.Name+"."+ref.Namespace+".svc.cluster.local") || d.Spec.Host == "*" {
 				notes = append(notes, fmt.Sprintf("%s is for %s, and holds where no closer rule does", c.object("destinationrule"), quote(d.Spec.Host)))
@@ -145,6 +145,16 @@ func (w *World) destinationRule(ref affinity.ServiceRef) (best *Custom, rule *de
 		notes = append(notes, fmt.Sprintf("DestinationRules %s are for this Service; shown is %s", strings.Join(names[:min(len(names), 8)], ", "), best.Namespace+"/"+best.Name))
 	}
 	return best, rule, notes
+}
+
+// destinationRuleKeys: a rule is looked up by the first label of its host;
+// every wildcard by "*".
+func destinationRuleKeys(_ *Custom, d *destinationRule) []string {
+	first, _, _ := strings.Cut(d.Spec.Host, ".")
+	if strings.HasPrefix(first, "*") {
+		first = "*"
+	}
+	return []string{first}
 }
 
 // istioHost reports whether a rule's host is that Service: a short name is in

@@ -9,7 +9,8 @@ import (
 
 // This file is Kong: a KongUpstreamPolicy that an annotation of the Service
 // names. [Kong/kubernetes-ingress-controller docs/api-reference.md,
-// internal/dataplane/kongstate/kongupstreampolicy.go; Kong
+// internal/dataplane/kongstate/kongupstreampolicy.go, internal/annotations/annotations.go
+// HasServiceUpstreamAnnotation; Kong
 // kong/runloop/balancer/init.lua]
 
 const (
@@ -71,7 +72,7 @@ func (w *World) kong(s *Service) Reading {
 	if s.Type == "ExternalName" {
 		r.Upstream = UpstreamExternal
 	}
-	if isTrue(s.Annotations["ingress.kubernetes.io/service-upstream"]) {
+	if s.Annotations["ingress.kubernetes.io/service-upstream"] == "true" { // this text alone
 		r.Upstream, r.Setting = UpstreamClusterIP, "ingress.kubernetes.io/service-upstream"
 	}
 	name := s.Annotations[kongUpstreamAnnotation]

@@ -43,11 +43,19 @@ type Verdict struct {
 	Routed []affinity.Backend
 }
 
+// Hints are what somebody said of a cookie.
+type Hints struct {
+	Keys       []string // HAProxy's dynamic-cookie-keys besides the defaults
+	Controller string   // the key of the only one whose it may be; "" for any
+}
+
 // Locate reads a cookie without knowing whose it is. A shape only proposes; a
-// hit decides, one that cannot be chance before one that can. Keys are
-// HAProxy's dynamic-cookie-keys besides the defaults.
-func Locate(name string, value affinity.Secret, scopes []Scope, keys []string) Verdict {
+// hit decides, one that cannot be chance before one that can.
+func Locate(name string, value affinity.Secret, scopes []Scope, hints Hints) Verdict {
 	v := Verdict{Opaques: Opaques(name, value.Reveal())}
+	if hints.Controller != "" {
+		v.Opaques = nil // only formats that can be read are named
+	}
 	if len(v.Opaques) > 0 && v.Opaques[0].Named {
 		return v
 	}
@@ -56,7 +64,7 @@ func Locate(name string, value affinity.Secret, scopes []Scope, keys []string) V
 	}
 	var all []Answer
 	for i := range scopes {
-		found := scopes[i].read(name, value.Reveal(), keys)
+		found := scopes[i].read(name, value.Reveal(), hints)
 		all = append(all, found...)
 		if scopes[i].sets(name, "") && !slices.Contains(v.Routed, scopes[i].Backend) {
 			v.Routed = append(v.Routed, scopes[i].Backend)
@@ -80,16 +88,19 @@ func Locate(name string, value affinity.Secret, scopes []Scope, keys []string) V
 }
 
 // read asks every format, those of the policies first.
-func (s Scope) read(name, value string, keys []string) []Answer {
+func (s Scope) read(name, value string, hints Hints) []Answer {
 	var asked []Format
 	configured := false // how ingress-nginx treats cookies here is known
 	for _, p := range s.Policies {
-		if p.Decoder != nil {
+		if p.Decoder == nil || hints.Controller != "" && hints.Controller != p.Controller {
+			continue
+		}
+		if !answersAny(p.Decoder) || p.Cookie.Name == name {
 			asked = append(asked, Format{p.Controller, p.Mode, p.Decoder})
 			configured = configured || p.Controller == nginxKey
 		}
 	}
-	for _, f := range Formats(Known{Cookie: name, Names: s.Names, Service: s.Backend.Service.Name, Keys: keys}) {
+	for _, f := range Formats(Known{Cookie: name, Names: s.Names, Service: s.Backend.Service.Name, Keys: hints.Keys, Controller: hints.Controller}) {
 		if f.Controller != nginxKey || !configured && fitsMode(f.Mode, value) {
 			asked = append(asked, f)
 		}

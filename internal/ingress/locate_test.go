@@ -17,6 +17,7 @@ type cookieRecord struct {
 	PortName    string
 	Service     string
 	Names, Keys []string
+	Controller  string // as --controller says
 
 	Mode, Endpoint, Backend, Addr string
 	Issued, Expires               string
@@ -68,7 +69,7 @@ func TestEveryFormat(t *testing.T) {
 	for _, key := range cookieKeys() {
 		t.Run(key, func(t *testing.T) {
 			for i, r := range readLines[cookieRecord](t, key+"/cookies.jsonl") {
-				v := Locate(r.Name, affinity.Secret(r.Value), []Scope{r.scope()}, r.Keys)
+				v := Locate(r.Name, affinity.Secret(r.Value), []Scope{r.scope()}, Hints{Keys: r.Keys, Controller: r.Controller})
 				if r.Opaque {
 					checkOpaque(t, i, key, r, v)
 					continue
@@ -140,7 +141,7 @@ func TestLocateAmongServices(t *testing.T) {
 	web, other := scopeOf("web", web3...), scopeOf("other", web3[0], "10.244.9.9:8080")
 	both := []Scope{other, web}
 	locate := func(name, value string, scopes ...Scope) Verdict {
-		return Locate(name, affinity.Secret(value), scopes, nil)
+		return Locate(name, affinity.Secret(value), scopes, Hints{})
 	}
 	// The second half names the backend, and with it whose ring counts.
 	v := locate("INGRESSCOOKIE", "1767225601.5.31.42|"+webKey, both...)
@@ -185,7 +186,7 @@ func TestLocateTie(t *testing.T) {
 	tied := func(a, b string) Verdict {
 		s := scopeOf("web", web3...)
 		s.Policies = []affinity.Policy{{Controller: "a", Decoder: fixed(endpoints(a))}, {Controller: "b", Decoder: fixed(endpoints(b))}}
-		return Locate("x", "y", []Scope{s}, nil)
+		return Locate("x", "y", []Scope{s}, Hints{})
 	}
 	if v := tied(web3[0], web3[1]); !v.Tie || v.Decided || len(v.Answers) != 2 {
 		t.Errorf("two sure answers: %+v, want a tie", v)
@@ -198,7 +199,7 @@ func TestLocateTie(t *testing.T) {
 func TestLocateNothing(t *testing.T) {
 	for name, value := range map[string]string{"another's digest": strings.Repeat("0", 32), "a hash of nothing known": "0123456789abcdef", "an application's session": "s%3AxJ3", "empty": ""} {
 		for _, scopes := range [][]Scope{nil, {scopeOf("web", web3...)}} {
-			if v := Locate("session", affinity.Secret(value), scopes, []string{"k"}); v.Decided || v.Tie || len(v.Answers) != 0 {
+			if v := Locate("session", affinity.Secret(value), scopes, Hints{Keys: []string{"k"}}); v.Decided || v.Tie || len(v.Answers) != 0 {
 				t.Errorf("%s: %+v, want nothing decided", name, v)
 			}
 		}
@@ -221,7 +222,7 @@ func FuzzLocate(f *testing.F) {
 	}
 	f.Add("AWSALB", "x")
 	f.Fuzz(func(t *testing.T, name, value string) {
-		v := Locate(name, affinity.Secret(value), []Scope{web, other}, []string{value})
+		v := Locate(name, affinity.Secret(value), []Scope{web, other}, Hints{Keys: []string{value}})
 		if v.Decided == v.Tie && (v.Decided || len(v.Answers) > 0) || v.Decided && len(v.Answers) == 0 {
 			t.Fatalf("Locate(%q, %q) = %+v", name, value, v)
 		}

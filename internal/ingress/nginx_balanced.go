@@ -128,9 +128,15 @@ type point struct {
 const pointsPerNode = 160
 
 func newRing(nodes []affinity.Endpoint) ring {
+	return newRingOf(nodes, func(e affinity.Endpoint) string { return e.Addr })
+}
+
+// newRingOf is a ring on which an endpoint goes by another text than its
+// address.
+func newRingOf(nodes []affinity.Endpoint, id func(affinity.Endpoint) string) ring {
 	points := make([]point, 0, len(nodes)*pointsPerNode)
 	for n, e := range nodes {
-		base := crc32.ChecksumIEEE([]byte(e.Addr))
+		base := crc32.ChecksumIEEE([]byte(id(e)))
 		var p uint32
 		for range pointsPerNode {
 			p = crcLE(base, p)

@@ -136,7 +136,7 @@ func TestRingTie(t *testing.T) {
 		if d.Hit() || len(d.Endpoints) != 2 || !strings.Contains(d.Detail, "tie") {
 			t.Errorf("%s: %+v, want a tie", key, d)
 		}
-		if v := Locate("", affinity.Secret(key), []Scope{{Names: []string{"default-web-80"}, Set: set}}, nil); !v.Tie || v.Decided {
+		if v := Locate("", affinity.Secret(key), []Scope{{Names: []string{"default-web-80"}, Set: set}}, Hints{}); !v.Tie || v.Decided {
 			t.Errorf("Locate(%s) = %+v, want a tie", key, v)
 		}
 		return

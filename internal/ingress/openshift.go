@@ -66,13 +66,18 @@ func (openshiftIngress) Owns(annotation string) bool {
 
 // Read: the Route that an Ingress becomes has the Ingress' annotations and a
 // name of its own, which the default cookie's name is made of.
+// [openshift/route-controller-manager pkg/route/ingress/ingress.go
+// tlsConfigForIngress, tlsEnabled, terminationPolicyForIngress]
 func (openshiftIngress) Read(_ *World, places []*Place) []Reading {
 	readings := make([]Reading, len(places))
 	for i, p := range places {
-		insecure := "Redirect" // [openshift/api route/v1: what ingress-to-route sets beside TLS]
+		const insecure = "Redirect" // beside any TLS
 		termination := ""
-		if p.TLS {
-			termination = orElse(p.Ingress.Annotations["route.openshift.io/termination"], "edge")
+		switch said := p.Ingress.Annotations["route.openshift.io/termination"]; {
+		case said == "edge" || said == "reencrypt" || said == "passthrough": // also without spec.tls
+			termination = said
+		case p.TLS:
+			termination = "edge"
 		}
 		readings[i].Policy = openshiftPolicy(p.Ingress.Annotations, termination, insecure, p.Backend.Service, "")
 		if readings[i].Policy.Mechanism == affinity.MechanismCookie && readings[i].Policy.Cookie.Name == "" {

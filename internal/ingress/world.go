@@ -17,6 +17,7 @@ type World struct {
 	custom         map[string][]*Custom // by resource
 	customByName   map[customName]*Custom
 	attached       map[affinity.ServiceRef]attachedPersistence // filled when asked
+	under          map[string]map[string][]int                 // by resource, filled by customsUnder
 	customUnread   map[string]bool
 	readiness      map[ServicePortKey]string
 	classesUnread  bool
@@ -31,6 +32,7 @@ func newWorld(o Objects) *World {
 		traefik:        make(map[affinity.ServiceRef]*TraefikService, len(o.TraefikServices)),
 		custom:         map[string][]*Custom{},
 		customByName:   map[customName]*Custom{},
+		under:          map[string]map[string][]int{},
 		customUnread:   o.CustomUnread,
 		readiness:      o.Readiness,
 		classesUnread:  o.ClassesUnread,
