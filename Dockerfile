@@ -1,11 +1,12 @@
 # The image of agents (stickytop agents up): the program alone, nobody's user, no shell.
 #
-#   make image IMAGE=registry.example.com/stickytop:dev        (DOCKER=podman, BASE and GO for mirrors)
+#   make image IMAGE=registry.example.com/stickytop:dev
 #
-# BASE and GO may be mirrors of your own. Nothing is downloaded but Go modules.
-ARG GO=golang:1.26
+# takes docker, podman or buildah, whichever answers. GOLANG and BASE may be mirrors of your own; the program is static
+# and needs nothing of its base, so that BASE=scratch does too. Nothing is downloaded but Go modules.
+ARG GOLANG=golang:1.26
 ARG BASE=gcr.io/distroless/static-debian12:nonroot
-FROM --platform=$BUILDPLATFORM ${GO} AS build
+FROM --platform=$BUILDPLATFORM ${GOLANG} AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download

@@ -10,7 +10,8 @@ FUZZTIME ?= 20s
 # The race detector takes a C compiler; without one the same tests run without it.
 RACE ?= $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 IMAGE ?= ghcr.io/kubestickytop/stickytop:$(VERSION)
-DOCKER ?= docker
+# Of docker, podman and buildah the first that answers; docker's client is often there without a daemon.
+DOCKER ?= $(firstword $(foreach p,docker podman buildah,$(shell $(p) info >/dev/null 2>&1 && echo $(p))))
 
 .DEFAULT_GOAL := help
 .PHONY: help rules build demo install uninstall test race image lint fmt vet golden fuzz bench cover verify lab lab-down e2e ci clean
@@ -41,8 +42,9 @@ test: ## run every test that needs Go alone
 race: ## the same with the race detector, as CI does
 	$(GO) test $(RACE) -timeout 20m ./...
 
-image: ## build the image of agents: IMAGE=registry/stickytop:tag, DOCKER=podman
-	$(DOCKER) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+image: ## build the image of agents: IMAGE=registry/stickytop:tag DOCKER=podman BASE=scratch GOLANG=mirror/golang:1.26
+	@test -n "$(DOCKER)" || { echo "make image: none of docker, podman and buildah answers; DOCKER=… names another" >&2; exit 1; }
+	$(DOCKER) build $(foreach a,VERSION BASE GOLANG,$(if $($(a)),--build-arg $(a)=$($(a)))) -t $(IMAGE) .
 
 vet:
 	$(GO) vet ./...

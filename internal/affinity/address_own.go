@@ -146,6 +146,9 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	}
 	a := &st.addresses
 	a.init()
+	if s.heard(o, now); len(a.lists[key.Node]) > 0 {
+		st.judgeAgainst(s, now)
+	}
 	if len(a.lists[key.Node]) > 0 || o.Failure != nil || s.Via != SourceHeader && s.Via != SourceBody {
 		return
 	}
@@ -239,6 +242,7 @@ func (st *State) tieAgain(e AddressPinsChanged, now time.Time) {
 				st.land(s, pod, via, false, trouble{}, now)
 			}
 		}
+		st.judgeAgainst(s, now)
 		st.judge(s)
 	}
 }

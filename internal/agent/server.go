@@ -152,13 +152,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// tables answers with what changed. Two who ask at once are answered one after
-// the other, each in full.
+// tables answers with what changed, not before the budget of the agent allows
+// it. Two who ask at once are answered one after the other, each in full.
 func (s *Server) tables(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	var q question
 	if err := json.NewDecoder(io.LimitReader(r.Body, maxNames)).Decode(&q); err != nil {
 		http.Error(w, "not a question: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	if !s.pause(r.Context()) {
 		return
 	}
 	s.mu.Lock()
@@ -173,6 +176,20 @@ func (s *Server) tables(w http.ResponseWriter, r *http.Request) {
 	frame := s.feed.Read(s.names, q.Since)
 	s.mu.Unlock()
 	reply(w, answer{Frame: frame, Took: time.Since(began)})
+}
+
+// pause waits until the node's tables may be read again without costing the node
+// more than 1 % of a core; false when nobody waits for that any more.
+func (s *Server) pause(ctx context.Context) bool {
+	s.mu.Lock()
+	wait := s.feed.Wait()
+	s.mu.Unlock()
+	select {
+	case <-time.After(wait):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func reply(w http.ResponseWriter, v any) {

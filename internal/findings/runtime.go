@@ -91,3 +91,14 @@ var e04 = Rule{
 	Verify:  "view 6 ClientIP: SINCE of that address",
 	Sources: []string{"stacklok/toolhive#5738", "kubernetes pkg/proxy/iptables/proxier.go"},
 }
+
+var f09 = Rule{
+	ID: "F09", Title: "The node sends a connection to one pod, and another answers", Severity: affinity.SeverityHigh, Runtime: true,
+	What: "Two sources contradict each other: the tables of the node pin a client to one pod, and the answer to that client's new connection names another. Behind the Service something passes requests on (a sidecar, a proxy in the pod, a mesh), or the answer names a pod that it is not from.",
+	Shown: "a session from an address of its own is answered, in a header or the body, twice in a row by another pod than the one that the node's tables (--kernel) had pinned its address to for two seconds or more, and each of those connections renewed that pin. " +
+		"It is not said of a pin that the connection did not renew (another node's rules, an address that a load balancer put in its place), that is over or shadowed, where the node has one for the other pod too, or by ipvs, which does not tell what renewed it. It stays likely: another client of that address may connect at the same instants.",
+	Impact:  "ClientIP does not hold the request where it is answered, or what names the pod cannot be believed",
+	Fix:     "find what stands between the node and the application and keep it from balancing; or let the application name its own pod",
+	Verify:  "the pod that answers is the pod of the pin in view 6 ClientIP",
+	Sources: []string{"kubernetes pkg/proxy/iptables/proxier.go", "kubernetes pkg/proxy/nftables/proxier.go"},
+}

@@ -105,13 +105,17 @@ type Feed struct {
 	seq    uint64
 	turn   uint32
 	sent   map[string]*fed
+
+	read time.Time     // when the last reading began
+	used time.Duration // of the cores by this process until then
 }
 
 // fed is a list as the other machine knows it.
 type fed struct {
 	head    ListFrame
 	entries map[EntryKey]*fedEntry
-	turn    uint32 // of the last reading that showed it
+	order   []*fedEntry // as the last reading showed them: the next mostly does
+	turn    uint32      // of that reading
 }
 
 type fedEntry struct {
@@ -130,6 +134,16 @@ func NewFeed() *Feed { return &Feed{reader: NewReader()} }
 // Close ends what the Feed holds open.
 func (f *Feed) Close() { f.reader.Close() }
 
+// Wait returns how long it is until the next Read may begin, for this process to
+// stay under 1 % of a core: an agent does nothing but read and answer, so that
+// all it has used since the last Read began is the cost of that.
+func (f *Feed) Wait() time.Duration {
+	if f.read.IsZero() {
+		return 0
+	}
+	return max(0, budget(processTime()-f.used)-time.Since(f.read))
+}
+
 // Read reads the named lists and returns what changed since the frame since;
 // everything, where that is not the last one. That the tables cannot be read is
 // in the frame.
@@ -141,6 +155,7 @@ func (f *Feed) Read(names Names, since uint64) Frame {
 	for _, n := range names.Recent {
 		want.recent[n] = 0
 	}
+	f.read, f.used = time.Now(), processTime()
 	n, err := f.reader.read(want)
 	if err != nil {
 		return f.fault(err)
@@ -189,14 +204,12 @@ func (f *Feed) difference(out *Frame, n reading) {
 			f.sent[l.Name] = s
 		}
 		head := ListFrame{Name: l.Name, Family: l.Family, Timeout: l.Timeout, Limit: l.Limit, Cut: l.Cut}
-		change := head
+		change, shown := head, 0
 		for i := range l.Entries {
 			e := &l.Entries[i]
-			key := EntryKey{e.Client, e.Front, e.Endpoint, e.Protocol}
-			x := s.entries[key]
-			if x == nil {
-				x = &fedEntry{}
-				s.entries[key] = x
+			x := s.at(i, e)
+			if x.turn != f.turn {
+				shown++ // a set that grows meanwhile may show one twice
 			}
 			if x.turn == 0 || !x.tells(e, n.uptime) {
 				x.EntryFrame = toFrame(*e, n.uptime)
@@ -204,10 +217,14 @@ func (f *Feed) difference(out *Frame, n reading) {
 			}
 			x.turn = f.turn
 		}
-		for key, x := range s.entries {
-			if x.turn != f.turn {
-				delete(s.entries, key)
-				change.Gone = append(change.Gone, key)
+		clear(s.order[min(len(l.Entries), len(s.order)):])
+		s.order = s.order[:min(len(l.Entries), len(s.order))]
+		if len(s.entries) > shown {
+			for key, x := range s.entries {
+				if x.turn != f.turn {
+					delete(s.entries, key)
+					change.Gone = append(change.Gone, key)
+				}
 			}
 		}
 		if !known || len(change.Put) > 0 || len(change.Gone) > 0 || !sameHead(s.head, head) {
@@ -221,6 +238,27 @@ func (f *Feed) difference(out *Frame, n reading) {
 			out.Gone = append(out.Gone, name)
 		}
 	}
+}
+
+// at returns what is known of the entry that a reading shows as its ith.
+func (s *fed) at(i int, e *Entry) *fedEntry {
+	if i < len(s.order) {
+		if x := s.order[i]; x.Client == e.Client && x.Front == e.Front && x.Endpoint == e.Endpoint && x.Protocol == e.Protocol {
+			return x
+		}
+	}
+	key := EntryKey{e.Client, e.Front, e.Endpoint, e.Protocol}
+	x := s.entries[key]
+	if x == nil {
+		x = &fedEntry{}
+		s.entries[key] = x
+	}
+	if i < len(s.order) {
+		s.order[i] = x
+	} else {
+		s.order = append(s.order, x)
+	}
+	return x
 }
 
 func sameHead(x, y ListFrame) bool {

@@ -141,16 +141,6 @@ func procOf(b *testing.B, clients, stamps int) (proc string, want *expected, bum
 	return proc, expect(st.Snapshot(time.Now())), func(list int) { write(list, formula(250, uptime())) }
 }
 
-// processTime is what this process has used of the cores, in the kernel too:
-// on a busy machine the clock on the wall says little.
-func processTime() time.Duration {
-	var u unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // heap is what is held after everything else was thrown away, in MB.
 func heap() float64 {
 	runtime.GC()

@@ -29,10 +29,15 @@ func uptime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// threadTime is what this thread has used of the cores.
-func threadTime() time.Duration {
+// threadTime is what this thread has used of the cores, in the kernel too.
+func threadTime() time.Duration { return used(unix.RUSAGE_THREAD) }
+
+// processTime is what this process has used of them.
+func processTime() time.Duration { return used(unix.RUSAGE_SELF) }
+
+func used(who int) time.Duration {
 	var u unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
+	if unix.Getrusage(who, &u) != nil {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())

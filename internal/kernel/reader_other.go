@@ -11,6 +11,8 @@ type (
 
 func threadTime() time.Duration { return 0 }
 
+func processTime() time.Duration { return 0 }
+
 func (r *Reader) read(*expected) (reading, error) { return reading{}, ErrUnsupported }
 
 func (r *Reader) closeNFT() {}

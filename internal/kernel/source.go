@@ -40,6 +40,7 @@ type Source struct {
 	of     signature
 	told   []affinity.AddressList
 	status affinity.SourceStatus
+	last   time.Time // of the last reading
 }
 
 // New returns a Source of this machine.
@@ -63,7 +64,7 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 	for {
 		began, used := time.Now(), threadTime()
 		s.step(ctx, emit)
-		pause := max(s.opts.Interval, min(share*(threadTime()-used), slowest)) - time.Since(began)
+		pause := max(s.opts.Interval, budget(threadTime()-used)) - time.Since(began)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -77,8 +78,12 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 // the latest.
 const (
 	share   = 100
-	slowest = 10 * time.Second
+	slowest = 8 * time.Second // an agent's answer has to come in time
 )
+
+// budget is how long after the beginning of a reading the next may begin, when
+// that one took so much of a core.
+func budget(cost time.Duration) time.Duration { return min(share*cost, slowest) }
 
 // step is one reading.
 func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
@@ -111,7 +116,12 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 		s.told = lists
 		emit(affinity.AddressPinsChanged{Node: s.opts.Node, Put: put, Gone: gone, Lists: lists})
 	}
-	s.say(emit, affinity.SourceLive, describe(n, s.ledger, s.reader.clock), s.ledger.pins)
+	text := describe(n, s.ledger, s.reader.clock)
+	if gap := n.at.Sub(s.last).Round(time.Second); !s.last.IsZero() && gap > s.opts.Interval.Round(time.Second) {
+		text += fmt.Sprintf("; read every %s, so that it costs no more than 1 %% of a core", gap)
+	}
+	s.last = n.at
+	s.say(emit, affinity.SourceLive, text, s.ledger.pins)
 }
 
 // forget ends every pin: the tables are not read any more.

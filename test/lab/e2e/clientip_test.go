@@ -100,7 +100,7 @@ func testPinsByAddress(t *testing.T, l *lab.Lab, mode string) {
 func agreeOnPins(t *testing.T, l *lab.Lab, mode string, timeout float64, want int, when string) map[string]float64 {
 	t.Helper()
 	began := time.Now()
-	truth := nodePins(t, l, mode, timeout)
+	truth := nodePins(t, l, "node2", mode, timeout)
 	cmd, err := l.Command(within(t, 30*time.Second), "node2", product(t), "get", "pins", "svc/echo", "-n", "msgapp", "--kernel", "local", "--kernel-node", "node2", "-o", "json")
 	check(t, err)
 	out, err := cmd.Output()
@@ -147,12 +147,12 @@ var (
 	jiffiesLine = regexp.MustCompile(`(?m)^jiffies: (\d+)$`)
 )
 
-// nodePins returns the seconds left of each "client endpoint" of Service echo, by the node's own tools.
-func nodePins(t *testing.T, l *lab.Lab, mode string, timeout float64) map[string]float64 {
+// nodePins returns the seconds left of each "client endpoint" of Service echo, by a node's own tools.
+func nodePins(t *testing.T, l *lab.Lab, node, mode string, timeout float64) map[string]float64 {
 	t.Helper()
 	pins := map[string]float64{}
 	if mode == "nftables" {
-		out, err := l.Exec(within(t, 10*time.Second), "node2", "nft", "-j", "list", "sets", "table", "ip", "kube-proxy")
+		out, err := l.Exec(within(t, 10*time.Second), node, "nft", "-j", "list", "sets", "table", "ip", "kube-proxy")
 		check(t, err)
 		var all struct {
 			Nftables []struct {
@@ -183,7 +183,7 @@ func nodePins(t *testing.T, l *lab.Lab, mode string, timeout float64) map[string
 		}
 		return pins
 	}
-	out, err := l.Exec(within(t, 10*time.Second), "node2", "sh", "-c",
+	out, err := l.Exec(within(t, 10*time.Second), node, "sh", "-c",
 		`iptables-save -t nat | grep -- --set; for f in /proc/net/xt_recent/*; do echo "list ${f##*/}"; cat $f; done 2>/dev/null; grep -m1 ^jiffies: /proc/timer_list; zcat /proc/config.gz | grep ^CONFIG_HZ=`)
 	check(t, err)
 	text := string(out)

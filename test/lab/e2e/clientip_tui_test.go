@@ -13,7 +13,7 @@ import (
 func testPinsOnScreen(t *testing.T, l *lab.Lab) {
 	kubectl(t, l, "-n", "msgapp", "patch", "service", "echo", "-p", `{"spec":{"sessionAffinity":"ClientIP","sessionAffinityConfig":{"clientIP":{"timeoutSeconds":60}}}}`)
 	time.Sleep(3 * time.Second) // kube-proxy's turn
-	visit(t, l, 101, 5)
+	visit(t, l, 2, 101, 5)
 	for _, size := range []struct{ width, height int }{{80, 24}, {140, 40}} {
 		term := terminalIn(t, l, "node2", size.width, size.height)
 		term.typed(product(t) + " svc/echo -n msgapp --no-probe --kernel local --kernel-node node2")
