@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -265,6 +266,25 @@ func TestStatus(t *testing.T) {
 	if got := kubectl(t, l, "get", "pod", "crashing", "--no-headers"); !strings.Contains(got, "CrashLoopBackOff") && !strings.Contains(got, "Error") {
 		t.Errorf("kubectl get says %q", got)
 	}
+}
+
+// TestReadyAgain has the node controller's hand undone: it calls the pods of a silent node not ready.
+func TestReadyAgain(t *testing.T) {
+	l := sharedLab(t)
+	defer settled(t, l)
+	ctx := deadline(t, 20*time.Second)
+	pods := client(t, l, "lab").CoreV1().Pods("msgapp")
+	pod := podNow(t, l, podsOf(t, l, "backend")[0])
+	i := slices.IndexFunc(pod.Status.Conditions, func(c v1.PodCondition) bool { return c.Type == v1.PodReady })
+	pod.Status.Conditions[i].Status = v1.ConditionFalse
+	written, err := pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{})
+	check(t, err)
+	if written.Status.Conditions[i].Status != v1.ConditionFalse {
+		t.Fatalf("written: %+v", written.Status.Conditions[i])
+	}
+	eventually(t, 10*time.Second, "ready again", func() bool {
+		return podNow(t, l, pod.Name).Status.Conditions[i].Status == v1.ConditionTrue
+	})
 }
 
 // TestLivenessByHTTP has a server say that it is ill: it is started anew, and its neighbour is not.

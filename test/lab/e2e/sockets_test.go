@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -213,6 +214,21 @@ type socketRun struct {
 	check  func(*testing.T, string, sessionList, legCount)
 }
 
+// recovery is what a session may need after the last old pod went: a request that the ingress still sent to it ends by its
+// own limit (10 s), the longest wait of a reconnecting client follows (5 s and half of it), then the handshake.
+const recovery = 20 * time.Second
+
+// since lists what a session sent from a time on.
+func since(s session, from time.Time) string {
+	var text strings.Builder
+	for _, x := range s.Exchanges {
+		if x.At.After(from) {
+			fmt.Fprintf(&text, "\n  %s %s: %d in %.0f ms by %s (%s) %s", x.At.Format(time.StampMilli), x.Leg, x.Status, x.TookMilliseconds, x.Pod, x.Source, x.Failure)
+		}
+	}
+	return text.String()
+}
+
 // TestSocketsAgreeWithServers holds sessions on real servers through Traefik while pods are killed, added and rolled, and
 // compares every leg of each with the servers' own logs. $SOCKETS_FULL=1 holds 100 sessions for five minutes each.
 func TestSocketsAgreeWithServers(t *testing.T) {
@@ -244,8 +260,8 @@ func TestSocketsAgreeWithServers(t *testing.T) {
 			if s.MoveCount > 0 {
 				moved++
 			}
-			if s.State != "STUCK" && s.State != "RE-PINNED" && rolled.Before(list.Metadata.At.Add(-10*time.Second)) {
-				t.Errorf("%s is %s (%s), %s", s.Name, s.State, s.Detail, s.LastFailure)
+			if s.State != "STUCK" && s.State != "RE-PINNED" && rolled.Before(list.Metadata.At.Add(-recovery)) {
+				t.Errorf("%s is %s (%s), %s%s", s.Name, s.State, s.Detail, s.LastFailure, since(s, rolled.Add(-recovery)))
 			}
 		}
 		t.Logf("%d sessions moved; all pods were new %s before the end", moved, list.Metadata.At.Sub(rolled).Round(time.Second))
@@ -274,11 +290,11 @@ func TestSocketsAgreeWithServers(t *testing.T) {
 	}
 	results := make([]chan ended, len(runs))
 	program := product(t)
-	ctx := within(t, length+2*time.Minute)
+	ctx := within(t, length+recovery+2*time.Minute)
 	for i, run := range runs {
 		results[i] = make(chan ended, 1)
 		args := append([]string{"get", "sessions", "ing/" + run.app, "-n", "e2e", "-o", "json", "--requests", "--max-rps", "100",
-			"--sessions", strconv.Itoa(run.count), "--for", length.String()}, run.args...)
+			"--sessions", strconv.Itoa(run.count), "--for", (length + recovery + 5*time.Second).String()}, run.args...)
 		go func() {
 			r, err := try(ctx, l, program, args...)
 			results[i] <- ended{r, err}

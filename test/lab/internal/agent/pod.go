@@ -54,11 +54,18 @@ func (w *worker) current() *v1.Pod {
 	return w.pod
 }
 
-// update takes a newer version of the pod; one with a deletion timestamp begins or hastens its end.
+// update takes a newer version of the pod; one with a deletion timestamp begins or hastens its end. What others wrote over
+// the agent's own conditions is set right: the node controller calls pods not ready when their node was silent for too
+// long, and leaves it to the kubelet to say otherwise (k8s.io/kubernetes/pkg/kubelet/status, needsReconcile).
 func (w *worker) update(pod *v1.Pod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pod = pod
+	for _, seen := range pod.Status.Conditions {
+		if own, ok := w.conditions[seen.Type]; ok && own.Status != seen.Status {
+			w.changed()
+		}
+	}
 	if pod.DeletionTimestamp != nil {
 		grace := graceOf(pod)
 		w.terminate(time.Now().Add(grace))
