@@ -25,9 +25,12 @@ func TestJoinKernel(t *testing.T) {
 		"--kernel agents":                "--kernel=agents",
 		"--kernel=local local":           "--kernel=local local",
 		"get pins -- --kernel local":     "get pins -- --kernel local",
-		"--kernel-node local --kernel x": "--kernel-node local --kernel x",
+		"--kernel-node local --kernel x": "--kernel-node local --kernel=x", // which is refused
+		"--kernel get pins svc/x":        "--kernel get pins svc/x",
+		"--kernel https://a.example":     "--kernel https://a.example",
+		"--kernel -n msgapp":             "--kernel -n msgapp",
 	} {
-		if got := strings.Join(joinKernel(strings.Fields(in)), " "); got != want {
+		if got := strings.Join(joinKernel(strings.Fields(in), func(word string) bool { return word == "get" }), " "); got != want {
 			t.Errorf("%q becomes %q, want %q", in, got, want)
 		}
 	}

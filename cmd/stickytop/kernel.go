@@ -21,14 +21,16 @@ const (
 )
 
 // joinKernel lets a value of --kernel be the next word, as that of any flag,
-// though the flag can go without one.
-func joinKernel(args []string) []string {
+// though the flag can go without one. A word that is neither a target with its
+// kind nor a command is taken for a value too, and refused as one: a mistake is
+// no Ingress of that name.
+func joinKernel(args []string, command func(word string) bool) []string {
 	var out []string
 	for i := 0; i < len(args); i++ {
 		if args[i] == "--" {
 			return append(out, args[i:]...)
 		}
-		if args[i] == "--kernel" && i+1 < len(args) && (args[i+1] == kernelLocal || args[i+1] == kernelAgents) {
+		if args[i] == "--kernel" && i+1 < len(args) && args[i+1] != "" && !strings.ContainsAny(args[i+1], "/:") && args[i+1][0] != '-' && !command(args[i+1]) {
 			out = append(out, "--kernel="+args[i+1])
 			i++
 			continue
@@ -53,7 +55,7 @@ func (f *kernelFlags) add(fs *pflag.FlagSet) {
 func (f *kernelFlags) check(from *fromFlags) error {
 	switch {
 	case f.where != "" && f.where != kernelLocal && f.where != kernelAgents:
-		return usageError("--kernel %q: use local or agents", affinity.Clean(f.where, 60))
+		return usageError("--kernel %q: use local or agents; an Ingress of that name is ing/NAME", affinity.Clean(f.where, 60))
 	case f.where != kernelLocal && f.node != "" && from.where != fromLocal:
 		return usageError("--kernel-node names this machine for --kernel local and --from local")
 	}

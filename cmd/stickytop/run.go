@@ -55,7 +55,10 @@ func run(ctx context.Context, args []string, streams genericiooptions.IOStreams)
 	kube.RedirectLogs(nil)
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	root := newRoot(name, streams)
-	root.SetArgs(joinKernel(args))
+	root.SetArgs(joinKernel(args, func(word string) bool {
+		c, _, err := root.Find([]string{word})
+		return err == nil && c != root
+	}))
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
