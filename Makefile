@@ -69,7 +69,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$p; done; done
 
-bench: ## measure what docs/performance.md promises
+bench: ## measure what docs/performance.md promises; beside k6 where it is in PATH or K6 names it
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 	$(GO) test -run '^$$' -bench Lint -benchtime 3x ./cmd/stickytop
 	$(GO) test -count=1 -run Bytes -v ./internal/ui | grep -v '^=== '

@@ -63,11 +63,12 @@ type stay struct {
 	spoke bool // an answer named it
 	mute  bool // a request failed, or its answer named nobody
 	via   Source
+	cuts  int // held connections that ended unasked
 }
 
 // held says how s is known to be on its pod, and since when.
 func (st *State) held(s *session) string {
-	now := stay{s.Pod, s.PodSince, s.spoke > 0, s.mute > 0, s.Via}
+	now := stay{s.Pod, s.PodSince, s.spoke > 0, s.mute > 0, s.Via, s.CutCount}
 	if now == s.stay {
 		return s.stayText
 	}
@@ -81,6 +82,13 @@ func (st *State) held(s *session) string {
 		s.stayText = pod + " gave every answer that names a pod" + since + "; others failed or name none"
 	default:
 		s.stayText = pod + " answered every request" + since
+	}
+	if end := s.LastEnd; now.cuts > 0 && end != nil && end.Failed != nil {
+		cuts := "its connection ended unasked at "
+		if now.cuts > 1 {
+			cuts = fmt.Sprintf("%d connections ended unasked, the last at ", now.cuts)
+		}
+		s.stayText += "; " + cuts + end.At.UTC().Format("15:04:05Z") + ": " + end.Text
 	}
 	s.stay = now
 	return s.stayText

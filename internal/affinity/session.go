@@ -209,6 +209,9 @@ type Session struct {
 
 	Socket *Socket // the held connection, or the last; nil for transports without
 	Legs   []Leg   // latest of each kind since the handshake
+	// LastEnd is how the last connection ended, kept while another is held; nil
+	// before one did.
+	LastEnd *SocketEnd
 
 	Pin    *Pin // nil: no cookie held
 	Unheld bool // nothing that was seen holds it: no cookie is held, and a cookie is what would

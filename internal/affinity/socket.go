@@ -139,6 +139,7 @@ func (st *State) applySocket(e SocketChanged, now time.Time) {
 
 func (st *State) socketEnded(s *session, held Socket, now time.Time) {
 	end := held.Ended
+	s.LastEnd = end
 	h := Happening{At: now, Source: "probe", Kind: "socket", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route,
 		Text: fmt.Sprintf("%s %s ended after %s: %s", s.Spec.ID, held.Carrier, shortDuration(end.Lasted), end.Text)}
 	if end.Failed != nil {

@@ -20,7 +20,7 @@ type Held struct {
 	Joined           bool              `json:"joined,omitempty"`
 	PingMilliseconds float64           `json:"pingMilliseconds,omitempty"`
 	Legs             []Leg             `json:"legs,omitempty"`
-	Closed           *Closed           `json:"closed,omitempty"` // of the last connection, when none is held
+	Closed           *Closed           `json:"closed,omitempty"` // the last connection that ended, and when; another is held since heldSince
 	Fuses            []Timer           `json:"fuses,omitempty"`  // the timers that run, the next to end the session first
 }
 
@@ -62,12 +62,13 @@ func heldOf(x *affinity.Session, now time.Time) Held {
 	}
 	if h := x.Socket; h != nil {
 		out.Protocol, out.Carrier, out.Joined, out.PingMilliseconds = h.Protocol, h.Carrier, h.Joined, millis(h.RTT)
-		if end := h.Ended; end != nil {
-			out.Closed = &Closed{At: metav1.NewMicroTime(end.At), By: end.By.String(), Code: end.Code, Reason: end.Text,
-				After: tenths(end.Lasted), Silent: tenths(end.Silent), Failed: end.Failed != nil}
-		} else {
+		if h.Ended == nil {
 			out.HeldSince = instant(h.Opened)
 		}
+	}
+	if end := x.LastEnd; end != nil {
+		out.Closed = &Closed{At: metav1.NewMicroTime(end.At), By: end.By.String(), Code: end.Code, Reason: end.Text,
+			After: tenths(end.Lasted), Silent: tenths(end.Silent), Failed: end.Failed != nil}
 	}
 	var running []affinity.Timer
 	for _, t := range x.Timers {
@@ -100,7 +101,7 @@ func (h Held) legsText() string {
 	return strings.Join(parts, " ")
 }
 
-// closedText is how the last connection ended, in one cell.
+// closedText is how and when the last connection ended, in one cell.
 func (h Held) closedText() string {
 	if h.Closed == nil {
 		return ""
@@ -109,7 +110,7 @@ func (h Held) closedText() string {
 	if h.Closed.Code != 0 {
 		by += fmt.Sprintf(" %d", h.Closed.Code)
 	}
-	return by + " after " + h.Closed.After
+	return by + " after " + h.Closed.After + " at " + h.Closed.At.UTC().Format("15:04:05Z")
 }
 
 // fuseText is the timer that ends the session first.

@@ -72,3 +72,29 @@ func TestHeld(t *testing.T) {
 		t.Errorf("the fuse is %s, want the heartbeat", got)
 	}
 }
+
+// TestHeldAgain keeps how a connection ended, and when, while the next is held.
+func TestHeldAgain(t *testing.T) {
+	st, _ := world()
+	at := func(s float64) time.Time { return tNow.Add(time.Duration(s * float64(time.Second))) }
+	st.Apply(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: "s04", Transport: "ws", Route: st.Snapshot(tNow).Routes[0].ID}}, at(0))
+	held := affinity.Socket{Protocol: "WebSocket", Carrier: affinity.CarrierWebSocket, Opened: at(1), Joined: true}
+	cut := held
+	cut.Ended = &affinity.SocketEnd{At: at(61), Lasted: time.Minute, Silent: time.Minute, By: affinity.EndedByUnknown, Text: "cut without a close frame",
+		Failed: &affinity.Failure{Op: "read", Kind: affinity.FailureClosed, Text: "cut"}}
+	again := held
+	again.Opened = at(63)
+	for i, socket := range []affinity.Socket{held, cut, again} {
+		st.Apply(affinity.SocketChanged{Session: "s04", Socket: socket}, at(float64(i*62)))
+	}
+	item := Sessions(st.Snapshot(at(130)), Options{}).Items[3]
+	if item.HeldSince == nil || !item.HeldSince.Equal(instant(at(63))) {
+		t.Errorf("held since %v", item.HeldSince)
+	}
+	if c := item.Closed; c == nil || !c.At.Time.Equal(at(61)) || c.By != "cut" || c.After != "1m0s" || !c.Failed {
+		t.Errorf("closed %+v", c)
+	}
+	if want := "cut after 1m0s at " + at(61).UTC().Format("15:04:05Z"); item.closedText() != want {
+		t.Errorf("%q, want %q", item.closedText(), want)
+	}
+}

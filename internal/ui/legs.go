@@ -127,13 +127,16 @@ func (t *sheet) socket() {
 	held := t.s.Socket
 	if held != nil {
 		t.add("SOCKET", plain, socketText(held, t.d.now))
-		if end := held.Ended; end != nil {
-			st := plain
-			if end.Failed != nil {
-				st = broken
-			}
-			t.add("ENDED", st, socketEndText(end))
+	}
+	if end := t.s.LastEnd; end != nil {
+		name, text, st := "ENDED", socketEndText(end), plain
+		if end.Failed != nil {
+			st = broken
 		}
+		if held != nil && held.Ended == nil { // another is held
+			name, text, st = "BEFORE", age(t.d.now.Sub(end.At))+" ago "+text, plain
+		}
+		t.add(name, st, text)
 	}
 	if len(t.s.Legs) > 0 {
 		note := ""
