@@ -67,6 +67,9 @@ type CookieSpec struct {
 	// FlagsUnknown reports whether Secure, HttpOnly and SameSite are the
 	// proxy's own, and not documented: the fields above then say nothing.
 	FlagsUnknown bool
+	// Application reports whether the application makes the cookie: the layer
+	// only hashes its value.
+	Application bool
 }
 
 // Policy is the stickiness one layer has effectively: what the objects say,

@@ -18,7 +18,7 @@ var b08 = Rule{
 		const key = nginxPrefix + "session-cookie-name"
 		for _, r := range c.stickyRoutes("") {
 			app := appCookie(r.policy.Cookie.Name)
-			if app == "" {
+			if app == "" || r.policy.Cookie.Application { // what hashes it writes none over it
 				continue
 			}
 			h := hit{title: fmt.Sprintf("%s is the session cookie of %s", r.policy.Cookie.Name, app), route: r.ID,

@@ -178,6 +178,7 @@ func envoyHashCookie(name, path string, ttl *time.Duration) affinity.Policy {
 	switch {
 	case ttl == nil:
 		p.Renewal = affinity.RenewalUnknown
+		p.Cookie.FlagsUnknown, p.Cookie.Application = true, true
 		p.Notes = append(p.Notes, "no ttl: Envoy does not make the cookie, the application has to; without it requests go anywhere")
 	case *ttl > 0:
 		p.Timeout, p.Renewal = *ttl, affinity.RenewalAbsolute

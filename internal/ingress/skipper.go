@@ -76,7 +76,7 @@ func (skipper) read(p *Place) Reading {
 	}
 	scheme, _ := p.Annotation(skipperPrefix + "skipper-backend-protocol")
 	r.Policy.Mechanism = affinity.MechanismCookie
-	r.Policy.Cookie = affinity.CookieSpec{Name: cookie[1], FlagsUnknown: true}
+	r.Policy.Cookie = affinity.CookieSpec{Name: cookie[1], FlagsUnknown: true, Application: true}
 	r.Policy.Decoder = skipperHash{scheme: orElse(scheme, "http")}
 	r.Policy.Why += ", of cookie " + quote(cookie[1])
 	r.Policy.Notes = []string{"the application makes this cookie, Skipper hashes it over all pods: when one comes or goes, some clients move and keep their cookie",
