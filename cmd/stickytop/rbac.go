@@ -19,8 +19,9 @@ func newRBAC(name string, streams genericiooptions.IOStreams, cluster *clusterFl
 		Short: "Show what you may, and print the Role that stickytop needs",
 		Long: `Asks the API server what you may (SelfSubjectAccessReview) and prints it.
 With --missing it prints, as YAML to send to an administrator, the Role for
-what you may not. Nothing is written to the cluster.`,
-		Example: fmt.Sprintf("  %[1]s rbac -n msgapp\n  %[1]s rbac -n msgapp --missing", name),
+what you may not. What agents take is in it with --agents N or --kernel, as
+with a run. Nothing is written to the cluster.`,
+		Example: fmt.Sprintf("  %[1]s rbac -n msgapp\n  %[1]s rbac -n msgapp --missing\n  %[1]s rbac -n msgapp --missing --agents 3 --kernel", name),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, namespace, err := cluster.restConfig()
@@ -34,6 +35,9 @@ what you may not. Nothing is written to the cluster.`,
 			access, err := source.Permissions(cmd.Context())
 			if err != nil {
 				return err
+			}
+			if agents, kernel := cluster.agents.clients > 0 || cluster.from.where == fromPods, cluster.kernel.where == kernelAgents; agents || kernel {
+				access.NeedAgents(kernel && len(cluster.agents.nodes) == 0)
 			}
 			if missing {
 				rows := access.Missing(optional)
@@ -54,13 +58,13 @@ what you may not. Nothing is written to the cluster.`,
 
 func printAccess(w io.Writer, a kube.Access) error {
 	tw := printers.GetNewTabWriter(w)
-	fmt.Fprintln(tw, "RESOURCE\tGET\tLIST\tWATCH\tCREATE\tWITHOUT IT")
+	fmt.Fprintln(tw, "RESOURCE\tGET\tLIST\tWATCH\tCREATE\tDELETE\tWITHOUT IT")
 	for _, p := range a.Rows {
 		without := ""
 		if !p.OK() {
 			without = p.Without
 		}
-		row := []string{p.Resource, answer(p.Get), answer(p.List), answer(p.Watch), answer(p.Create), without}
+		row := []string{p.Resource, answer(p.Get), answer(p.List), answer(p.Watch), answer(p.Create), answer(p.Delete), without}
 		fmt.Fprintln(tw, strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
 	return tw.Flush()

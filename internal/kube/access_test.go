@@ -51,6 +51,9 @@ func TestPermissions(t *testing.T) {
 	if len(missing) != 2 || len(all) != 4 {
 		t.Errorf("missing %v, with the optional %v", missing, all)
 	}
+	if p := got["jobs"]; p.Group != "batch" || !p.OK() || p.Delete != Allowed || p.Get != Unasked {
+		t.Errorf("jobs = %+v", p)
+	}
 	s.fail("* create", refuse(401, metav1.StatusReasonUnauthorized, "Unauthorized"))
 	if _, err := src.Permissions(t.Context()); !strings.Contains(problem(t, err).What, "401") {
 		t.Errorf("Permissions() = %v, want 401 said", err)
@@ -85,6 +88,40 @@ func TestRoleYAML(t *testing.T) {
 	}
 	if got := RoleYAML("a: b\n- c", Wanted()[:1]); !strings.Contains(got, `namespace: "a: b\n- c"`) {
 		t.Errorf("an odd namespace broke out of its string:\n%s", got)
+	}
+}
+
+// TestRoleOfAgents: the Role to ask for has what agents are checked for, when
+// agents are asked for.
+func TestRoleOfAgents(t *testing.T) {
+	s := newAPIServer(t)
+	s.denied = func(a authorizationv1.ResourceAttributes) bool {
+		return a.Resource == "jobs" || a.Resource == "nodes" || a.Subresource == "portforward"
+	}
+	src, err := New(s.config(), chatOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	access, err := src.Permissions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := access.Missing(false); len(rows) != 0 {
+		t.Errorf("asked for though no agents are: %v", rows)
+	}
+	access.NeedAgents(true)
+	docs := strings.Split(RoleYAML("chat", access.Missing(false)), "---\n")
+	var role rbacv1.Role
+	if err := yaml.UnmarshalStrict([]byte(docs[0]), &role); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range append(append([]right{}, rightsToMake...), rightsToUse...) {
+		if r.resource != "pods" && !grants(role.Rules, r.group, r.resource, r.verb) {
+			t.Errorf("the Role lacks %s:\n%s", r, docs[0])
+		}
+	}
+	if len(docs) != 2 || !strings.Contains(docs[1], `resources: ["nodes"]`) {
+		t.Errorf("nodes are not in a ClusterRole:\n%s", strings.Join(docs, "---\n"))
 	}
 }
 

@@ -77,7 +77,7 @@ func (r right) String() string {
 
 // AgentRights are what the user must be allowed, in words.
 func AgentRights() []string {
-	return []string{"create, get, list and delete jobs.batch", "get and list pods", "create pods/portforward"}
+	return []string{"create, list and delete jobs.batch", "get and list pods", "create pods/portforward"}
 }
 
 var (

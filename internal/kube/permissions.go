@@ -32,13 +32,14 @@ type Permission struct {
 	Get      Answer
 	List     Answer
 	Watch    Answer
-	Create   Answer // for subresources that are opened: pods/portforward
+	Create   Answer // for subresources that are opened: pods/portforward; for agents' Jobs
+	Delete   Answer // for agents' Jobs
 	Without  string // what is lost
 }
 
 // OK reports whether every verb that was asked for is allowed.
 func (p Permission) OK() bool {
-	for _, a := range []Answer{p.Get, p.List, p.Watch, p.Create} {
+	for _, a := range []Answer{p.Get, p.List, p.Watch, p.Create, p.Delete} {
 		if a == Denied || a == Unknown {
 			return false
 		}
@@ -60,6 +61,17 @@ func (a Access) Missing(optional bool) []Permission {
 	return slices.DeleteFunc(slices.Clone(a.Rows), func(p Permission) bool { return p.OK() || p.Optional && !optional })
 }
 
+// NeedAgents makes what agents take no longer optional: what makes and removes
+// them and, with nodes, what tells where there are tables to read.
+func (a *Access) NeedAgents(nodes bool) {
+	for i := range a.Rows {
+		switch p := &a.Rows[i]; {
+		case p.Resource == "jobs", p.Resource == "pods/portforward", nodes && p.Resource == "nodes":
+			p.Optional = false
+		}
+	}
+}
+
 // Wanted returns every row of the preflight, with the verbs that matter marked
 // Unknown. RoleYAML makes the whole Role of it.
 func Wanted() []Permission {
@@ -71,6 +83,7 @@ func Wanted() []Permission {
 	rows = append(rows, surveyOnly()...)
 	return append(rows,
 		Permission{Resource: "pods/portforward", Optional: true, Create: Unknown, Without: "the ingress must be reachable from here"},
+		Permission{Group: "batch", Resource: "jobs", Optional: true, List: Unknown, Create: Unknown, Delete: Unknown, Without: "no agents: --agents, and --kernel but on a node"},
 		Permission{Resource: "pods/log", Optional: true, Get: Unknown, Without: "VIA is limited to hdr, body and ck"},
 		Permission{Resource: "namespaces", Cluster: true, Optional: true, Get: Unknown, List: Unknown, Without: "namespaces taken from kubeconfig only"},
 	)
@@ -92,7 +105,7 @@ func surveyOnly() []Permission {
 
 // verbs are those of p that are asked, with where the answer goes.
 func (p *Permission) verbs() map[string]*Answer {
-	all := map[string]*Answer{"get": &p.Get, "list": &p.List, "watch": &p.Watch, "create": &p.Create}
+	all := map[string]*Answer{"get": &p.Get, "list": &p.List, "watch": &p.Watch, "create": &p.Create, "delete": &p.Delete}
 	for v, a := range all {
 		if *a == Unasked {
 			delete(all, v)

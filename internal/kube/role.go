@@ -56,7 +56,7 @@ func rulesOf(rows []Permission) []rule {
 	var out []rule
 	for _, p := range rows {
 		var verbs []string
-		for _, v := range []string{"get", "list", "watch", "create"} {
+		for _, v := range []string{"get", "list", "watch", "create", "delete"} {
 			if p.verbs()[v] != nil {
 				verbs = append(verbs, v)
 			}
