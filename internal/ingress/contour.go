@@ -57,6 +57,10 @@ type (
 		LoadBalancerPolicy *struct {
 			Strategy string `json:"strategy"`
 		} `json:"loadBalancerPolicy"`
+		TimeoutPolicy struct {
+			Response string `json:"response"`
+			Idle     string `json:"idle"`
+		} `json:"timeoutPolicy"`
 		PathRewritePolicy     *struct{} `json:"pathRewritePolicy"`
 		RequestRedirectPolicy *struct{} `json:"requestRedirectPolicy"`
 		CookieRewritePolicies []struct {
@@ -215,7 +219,7 @@ func (t *proxyTree) route(c *Custom, r *httpProxyRoute, prefix string, notes []s
 	case len(names) > 1:
 		f.notes = append(f.notes, fmt.Sprintf("requests are shared by %s; shown is the first with the largest weight", strings.Join(names[:min(len(names), 16)], ", ")))
 	}
-	f.readings = []Reading{{Policy: r.policy(c)}}
+	f.readings = []Reading{{Policy: r.idles(c, r.policy(c))}}
 	return f
 }
 

@@ -136,11 +136,13 @@ type gatewayController struct {
 	read func(*World, gatewayPlace) Reading
 }
 
+const nginxGatewayKey = "nginx-gateway-fabric"
+
 // gatewayControllers are those whose HTTPRoutes are read.
 var gatewayControllers = []gatewayController{
 	{"gateway.envoyproxy.io/gatewayclass-controller", envoyGatewayKey, readEnvoyGateway},
 	{"kgateway.dev/kgateway", "kgateway", readKgateway},
-	{"gateway.nginx.org/nginx-gateway-controller", "nginx-gateway-fabric", readNginxGateway},
+	{"gateway.nginx.org/nginx-gateway-controller", nginxGatewayKey, readNginxGateway},
 	{"traefik.io/gateway-controller", traefikKey, readTraefikGateway},
 	{"istio.io/gateway-controller", istioKey, readIstioGateway},
 	{"konghq.com/kic-gateway-controller", kongKey, readKongGateway},

@@ -30,6 +30,8 @@ func (w *World) idles(controller string, p *Place, policy affinity.Policy) affin
 		// A hijacked connection has no deadline (net/http, hijackLocked), and
 		// respondingTimeouts are of requests and of connections without one.
 		policy.ReadTimeoutWhy = "Traefik does not cut a quiet WebSocket"
+	case istioKey:
+		policy.ReadTimeoutWhy = istioIdle
 	case haproxytechKey:
 		// timeout-tunnel is of the ConfigMap alone. [documentation/annotations.md]
 		policy.ReadTimeout, policy.ReadTimeoutWhy = time.Hour, "timeout-tunnel, 1h by default; the controller's ConfigMap is not read"
@@ -124,7 +126,16 @@ type gatewayTimeouts struct {
 func (g *gatewayPlace) idles(readings []Reading) []Reading {
 	for i := range readings {
 		p := &readings[i].Policy
-		if p.Controller == envoyGatewayKey {
+		switch p.Controller {
+		case istioKey:
+			p.ReadTimeoutWhy = istioIdle
+		case nginxGatewayKey:
+			// No proxy_read_timeout in its template: nginx's own default.
+			// [nginx-gateway-fabric internal/controller/nginx/config/servers_template.go;
+			// nginx ngx_http_proxy_module, proxy_read_timeout]
+			p.ReadTimeout, p.ReadTimeoutWhy = time.Minute, "nginx's proxy_read_timeout, 60s by default; a ProxySettingsPolicy is not read"
+			p.AnswerTimeout, p.AnswerTimeoutWhy = p.ReadTimeout, p.ReadTimeoutWhy
+		case envoyGatewayKey:
 			// [envoy HttpConnectionManager.stream_idle_timeout]
 			p.ReadTimeout, p.ReadTimeoutWhy = 5*time.Minute, "Envoy's stream_idle_timeout, 5m by default; a ClientTrafficPolicy is not read"
 			p.AnswerTimeout, p.AnswerTimeoutWhy = p.ReadTimeout, p.ReadTimeoutWhy
@@ -142,4 +153,60 @@ func (g *gatewayPlace) idles(readings []Reading) []Reading {
 		}
 	}
 	return readings
+}
+
+// istioIdle: istiod sets stream_idle_timeout to 0, which is off. An EnvoyFilter
+// may set it, and a VirtualService's timeout, which is of requests, is not read.
+// [istio pilot/pkg/networking/core/listener_builder.go, buildHTTPConnectionManager]
+const istioIdle = "Istio turns Envoy's stream_idle_timeout off; EnvoyFilters are not read"
+
+// contourStreamIdle and contourResponse are what Envoy does where a route of
+// Contour's says nothing.
+const (
+	contourStreamIdle = 5 * time.Minute
+	contourResponse   = 15 * time.Second
+)
+
+// idles is timeoutPolicy: idle is of a stream without activity, response of an
+// answer, which is not said of a WebSocket. "" and 0 are the default, infinity
+// and infinite turn it off. [contour apis/projectcontour/v1/httpproxy.go
+// TimeoutPolicy; internal/timeout/timeout.go Parse; internal/envoy/v3/route.go
+// routeRoute]
+func (r *httpProxyRoute) idles(c *Custom, p affinity.Policy) affinity.Policy {
+	at := " of " + c.object("httpproxy")
+	idle, idleWhy, ok := contourWait(r.TimeoutPolicy.Idle, contourStreamIdle, "timeoutPolicy.idle"+at,
+		"Envoy's stream_idle_timeout, 5m by default; Contour's own configuration is not read")
+	if !ok {
+		return p // Contour refuses the route
+	}
+	response, responseWhy, ok := contourWait(r.TimeoutPolicy.Response, contourResponse, "timeoutPolicy.response"+at,
+		"Envoy's route timeout, 15s by default")
+	if !ok {
+		return p
+	}
+	p.ReadTimeout, p.ReadTimeoutWhy = idle, idleWhy
+	p.AnswerTimeout, p.AnswerTimeoutWhy = response, responseWhy
+	if response == 0 || idle > 0 && idle < response {
+		p.AnswerTimeout, p.AnswerTimeoutWhy = idle, idleWhy
+	}
+	return p
+}
+
+// contourWait reads one of Contour's timeouts: 0 for none, ok is false for what
+// Contour does not take.
+func contourWait(value string, otherwise time.Duration, at, byDefault string) (wait time.Duration, why string, ok bool) {
+	switch value {
+	case "infinity", "infinite":
+		return 0, at + " turns it off", true
+	case "":
+		return otherwise, byDefault, true
+	}
+	wait, err := time.ParseDuration(value)
+	switch {
+	case err != nil || wait < 0:
+		return 0, "", false
+	case wait == 0:
+		return otherwise, byDefault, true
+	}
+	return wait, at, true
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 
@@ -67,6 +68,18 @@ func FuzzHAProxyWait(f *testing.F) {
 		}
 		if wait := nginxWait(value); wait < 0 {
 			t.Fatalf("%q: %s", value, wait)
+		}
+	})
+}
+
+func FuzzContourWait(f *testing.F) {
+	for _, s := range []string{"", "0", "0s", "infinity", "infinite", "90s", "90", "-5s", "1.5h", "9999999999h"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		wait, why, ok := contourWait(value, time.Minute, "at", "default")
+		if wait < 0 || ok != (why != "") || !ok && wait != 0 {
+			t.Fatalf("%q: %s %q %t", value, wait, why, ok)
 		}
 	})
 }
