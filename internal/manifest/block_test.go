@@ -21,7 +21,7 @@ func slow(doc document) (*findings.Value, string) {
 	if len(node.Content) == 0 {
 		return nil, ""
 	}
-	c := converter{offset: doc.line - 1, left: maxValues}
+	c := converter{offset: doc.line - 1, last: doc.last(), left: maxValues, aliased: maxAliased}
 	v := c.value(node.Content[0], 0)
 	return v, c.err
 }

@@ -25,6 +25,7 @@ import (
 const (
 	MaxDocument = 4 << 20
 	maxValues   = 200_000 // of a document, aliases expanded
+	maxAliased  = 10_000  // of them by way of aliases
 	maxDepth    = 100
 	maxObjects  = 500_000
 	maxProblems = 100
@@ -107,7 +108,7 @@ func (d *reader) document(doc document) {
 	if len(node.Content) == 0 {
 		return
 	}
-	c := converter{offset: doc.line - 1, left: maxValues}
+	c := converter{offset: doc.line - 1, last: doc.last(), left: maxValues, aliased: maxAliased}
 	v := c.value(node.Content[0], 0)
 	if c.err != "" {
 		d.problem(c.line, c.err+templateHint(doc.text))
@@ -179,7 +180,7 @@ func (d *reader) syntax(doc document, err error) {
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
 		text = m[2]
 		if n, err := strconv.Atoi(m[1]); err == nil {
-			line = doc.line + n - 1
+			line = min(doc.line+n-1, doc.last())
 		}
 	}
 	lines := bytes.Split(doc.text, []byte("\n"))
@@ -257,34 +258,62 @@ func ignores(text []byte) []string {
 // converter turns nodes into values: aliases and merge keys resolved, within
 // bounds.
 type converter struct {
-	offset int // lines before the document
-	left   int // values that may still be made
-	line   int // of err
-	err    string
+	offset  int // lines before the document
+	last    int // line of the document; YAML counts a CR alone as one, nobody else does
+	left    int // values that may still be made
+	aliased int // of them by way of aliases
+	within  int // aliases that are being expanded
+	line    int // of err
+	err     string
+}
+
+func (c *converter) lineOf(n *yaml.Node) int { return min(n.Line+c.offset, c.last) }
+
+// spend counts a value that is made of n.
+func (c *converter) spend(n *yaml.Node) {
+	if c.left--; c.left < 0 {
+		c.fail(n, "more than %d values, aliases expanded", maxValues)
+	}
+	if c.within == 0 {
+		return
+	}
+	if c.aliased--; c.aliased < 0 {
+		c.fail(n, "aliases expand to more than %d values", maxAliased)
+	}
+}
+
+// alias expands n with read, whose errors are of the line that names the
+// outermost alias: what it stands for may be anywhere.
+func (c *converter) alias(n *yaml.Node, read func(*yaml.Node)) {
+	before := c.err
+	c.within++
+	read(n.Alias)
+	if c.within--; c.within == 0 && before == "" && c.err != "" {
+		c.line = c.lineOf(n)
+	}
 }
 
 func (c *converter) fail(n *yaml.Node, format string, args ...any) {
 	if c.err == "" {
-		c.line, c.err = n.Line+c.offset, fmt.Sprintf(format, args...)
+		c.line, c.err = c.lineOf(n), fmt.Sprintf(format, args...)
 	}
 }
 
 func (c *converter) value(n *yaml.Node, depth int) *findings.Value {
-	c.left--
+	c.spend(n)
 	switch {
 	case c.err != "":
-		return nil
-	case c.left < 0:
-		c.fail(n, "more than %d values, aliases expanded", maxValues)
 		return nil
 	case depth > maxDepth:
 		c.fail(n, "nested deeper than %d", maxDepth)
 		return nil
 	}
-	line := n.Line + c.offset
+	line := c.lineOf(n)
 	switch n.Kind {
 	case yaml.AliasNode:
-		return c.value(n.Alias, depth+1)
+		var v *findings.Value
+		c.alias(n, func(to *yaml.Node) { v = c.value(to, depth+1) })
+		return v
 	case yaml.ScalarNode:
 		if n.Tag == "!!null" {
 			return nil
@@ -331,14 +360,17 @@ func (c *converter) fields(m *findings.Value, n *yaml.Node, depth int) {
 
 // merge puts what << names into m, where m has nothing of that name.
 func (c *converter) merge(m *findings.Value, n *yaml.Node, depth int) {
-	c.left--
-	if c.left < 0 || depth > maxDepth {
+	c.spend(n)
+	if c.err != "" {
+		return
+	}
+	if depth > maxDepth {
 		c.fail(n, "merge keys expand too far")
 		return
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
-		c.merge(m, n.Alias, depth+1)
+		c.alias(n, func(to *yaml.Node) { c.merge(m, to, depth+1) })
 	case yaml.SequenceNode:
 		for _, x := range n.Content {
 			c.merge(m, x, depth+1)

@@ -28,7 +28,10 @@ func TestRead(t *testing.T) {
 		"template":           {service + "spec: {{ .Values.spec }}\n", "(a Helm template?"},
 		"the rest is read":   {"kind: Service\n\tx\n---\n" + service, "!2 a tab service/web:4 "},
 		"deep":               {service + "spec: " + strings.Repeat("[", 400) + strings.Repeat("]", 400), "!5 nested deeper than 100"},
-		"bomb":               {bomb(), "values, aliases expanded"},
+		"bomb":               {bomb(12), "!9 aliases expand to more than 10000 values"},
+		"small bomb":         {bomb(5), "!9 aliases expand to more than 10000 values"},
+		"alias":              {service + "a: &a [x, y]\nb: [*a, *a]\n", "service/web:1 "},
+		"a CR alone":         {"\"\r\r", "!1 found unexpected end of stream"},
 		"merge":              {"apiVersion: v1\nkind: Service\nmetadata: &m {name: m}\nspec: {<<: *m, type: A}\n", "service/m:1 "},
 		"no object":          {"just words\n---\n[1, 2]\n---\n\n", ""},
 	} {
@@ -50,10 +53,10 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func bomb() string {
+func bomb(levels int) string {
 	var b strings.Builder
 	b.WriteString(service + "a0: &a0 [x, x, x, x, x, x, x, x, x]\n")
-	for i := 1; i < 12; i++ {
+	for i := 1; i < levels; i++ {
 		fmt.Fprintf(&b, "a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), ", "))
 	}
 	return b.String()
@@ -88,7 +91,9 @@ func TestIgnore(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(service))
-	f.Add([]byte(bomb()))
+	f.Add([]byte(bomb(12)))
+	f.Add([]byte("\"\r\r"))
+	f.Add([]byte("kind: Service\r\rmetadata:\r  name: {a: b}\r"))
 	f.Add([]byte("--- \n- a\n...\nitems:\n- x\nkind: List\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		objects, problems := Read(bytes.NewReader(in), "f")

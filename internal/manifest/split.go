@@ -15,6 +15,9 @@ type document struct {
 	item    bool // below a List's items
 }
 
+// last is the number of its last line.
+func (d document) last() int { return d.line + bytes.Count(d.text, []byte("\n")) }
+
 // splitter cuts a stream into documents, one in memory at a time. Items of a
 // List in block style are documents of their own, so that the output of
 // `kubectl get -A -o yaml` may be of any length.
