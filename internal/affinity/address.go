@@ -144,6 +144,8 @@ type addresses struct {
 	lists map[string][]AddressList // by node
 	ends  []AddressEnd
 	ended uint64
+	// lastEnds are the newest of ends by holderOf, until the client is pinned again.
+	lastEnds map[AddressKey]AddressEnd
 
 	found     map[addressKeyed]Finding    // what pins showed
 	foundWith uint64                      // State.routesVersion when found was told last
@@ -177,10 +179,16 @@ func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 			evicted[end.Service.String()+" "+cmp.Or(end.Pod.Name, end.Endpoint)]++
 		}
 	}
-	if len(a.ends) >= 2*maxAddressEnds {
-		a.ends = slices.Clone(a.ends[len(a.ends)-maxAddressEnds:])
+	if cut := len(a.ends) - maxAddressEnds; cut >= maxAddressEnds {
+		for _, end := range a.ends[:cut] {
+			if last, ok := a.lastEnds[holderOf(end.AddressKey)]; ok && last.Seq == end.Seq {
+				delete(a.lastEnds, holderOf(end.AddressKey))
+			}
+		}
+		a.ends = slices.Clone(a.ends[cut:])
 	}
 	st.tagLists(e.Lists)
+	st.moveAddresses(e, now)
 	for i := range e.Put {
 		p := e.Put[i]
 		a.put(&p)
@@ -210,7 +218,7 @@ func (st *State) tagLists(lists []AddressList) {
 func (a *addresses) init() {
 	if a.pins == nil {
 		a.pins, a.lists, a.touched = map[AddressKey]*AddressPin{}, map[string][]AddressList{}, map[AddressKey]struct{}{}
-		a.modes, a.derived = map[string]string{}, map[AddressKey]bool{}
+		a.modes, a.derived, a.lastEnds = map[string]string{}, map[AddressKey]bool{}, map[AddressKey]AddressEnd{}
 	}
 }
 
@@ -229,6 +237,9 @@ func (a *addresses) end(e AddressEnd) {
 	a.ended++
 	e.Seq = a.ended
 	a.ends = append(a.ends, e)
+	if !e.Shadowed && e.Source == DeadlineKernel {
+		a.lastEnds[holderOf(e.AddressKey)] = e
+	}
 }
 
 // lastOf returns the last n, without room to append over what follows.
