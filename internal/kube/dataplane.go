@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -111,6 +112,7 @@ type planeFacts struct {
 	proxy     string // kube-proxy's configuration, YAML; "" when not read
 	proxyFrom string
 	cilium    map[string]string // cilium-config
+	ciliumIn  string            // its namespace
 	felix     string            // spec.bpfEnabled of FelixConfiguration default; "" when not read
 	unread    []string
 }
@@ -153,7 +155,8 @@ func (d *Dataplane) look(ctx context.Context) (f planeFacts, ok bool) {
 			f.proxy, f.proxyFrom = text, "configmap/"+at.name+" in "+kubeSystem
 		}
 	}
-	u, err := d.get(ctx, &f, configMaps, kubeSystem, "cilium-config")
+	f.ciliumIn = f.ciliumNamespace()
+	u, err := d.get(ctx, &f, configMaps, f.ciliumIn, "cilium-config")
 	if err != nil {
 		return f, false
 	}
@@ -206,9 +209,9 @@ func (f planeFacts) replacement() (affinity.Dataplane, bool) {
 	for _, set := range f.sets {
 		at := "daemonset/" + name(set.Name) + " in " + name(set.Namespace)
 		switch {
-		case set.Name == "cilium" || set.Name == "anetd" || set.Labels["k8s-app"] == "cilium":
+		case isCilium(set):
 			return affinity.Dataplane{Mode: affinity.ModeCilium, Why: at + f.ciliumReplaces()}, true
-		case set.Name == "calico-node" && (envOf(set, "FELIX_BPFENABLED") == "true" || f.felix == "true"):
+		case set.Name == "calico-node" && f.calicoBPF(set):
 			return affinity.Dataplane{Mode: affinity.ModeCalicoEBPF, Why: at + ", bpfEnabled"}, true
 		case strings.HasPrefix(set.Name, "ovnkube-node"):
 			return affinity.Dataplane{Mode: affinity.ModeOVN, Why: at}, true
@@ -219,7 +222,7 @@ func (f planeFacts) replacement() (affinity.Dataplane, bool) {
 		}
 	}
 	if f.cilium != nil {
-		return affinity.Dataplane{Mode: affinity.ModeCilium, Why: "configmap/cilium-config in " + kubeSystem + f.ciliumReplaces()}, true
+		return affinity.Dataplane{Mode: affinity.ModeCilium, Why: "configmap/cilium-config in " + cmp.Or(f.ciliumIn, kubeSystem) + f.ciliumReplaces()}, true
 	}
 	return affinity.Dataplane{}, false
 }
@@ -241,15 +244,38 @@ func isKubeProxy(set appsv1.DaemonSet) bool {
 	return set.Name == "kube-proxy" || set.Labels["k8s-app"] == "kube-proxy"
 }
 
-func envOf(set appsv1.DaemonSet, key string) string {
+func isCilium(set appsv1.DaemonSet) bool {
+	return set.Name == "cilium" || set.Name == "anetd" || set.Labels["k8s-app"] == "cilium"
+}
+
+// ciliumNamespace is where Cilium's agents run: its chart installs into the
+// namespace of the release, its ConfigMap beside them (cilium/cilium:
+// install/kubernetes/cilium/templates/cilium-configmap.yaml).
+func (f planeFacts) ciliumNamespace() string {
+	if i := slices.IndexFunc(f.sets, isCilium); i >= 0 {
+		return f.sets[i].Namespace
+	}
+	return kubeSystem
+}
+
+// calicoBPF reports whether Felix runs its eBPF dataplane. The environment
+// overrides what the FelixConfiguration says, and its words for a bool are more
+// than Go's (projectcalico/calico: felix/config/param_types.go, BoolParam).
+func (f planeFacts) calicoBPF(set appsv1.DaemonSet) bool {
 	for _, c := range set.Spec.Template.Spec.Containers {
 		for _, e := range c.Env {
-			if e.Name == key {
-				return strings.ToLower(e.Value)
+			if e.Name != "FELIX_BPFENABLED" {
+				continue
+			}
+			switch strings.ToLower(e.Value) {
+			case "true", "1", "yes", "y", "t":
+				return true
+			case "false", "0", "no", "n", "f":
+				return false
 			}
 		}
 	}
-	return ""
+	return f.felix == "true"
 }
 
 // proxyMode is what kube-proxy was told: a flag before its configuration file,

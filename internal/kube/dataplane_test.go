@@ -22,7 +22,9 @@ func daemonSet(name string, change ...func(*corev1.Container)) appsv1.DaemonSet 
 }
 
 func TestDataplane(t *testing.T) {
-	env := func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "FELIX_BPFENABLED", Value: "True"}} }
+	env := func(value string) func(*corev1.Container) {
+		return func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "FELIX_BPFENABLED", Value: value}} }
+	}
 	args := func(words ...string) func(*corev1.Container) { return func(c *corev1.Container) { c.Command = words } }
 	proxy := "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: "
 	tests := []struct {
@@ -40,7 +42,10 @@ func TestDataplane(t *testing.T) {
 		{"cilium alone", planeFacts{sets: []appsv1.DaemonSet{daemonSet("cilium")}, cilium: map[string]string{"kube-proxy-replacement": "true"}}, "cilium", "in place of kube-proxy"},
 		{"cilium beside", planeFacts{sets: []appsv1.DaemonSet{daemonSet("kube-proxy"), daemonSet("cilium")}, cilium: map[string]string{"kube-proxy-replacement": "false"}, proxy: proxy + "iptables"}, "cilium", "beside kube-proxy"},
 		{"cilium by its configuration", planeFacts{cilium: map[string]string{}, unread: []string{"DaemonSets"}}, "cilium", "configmap/cilium-config"},
-		{"calico, eBPF by environment", planeFacts{sets: []appsv1.DaemonSet{daemonSet("calico-node", env)}}, "calico-ebpf", "bpfEnabled"},
+		{"calico, eBPF by environment", planeFacts{sets: []appsv1.DaemonSet{daemonSet("calico-node", env("True"))}}, "calico-ebpf", "bpfEnabled"},
+		{"calico, eBPF by a shorter word", planeFacts{sets: []appsv1.DaemonSet{daemonSet("calico-node", env("1"))}}, "calico-ebpf", "bpfEnabled"},
+		{"calico, the environment decides", planeFacts{sets: []appsv1.DaemonSet{daemonSet("calico-node", env("no"))}, felix: "true", proxy: proxy + "iptables"}, "iptables", "mode: iptables"},
+		{"calico, the environment is nonsense", planeFacts{sets: []appsv1.DaemonSet{daemonSet("calico-node", env("maybe"))}, felix: "true"}, "calico-ebpf", "bpfEnabled"},
 		{"calico, eBPF by configuration", planeFacts{sets: []appsv1.DaemonSet{daemonSet("calico-node")}, felix: "true"}, "calico-ebpf", "bpfEnabled"},
 		{"calico, iptables", planeFacts{sets: []appsv1.DaemonSet{daemonSet("calico-node")}, felix: "false", proxy: proxy + "iptables", proxyFrom: "configmap/kube-proxy"}, "iptables", "mode: iptables"},
 		{"ovn", planeFacts{sets: []appsv1.DaemonSet{daemonSet("ovnkube-node")}}, "ovn-kubernetes", "daemonset/ovnkube-node"},
@@ -62,5 +67,18 @@ func TestDataplane(t *testing.T) {
 				t.Errorf("%s has no semantics", got.Mode)
 			}
 		})
+	}
+}
+
+func TestCiliumNamespace(t *testing.T) {
+	elsewhere := daemonSet("cilium")
+	elsewhere.Namespace = "networking"
+	for _, tt := range []struct {
+		sets []appsv1.DaemonSet
+		want string
+	}{{nil, kubeSystem}, {[]appsv1.DaemonSet{daemonSet("kube-proxy"), elsewhere}, "networking"}} {
+		if got := (planeFacts{sets: tt.sets}).ciliumNamespace(); got != tt.want {
+			t.Errorf("%s, want %s", got, tt.want)
+		}
 	}
 }

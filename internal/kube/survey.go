@@ -158,6 +158,9 @@ func (c *clients) surveyConfigs(ctx context.Context, f *findings.Facts) {
 		if ref, ok := controllerConfig(o); ok {
 			names = append(names, ref)
 		}
+		if o.Kind == "DaemonSet" && o.Name == "cilium" { // its ConfigMap is beside it
+			names = append(names, key{o.Namespace, "cilium-config"})
+		}
 	}
 	seen := map[key]bool{}
 	for _, k := range names {
