@@ -102,7 +102,7 @@ func TestDescribe(t *testing.T) {
 	spec.Plane = affinity.Dataplane{Mode: affinity.ModeCilium, Why: "daemonset/cilium"}
 	text := describe(spec, "https://k8s.example.com")
 	for _, words := range []string{"namespace web of https://k8s.example.com", "3 Jobs", "2 Jobs", "n1, n2", "NET_ADMIN", "registry.example.com/tools/stickytop:7",
-		"cilium keeps pins", "create pods/portforward", "30s after", "agents down --run " + spec.Run} {
+		"Cilium keeps pins", "BPF, NET_ADMIN", "/sys/fs/bpf is mounted read-only", "create pods/portforward", "30s after", "agents down --run " + spec.Run} {
 		if !strings.Contains(text, words) {
 			t.Errorf("no %q in %s", words, text)
 		}

@@ -101,15 +101,20 @@ func describe(s kube.AgentSpec, server string) string {
 		if s.NetAdmin {
 			user = "root with NET_ADMIN and nothing else (nftables shows its sets to nobody else)"
 		}
+		if s.Maps() {
+			user = "root with BPF, NET_ADMIN and nothing else; the node's /sys/fs/bpf is mounted read-only (Cilium's maps are there, for root alone)"
+		}
 		fmt.Fprintf(&b, "  %s, each with one pod on the network of its node (%s):\n    %s.\n", jobsOf(n, s.Run, "k"), strings.Join(first(s.Nodes, 6), ", "), user)
 		if d := s.Plane; d.Mode == "" {
 			fmt.Fprintf(&b, "    What keeps pins by address there is not known (%s).\n", d.Why)
+		} else if s.Maps() {
+			fmt.Fprintf(&b, "    Cilium keeps pins by address there (%s): its maps are read, and kube-proxy's tables where there are any.\n", d.Why)
 		} else if !d.KubeProxy() {
 			fmt.Fprintf(&b, "    %s keeps pins by address there (%s): its own tables are not read, only kube-proxy's.\n", d.Mode, d.Why)
 		} else {
 			fmt.Fprintf(&b, "    kube-proxy keeps pins by address there, in mode %s (%s).\n", d.Mode, d.Why)
 		}
-		fmt.Fprintf(&b, "    Each reads kube-proxy's tables once a second while it is asked, and changes nothing.\n")
+		fmt.Fprintf(&b, "    Each reads its node's tables once a second while it is asked, and changes nothing.\n")
 	}
 	fmt.Fprintf(&b, "  image %s; read-only files, no service account token, at most 128Mi and 200m CPU, one port on the pod's loopback\n", s.Image)
 	fmt.Fprintf(&b, "It takes: %s.\n", strings.Join(kube.AgentRights(), "; "))

@@ -77,5 +77,8 @@ func (d Dataplane) Doubt() string {
 	case "":
 		return d.Semantics()
 	}
+	if d.Mode == ModeCilium {
+		return d.Mode + ", unless --kernel reads its maps: " + d.Semantics()
+	}
 	return d.Mode + ", whose tables are not read: " + d.Semantics()
 }

@@ -20,7 +20,7 @@ func TestDataplaneOfPins(t *testing.T) {
 		{Dataplane{}, "", DeadlineAssumed, "is not known", 90 * time.Second},
 		{Dataplane{Mode: ModeNFTables}, "", DeadlineDerived, "", 90 * time.Second},
 		{Dataplane{Mode: ModeIPVS}, "", DeadlineDerived, "connections are open", 90 * time.Second},
-		{Dataplane{Mode: ModeCilium}, "", DeadlineAssumed, "cilium, whose tables are not read", 90 * time.Second},
+		{Dataplane{Mode: ModeCilium}, "", DeadlineAssumed, "cilium, unless --kernel reads its maps", 90 * time.Second},
 		{Dataplane{Mode: ModeCalicoEBPF}, "", DeadlineAssumed, "after the first connection", 60 * time.Second},
 		{Dataplane{Mode: ModeOVN}, "", DeadlineAssumed, "65535", 90 * time.Second},
 		{Dataplane{Mode: ModeCilium}, ModeIPTables, DeadlineDerived, "", 90 * time.Second},

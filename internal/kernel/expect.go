@@ -91,9 +91,17 @@ func (x *expected) add(svc affinity.Service, port affinity.ServicePort, all []af
 	}
 }
 
-// ofTemplate finds the place of an ipvs template: by the Service's own address,
-// or by its endpoint where only one Service has that.
+// ofTemplate finds the place of a pin of ipvs or Cilium: by the Service's own
+// address, or by its endpoint where only one Service has that.
 func (x *expected) ofTemplate(e Entry) (int, bool) {
+	if e.Protocol == "" {
+		for _, e.Protocol = range []string{"TCP", "UDP", "SCTP"} {
+			if at, ok := x.ofTemplate(e); ok {
+				return at, true
+			}
+		}
+		return 0, false
+	}
 	places := x.byEndpoint[e.Protocol+" "+e.Endpoint]
 	if f, ok := x.fronts[e.Protocol+" "+e.Front]; ok {
 		for _, n := range places {

@@ -21,6 +21,7 @@ type Frame struct {
 	Uptime  time.Duration `json:"uptime,omitempty"` // of the reading
 	Age     time.Duration `json:"age,omitempty"`    // of the reading when the frame was made
 	Unknown int           `json:"unknown,omitempty"`
+	Others  int           `json:"others,omitempty"` // pins that no address names
 	HZ      uint64        `json:"hz,omitempty"`
 	Offset  int64         `json:"offset,omitempty"`
 	Exact   bool          `json:"exact,omitempty"`
@@ -37,12 +38,13 @@ type Fault string
 const (
 	FaultNoProxy     Fault = "no-proxy"
 	FaultNotAllowed  Fault = "not-allowed"
+	FaultMaps        Fault = "maps-not-allowed"
 	FaultChanging    Fault = "changing"
 	FaultUnsupported Fault = "unsupported"
 	FaultOther       Fault = "other"
 )
 
-var faults = map[Fault]error{FaultNoProxy: ErrNoProxy, FaultNotAllowed: ErrNotAllowed, FaultChanging: ErrChanging, FaultUnsupported: ErrUnsupported}
+var faults = map[Fault]error{FaultNoProxy: ErrNoProxy, FaultNotAllowed: ErrNotAllowed, FaultMaps: ErrMapsNotAllowed, FaultChanging: ErrChanging, FaultUnsupported: ErrUnsupported}
 
 // ListFrame is what changed in one list.
 type ListFrame struct {
@@ -160,7 +162,7 @@ func (f *Feed) Read(names Names, since uint64) Frame {
 	if err != nil {
 		return f.fault(err)
 	}
-	out := Frame{Full: since == 0 || since != f.seq, Mode: n.mode, Uptime: n.uptime, Age: time.Since(n.at), Unknown: n.unknown}
+	out := Frame{Full: since == 0 || since != f.seq, Mode: n.mode, Uptime: n.uptime, Age: time.Since(n.at), Unknown: n.unknown, Others: n.others}
 	if n.mode == ModeIPTables {
 		if f.reader.clock.hz == 0 {
 			f.reader.clock.infer(newest(n.lists), n.uptime)

@@ -1,7 +1,7 @@
 // Package kernel reads which client addresses kube-proxy's rules have pinned to
 // which endpoints, out of the tables of the node it runs on: the affinity sets
 // of nftables by netlink, /proc/net/xt_recent for iptables, /proc/net/ip_vs_conn
-// for ipvs. It only reads, and it only reads the lists of Services that are
+// for ipvs; and Cilium's, out of its BPF maps. It only reads, and it only reads the lists of Services that are
 // known from the API: their names are computed as kube-proxy computes them.
 //
 // What is shown is that of the network namespace the program runs in, which has
@@ -22,15 +22,24 @@ const (
 	ModeNFTables Mode = "nftables"
 	ModeIPTables Mode = "iptables"
 	ModeIPVS     Mode = "ipvs"
+	ModeCilium   Mode = "cilium" // in place of kube-proxy
 )
+
+// byFront reports whether pins are apart for every address that clients ask for,
+// and in one list for all endpoints.
+func (m Mode) byFront() bool { return m == ModeIPVS || m == ModeCilium }
+
+func (m Mode) known() bool { return m == ModeNFTables || m == ModeIPTables || m.byFront() }
 
 // Errors of a reading. They are states, not ends: the next reading may succeed.
 var (
 	// ErrNoProxy: neither a table nor a list of kube-proxy's is there.
-	ErrNoProxy = errors.New("no kube-proxy seen here: no nftables table kube-proxy, no xt_recent list KUBE-SEP-*, no ipvs service; " +
-		"run on the node itself, in its network namespace. A dataplane that replaces kube-proxy (Cilium, Calico eBPF, OVN-Kubernetes) is not read")
+	ErrNoProxy = errors.New("no kube-proxy seen here: no nftables table kube-proxy, no xt_recent list KUBE-SEP-*, no ipvs service, " +
+		"nor Cilium's maps in /sys/fs/bpf; run on the node itself, in its network namespace. Calico eBPF, OVN-Kubernetes and others that replace kube-proxy are not read")
 	// ErrNotAllowed: nf_tables may be read with CAP_NET_ADMIN only.
 	ErrNotAllowed = errors.New("reading nftables needs CAP_NET_ADMIN on this node: run as root, or give the program that one capability")
+	// ErrMapsNotAllowed: pinned maps are root's, and bpf(2) may take CAP_BPF.
+	ErrMapsNotAllowed = errors.New("reading Cilium's maps needs root on this node, with CAP_BPF where the kernel asks for it")
 	// ErrChanging: kube-proxy rewrote its rules during each attempt.
 	ErrChanging = errors.New("kube-proxy's table changed under every attempt to read it")
 	// ErrUnsupported: the system has no such tables.
@@ -41,7 +50,7 @@ var (
 type Entry struct {
 	Client netip.Addr
 
-	// nftables and ipvs tell what is left.
+	// nftables, ipvs and Cilium tell what is left.
 	Left time.Duration
 	// Timeout is the element's own, when the list's was another when it was
 	// made; 0 when it is the list's.
@@ -54,9 +63,9 @@ type Entry struct {
 	ring   []byte
 	Stamps []uint64
 
-	Front    string // ipvs: "ip:port" that was asked for
-	Endpoint string // ipvs: "ip:port" that was chosen
-	Protocol string // ipvs: "TCP"
+	Front    string // ipvs, Cilium: "ip:port" that was asked for
+	Endpoint string // ipvs, Cilium: "ip:port" that was chosen
+	Protocol string // ipvs, Cilium: "TCP"; "" when Cilium does not keep protocols apart
 }
 
 // List is one affinity set or list, as the kernel holds it.

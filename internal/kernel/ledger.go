@@ -57,7 +57,7 @@ type book struct {
 // holder is a client, as a list knows it.
 type holder struct {
 	client netip.Addr
-	front  string // of ipvs
+	front  string // of ipvs and Cilium
 }
 
 // held is an entry of a list.
@@ -85,7 +85,7 @@ func (l *ledger) take(n reading, want *expected, c *clock) (put []affinity.Addre
 	for i := range n.lists {
 		list := &n.lists[i]
 		l.cut = l.cut || list.Cut
-		if n.mode == ModeIPVS {
+		if n.mode.byFront() {
 			gone = l.templates(n, list, want, gone)
 			continue
 		}
@@ -163,6 +163,8 @@ func (l *ledger) entry(b *book, e *Entry, list *List, n reading, redo bool, gone
 		fromSet(&pin, n, *list, *e, p)
 	case ModeIPVS:
 		pin.Timeout, pin.Expires, pin.Note = p.timeout, n.at.Add(e.Left), "open connections hold it beyond its time"
+	case ModeCilium:
+		fromMap(&pin, n, *e, p)
 	default:
 		if !l.clock.fromRecent(&pin, n, *e, p) {
 			b.list.Expired++
@@ -187,7 +189,7 @@ func (h *held) same(e *Entry, n reading) bool {
 		return false
 	}
 	d := n.at.Add(e.Left).Sub(h.pin.Expires)
-	if n.mode == ModeIPVS {
+	if n.mode.byFront() {
 		return d < time.Second+jitter && d > -time.Second-jitter // whole seconds, cut off
 	}
 	return d < jitter && d > -jitter
@@ -224,7 +226,7 @@ func (l *ledger) change(h *held) {
 	}
 }
 
-// templates takes the pins of ipvs, which are apart for every address that
+// templates takes the pins of ipvs and Cilium, which are apart for every address that
 // clients ask for.
 func (l *ledger) templates(n reading, list *List, want *expected, gone []affinity.AddressEnd) []affinity.AddressEnd {
 	redone := map[int]bool{}
@@ -234,7 +236,7 @@ func (l *ledger) templates(n reading, list *List, want *expected, gone []affinit
 		if !ok {
 			continue
 		}
-		b, redo := l.open(want.places[at], list, ModeIPVS)
+		b, redo := l.open(want.places[at], list, n.mode)
 		redone[at] = redone[at] || redo
 		gone = l.entry(b, e, list, n, redone[at], gone)
 	}
@@ -290,7 +292,7 @@ func (l *ledger) touch(g groupKey) {
 func (l *ledger) shadow() {
 	clear(l.groups)
 	for key, b := range l.books {
-		if b.mode != ModeIPVS {
+		if !b.mode.byFront() {
 			l.groups[key.groupKey] = append(l.groups[key.groupKey], b)
 		}
 	}

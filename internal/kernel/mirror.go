@@ -41,7 +41,7 @@ func (m *mirror) apply(f Frame, at time.Time) (reading, clock, error) {
 		*m = mirror{}
 		return reading{}, clock{}, ErrOutOfStep
 	}
-	if f.Mode != ModeNFTables && f.Mode != ModeIPTables && f.Mode != ModeIPVS {
+	if !f.Mode.known() {
 		*m = mirror{}
 		return reading{}, clock{}, fmt.Errorf("the node's agent: unknown mode %q", affinity.Clean(string(f.Mode), 20))
 	}
@@ -55,7 +55,7 @@ func (m *mirror) apply(f Frame, at time.Time) (reading, clock, error) {
 	for _, l := range f.Lists {
 		m.list(l)
 	}
-	n := reading{mode: f.Mode, at: at, uptime: f.Uptime, unknown: f.Unknown}
+	n := reading{mode: f.Mode, at: at, uptime: f.Uptime, unknown: f.Unknown, others: f.Others}
 	total := 0
 	for name, s := range m.lists {
 		l := List{Name: name, Family: s.head.Family, Timeout: s.head.Timeout, Limit: s.head.Limit, Cut: s.head.Cut, Entries: make([]Entry, 0, len(s.entries))}

@@ -34,6 +34,16 @@ func fromSet(pin *affinity.AddressPin, n reading, l List, e Entry, p place) {
 	}
 }
 
+// fromMap takes the deadline of Cilium's map, which counts whole seconds.
+func fromMap(pin *affinity.AddressPin, n reading, e Entry, p place) {
+	pin.Timeout, pin.Expires = e.Timeout, n.at.Add(e.Left)
+	pin.Renewed = pin.Expires.Add(-e.Timeout)
+	pin.Since = pin.Renewed
+	if e.Timeout != p.timeout {
+		pin.Note = fmt.Sprintf("the Service says %s, the node still enforces %s", p.timeout, e.Timeout)
+	}
+}
+
 // fromRecent works the deadline out from the last connection: xt_recent holds
 // no timeout, the rule that looks a client up does, so that a changed
 // timeoutSeconds counts for old entries too. It returns false when the time of

@@ -13,7 +13,8 @@ type reading struct {
 	at      time.Time
 	uptime  time.Duration
 	lists   []List // by no order
-	unknown int    // lists of kube-proxy's for no endpoint that is known
+	unknown int    // lists of kube-proxy's for no endpoint that is known; Cilium's pins likewise
+	others  int    // Cilium's pins of network namespaces: no address names them
 }
 
 // Reader reads the tables of this machine. One goroutine at a time may use it.
@@ -22,17 +23,23 @@ type Reader struct {
 	param string // xt_recent's ip_list_tot
 	clock clock
 
-	nft        conn     // open connection, nil while there is none
-	elements   dumpConn // for dumps of sets, nil while there is none
-	text       []byte   // of the files of a reading, used again by the next
-	entries    []Entry  // likewise
-	recentOnce bool     // lists were seen: no lists now means no clients
+	cilium []string // folders of its maps
+
+	nft        conn        // open connection, nil while there is none
+	elements   dumpConn    // for dumps of sets, nil while there is none
+	text       []byte      // of the files of a reading, used again by the next
+	entries    []Entry     // likewise
+	pins       []ciliumPin // likewise
+	recentOnce bool        // lists were seen: no lists now means no clients
 }
 
 // NewReader returns a Reader of the machine, or the container, it runs in.
 func NewReader() *Reader {
-	return &Reader{proc: "/proc", param: "/sys/module/xt_recent/parameters/ip_list_tot"}
+	return &Reader{proc: "/proc", param: "/sys/module/xt_recent/parameters/ip_list_tot", cilium: ciliumRoots}
 }
 
 // Close ends what the Reader holds open.
 func (r *Reader) Close() { r.closeNFT() }
+
+// ciliumRoots are where Cilium pins its maps (cilium/cilium: pkg/bpf/bpffs_linux.go).
+var ciliumRoots = []string{"/sys/fs/bpf/tc/globals", "/run/cilium/bpffs/tc/globals"}

@@ -54,6 +54,9 @@ func (r *Reader) read(want *expected) (reading, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return n, err
 	}
+	if n, err = r.readCilium(); !errors.Is(err, fs.ErrNotExist) {
+		return n, err
+	}
 	if forbidden {
 		return n, ErrNotAllowed // xt_recent is open to all, and holds nothing of kube-proxy's
 	}

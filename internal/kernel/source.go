@@ -99,7 +99,7 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 	switch {
 	case ctx.Err() != nil:
 		return
-	case errors.Is(err, ErrNotAllowed):
+	case errors.Is(err, ErrNotAllowed), errors.Is(err, ErrMapsNotAllowed):
 		s.forget(emit)
 		s.say(emit, affinity.SourceForbidden, err.Error(), 0)
 		return
@@ -178,7 +178,15 @@ func ready(s *affinity.Snapshot) (affinity.SourceState, string) {
 
 func describe(n reading, w *ledger, c clock) string {
 	text := fmt.Sprintf("%s: %d lists", n.mode, len(w.lists))
-	if n.unknown > 0 {
+	if n.mode == ModeCilium {
+		text = fmt.Sprintf("%s: pins to %d endpoints", n.mode, len(w.lists))
+		if n.others > 0 {
+			text += fmt.Sprintf(", %d more by pods of this node, which it keeps by network namespace", n.others)
+		}
+		if n.unknown > 0 {
+			text += fmt.Sprintf(", %d that nothing explains", n.unknown)
+		}
+	} else if n.unknown > 0 {
 		text += fmt.Sprintf(", %d more of endpoints that are not watched", n.unknown)
 	}
 	switch {

@@ -150,7 +150,19 @@ func (s AgentSpec) onNode(pod *corev1.PodSpec, node string) {
 		pod.SecurityContext.RunAsNonRoot, pod.SecurityContext.RunAsUser, pod.SecurityContext.RunAsGroup = ptr.To(false), ptr.To[int64](0), ptr.To[int64](0)
 		pod.Containers[0].SecurityContext.Capabilities.Add = []corev1.Capability{"NET_ADMIN"}
 	}
+	if s.Maps() {
+		pod.Containers[0].SecurityContext.Capabilities.Add = []corev1.Capability{"BPF", "NET_ADMIN"}
+		pod.Volumes = []corev1.Volume{{Name: "bpf", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: bpfFolder, Type: ptr.To(corev1.HostPathDirectory)}}}}
+		pod.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "bpf", MountPath: bpfFolder, ReadOnly: true}}
+	}
 }
+
+// bpfFolder is where a node has its bpffs, and Cilium its maps.
+const bpfFolder = "/sys/fs/bpf"
+
+// Maps reports whether agents of role kernel read Cilium's maps, which are
+// root's and take CAP_BPF; and kube-proxy's tables, where that is beside it.
+func (s AgentSpec) Maps() bool { return s.NetAdmin && s.Plane.Mode == affinity.ModeCilium }
 
 // AgentYAML is the manifest of jobs, to read or to hand to an administrator.
 func AgentYAML(jobs []*batchv1.Job) (string, error) {

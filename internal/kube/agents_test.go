@@ -165,6 +165,16 @@ func TestAgentJobs(t *testing.T) {
 			t.Errorf("%s has more rights than xt_recent takes", j.Name)
 		}
 	}
+	cilium := crewSpec
+	cilium.Plane.Mode = affinity.ModeCilium
+	for i, j := range cilium.Jobs(time.Now()) {
+		p := j.Spec.Template.Spec
+		kernel := j.Labels[labelRole] == "kernel"
+		if maps := len(p.Volumes) == 1 && p.Volumes[0].HostPath.Path == "/sys/fs/bpf" && p.Containers[0].VolumeMounts[0].ReadOnly &&
+			slices.Equal(p.Containers[0].SecurityContext.Capabilities.Add, []corev1.Capability{"BPF", "NET_ADMIN"}); maps != kernel || !kernel && len(p.Volumes) > 0 {
+			t.Errorf("job %d, %s: reads Cilium's maps: %v", i, j.Name, maps)
+		}
+	}
 	text, err := AgentYAML(jobs)
 	if err != nil {
 		t.Fatal(err)
