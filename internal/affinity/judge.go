@@ -111,6 +111,9 @@ func (st *State) cookielessDetail(s *session) string {
 	p := st.policy(s.Spec.Route)
 	switch {
 	case p.Mechanism == MechanismCookie && p.Cookie.Name == "":
+		if others := s.keptNames(); others != "" {
+			return "no cookie of a known format was offered; it holds " + others + ": if that keeps it on its pod, name it with --cookie"
+		}
 		return "no cookie of a known format was offered"
 	case p.Mechanism == MechanismCookie:
 		return "no Set-Cookie for " + p.Cookie.Name + ", though it is configured"
@@ -118,6 +121,16 @@ func (st *State) cookielessDetail(s *session) string {
 		return "no cookie at all was offered; the controller's configuration is not read"
 	}
 	return "no affinity is configured on this path"
+}
+
+// keptNames are the cookies that the session holds and that are no affinity
+// cookie as far as is known.
+func (s *session) keptNames() string {
+	names := make([]string, 0, maxNamed)
+	for _, k := range s.kept[:min(len(s.kept), maxNamed)] {
+		names = append(names, Clean(k.offer.Name, 40))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (st *State) tagList(pods []PodRef) string {

@@ -187,6 +187,13 @@ func (m *Model) openFilter() tea.Cmd {
 	return nil
 }
 
+// filterSessions opens the filter where there are no rows to filter: what is
+// typed behind / has to go somewhere else than to the keys.
+func (m *Model) filterSessions() tea.Cmd {
+	m.detail.id, m.view = "", viewSessions
+	return m.openFilter()
+}
+
 func (m *Model) promptText() string {
 	if m.prompt == nil {
 		return ""

@@ -429,7 +429,7 @@ func sourceText(p *affinity.AddressPin) string {
 // drawEmpty says why there is nothing, and how to see something.
 func (p *clientIPPanel) drawEmpty(a area, d *data) {
 	if p.live+p.ended > 0 {
-		a.put(2, 1, plain, "No pin matches "+strconv.Quote(p.filterLine.input)+".  esc clears the filter.")
+		a.put(2, 1, plain, p.noMatch("pin"))
 		return
 	}
 	y := 1

@@ -195,7 +195,7 @@ func (p *eventsPanel) drawList(a area, d *data) {
 	if len(p.rows) == 0 {
 		text := "Nothing has happened yet."
 		if p.input != "" {
-			text = "No event matches " + strconv.Quote(p.input) + ".  esc clears the filter."
+			text = p.noMatch("event")
 		}
 		body.put(0, 1, plain, text)
 	}

@@ -72,6 +72,21 @@ func TestFilterErrors(t *testing.T) {
 	}
 }
 
+// TestUnreadableFilter: enter does not take a filter that cannot be read, and
+// the list does not claim that it compared anything.
+func TestUnreadableFilter(t *testing.T) {
+	_, o := told()
+	m := sized(o, 80, 24)
+	press(m, "2", "/", "type:zz>3", "enter")
+	if m.prompt == nil || !strings.Contains(m.View(), "The filter cannot be read: no field zz") {
+		t.Errorf("prompt open: %v\n%s", m.prompt != nil, m.View())
+	}
+	press(m, "esc")
+	if m.prompt != nil || m.sessions.err != "" || strings.Contains(m.View(), "filter") && strings.Contains(m.View(), "cannot be read") {
+		t.Errorf("after esc: %q\n%s", m.sessions.err, m.View())
+	}
+}
+
 func FuzzFilter(f *testing.F) {
 	for _, s := range []string{"state=SPLIT or (pod=A and not fuse<30s)", "!x", "a)(b", "rtt>1e400", "fuse>=-5m", "((((", "\x1b[2J"} {
 		f.Add(s)

@@ -203,7 +203,7 @@ func (p *findingsPanel) drawList(a area, d *data, rows int) {
 	y := 1 + to - from
 	switch {
 	case len(p.rows) == 0 && p.input != "":
-		a.put(2, 1, plain, "No finding matches "+strconv.Quote(p.input)+".  esc clears the filter.")
+		a.put(2, 1, plain, p.noMatch("finding"))
 	case len(p.rows) == 0 && len(d.snap.Findings) == 0:
 		a.put(2, 1, plain, "Nothing was judged yet, or nothing here is judged.")
 	case len(p.rows) == 0:

@@ -77,6 +77,7 @@ func sessionKeys() []binding {
 func listKeys() []binding {
 	all := []binding{
 		{name: "filter", keys: []string{"/"}, group: "FILTER", help: "filter rows, search help", hint: "filter", in: inTables | inPicker | inHelp, do: (*Model).openFilter},
+		{name: "filter.sessions", keys: []string{"/"}, group: "FILTER", help: "list sessions, filtered", in: inTopo | inDetail, do: (*Model).filterSessions},
 		{name: "sort.column", keys: []string{"O"}, group: "SORT", help: "by the picked column", hint: "sort", in: inSessions | inPods | inClientIP, do: (*Model).sortByColumn},
 		{name: "sort.invert", keys: []string{"I"}, group: "SORT", help: "the other way round", in: inSessions | inPods | inClientIP, do: (*Model).invertSort},
 	}

@@ -62,6 +62,10 @@ var keyTests = map[string]struct {
 	"filter.clear": {[]string{"2", "/", "type:split", "enter"}, func(m *Model, _ *recorder, _ tea.Cmd) bool {
 		return m.sessions.input == "" && len(m.sessions.rows) == 11
 	}},
+	"filter.sessions": {[]string{"2", "enter"}, func(m *Model, _ *recorder, _ tea.Cmd) bool {
+		press(m, "type:pod=A", "enter")
+		return m.detail.id == "" && m.view == viewSessions && m.sessions.input == "pod=A"
+	}},
 	"row.down":      {[]string{"2"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.cursor == "s02" }},
 	"row.up":        {[]string{"2", "j", "j"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.cursor == "s02" }},
 	"row.first":     {[]string{"2", "j", "j"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.sessions.cursor == "s01" }},

@@ -178,7 +178,7 @@ func (p *podsPanel) draw(a area, d *data) {
 func (p *podsPanel) drawEmpty(a area, d *data) {
 	switch {
 	case len(d.sum.dist.Shares) > 0:
-		a.put(2, 1, plain, "No pod matches "+strconv.Quote(p.input)+".  esc clears the filter.")
+		a.put(2, 1, plain, p.noMatch("pod"))
 	case len(d.scope) == 0:
 		drawNothing(a, d)
 	default:
@@ -226,6 +226,9 @@ func (p *podsPanel) cell(d *data, pod affinity.Pod, s affinity.Share, name strin
 		}
 		return age(d.now.Sub(pod.Created)), plain
 	case "restarts":
+		if pod.NamedOnly || pod.Created.IsZero() { // what the API server says of a pod was not seen
+			return "—", plain
+		}
 		return strconv.Itoa(pod.Restarts), plain
 	case "pins":
 		return strconv.Itoa(s.Pins), plain

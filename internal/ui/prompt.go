@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"strconv"
+
 	"github.com/charmbracelet/bubbles/textinput"
 	tea "github.com/charmbracelet/bubbletea"
 )
@@ -13,7 +15,15 @@ type filterLine struct {
 	err   string
 }
 
-// set reads s; a filter that cannot be read leaves the last one in force.
+// noMatch is what a list says that its filter leaves nothing of.
+func (f *filterLine) noMatch(kind string) string {
+	if f.err != "" {
+		return "The filter cannot be read: " + f.err + "."
+	}
+	return "No " + kind + " matches " + strconv.Quote(f.input) + ".  esc clears the filter."
+}
+
+// setFilter reads s; a filter that cannot be read leaves the last one in force.
 func (f *filterLine) setFilter(s string) {
 	match, err := parseFilter(s, f.names)
 	f.input, f.err = s, ""
@@ -98,12 +108,12 @@ func (m *Model) typed(msg tea.KeyMsg) tea.Cmd {
 		}
 		return nil
 	case "enter":
+		if p.filter != nil && p.filter.err != "" {
+			return nil // beside what was typed stands why it cannot be read
+		}
 		m.prompt = nil
 		if p.palette != nil {
 			return p.palette.run(m)
-		}
-		if p.filter.err != "" {
-			m.say(warn, "filter: "+p.filter.err)
 		}
 		return nil
 	}

@@ -109,7 +109,7 @@ func drawCursor(a area, y, gutter int) {
 func (p *sessionsPanel) drawEmpty(a area, d *data) {
 	switch {
 	case len(d.snap.Sessions) > 0:
-		a.put(0, 2, plain, "No session matches "+strconv.Quote(p.input)+".  esc clears the filter.")
+		a.put(0, 2, plain, p.noMatch("session"))
 	case d.opt.ReadOnly:
 		a.put(0, 2, plain, "No sessions: nothing is being probed (--no-probe).")
 	default:
