@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -264,7 +265,7 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	}
 	for _, x := range snap.Sessions {
 		if x.LastFailure != nil && affinity.BadStatus(x.LastStatus) {
-			hint := "--path asks for another path, --host for another name"
+			hint := statusHint(x.LastStatus)
 			if x.Spec.Transport == "ws" {
 				hint = "where the server speaks Socket.IO, --transport socketio; " + hint
 			}
@@ -275,6 +276,19 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 	}
 	return cannot("a longer --for may help", "no session was answered in time")
+}
+
+// statusHint is what to try when every answer has that status.
+func statusHint(status int) string {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "--header adds what it asks for, --path asks for another path"
+	case http.StatusTooManyRequests:
+		return "--interval 10s and --sessions 1 ask less often"
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return "a proxy answers, and no backend behind it: are its pods ready? --path asks for another path, --host for another name"
+	}
+	return "--path asks for another path, --host for another name"
 }
 
 // unasked says why sessions have not had their first turn.

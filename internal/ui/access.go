@@ -14,7 +14,7 @@ var blindness = map[string]string{
 	"ingresses":      "routes and affinity settings are unknown",
 	"services":       "ClientIP affinity and ports are unknown",
 	"endpointslices": "pods behind a service, and why sessions move",
-	"pods":           "pods show as IPs; no drain, age or restarts",
+	"pods":           "pods by name alone; no drain, age or restarts",
 	"ingressclasses": "which controller serves an ingress is guessed",
 	"namespaces":     "namespaces come from the kubeconfig only",
 	"kernel":         "who is pinned by address (6 ClientIP)",
