@@ -181,6 +181,8 @@ func (p *podsPanel) drawEmpty(a area, d *data) {
 		a.put(2, 1, plain, p.noMatch("pod"))
 	case len(d.scope) == 0:
 		drawNothing(a, d)
+	case d.route().Kind == affinity.RouteURL:
+		a.put(2, 1, plain, "No answer has named a pod.  Behind a URL, pods are what answers name.")
 	default:
 		a.put(2, 1, broken, "No pods are behind "+d.route().Backend.Service.String()+", or none may be read.")
 	}

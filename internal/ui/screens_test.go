@@ -86,6 +86,8 @@ var screens = []struct {
 	{name: "no-probe", make: noProbe, keys: []string{"2"}},
 	{name: "browser-session", make: browserSession, keys: []string{"2"}},
 	{name: "url", make: urlOnly},
+	{name: "url-unknown", make: urlUnknown},
+	{name: "url-unknown-pods", make: urlUnknown, keys: []string{"3"}},
 	{name: "nameless", make: nameless},
 	{name: "nameless-detail", make: nameless, keys: []string{"2", "enter"}},
 	{name: "error-page", make: errorPage},
@@ -251,6 +253,21 @@ func urlOnly() (*world, Options) {
 	w.apply(affinity.Routes{Source: "url", Routes: []affinity.Route{w.route}})
 	w.open("s01", affinity.ClientBrowser)
 	w.apply(affinity.Observed{Session: "s01", Status: 200, Took: 20 * time.Millisecond, Answer: affinity.Answer{Header: []affinity.Field{{Name: "X-Pod-Name", Value: podA}}}})
+	o := w.options()
+	o.Context, o.Namespace, o.Target = "", "", affinity.Target{Kind: "url", Name: "https://chat.example.com/"}
+	return w, o
+}
+
+// urlUnknown is a cookie that the user named, of a format that tells no pod.
+func urlUnknown() (*world, Options) {
+	w := newWorld()
+	w.route = affinity.Route{ID: "url:https://chat.example.com/", Kind: affinity.RouteURL, URL: "https://chat.example.com/", Host: "chat.example.com", Path: "/", ProbePath: "/",
+		Layers: []affinity.Layer{{Where: affinity.LayerIngress, Object: "URL", Candidates: []affinity.Policy{{Mechanism: affinity.MechanismCookie, Cookie: affinity.CookieSpec{Name: "SRV"}, Why: "--cookie"}}, Guessed: true}}}
+	w.apply(affinity.Routes{Source: "url", Routes: []affinity.Route{w.route}})
+	for _, id := range []affinity.SessionID{"s01", "s02"} {
+		w.open(string(id), affinity.ClientBrowser)
+		w.apply(affinity.Observed{Session: id, Status: 200, Took: 20 * time.Millisecond, Offers: []affinity.Offer{{Name: "SRV", Value: "pod1", Path: "/", Expires: w.now.Add(time.Minute)}}})
+	}
 	o := w.options()
 	o.Context, o.Namespace, o.Target = "", "", affinity.Target{Kind: "url", Name: "https://chat.example.com/"}
 	return w, o

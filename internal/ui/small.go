@@ -65,7 +65,14 @@ func (m *Model) drawWorst(a area) {
 		}
 	}
 	if worst == nil {
-		a.put(0, 0, plain, "held "+strconv.Itoa(m.d.sum.held)+" of "+strconv.Itoa(m.d.sum.total)+" for 10m")
+		text := "no sessions"
+		switch s := m.d.sum; {
+		case s.judged() > 0:
+			text = "held " + strconv.Itoa(s.held) + " of " + strconv.Itoa(s.judged()) + " " + m.d.heldWindow()
+		case s.total > 0:
+			text = "held: not known, " + heldUnknown(s)
+		}
+		a.put(0, 0, plain, text)
 		return
 	}
 	c, detail := worst.Condition(m.d.now)

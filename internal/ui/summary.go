@@ -131,6 +131,10 @@ func (s *summary) movesText() string {
 	return strconv.Itoa(s.moves)
 }
 
+// judged is how many sessions HELD is about: of those that wait for an answer,
+// or whose pod nothing names, it cannot be told.
+func (s *summary) judged() int { return s.total - s.by[affinity.Unknown] - s.by[affinity.Waiting] }
+
 // heldWindow says over which time HELD counts: "in 10m", or since when there
 // are pins.
 func (d *data) heldWindow() string {

@@ -189,23 +189,37 @@ func label(a area, text string, focused bool) {
 func drawHeld(a area, d *data) {
 	label(a, "HELD", false)
 	s := d.sum
-	text := fmt.Sprintf("%d/%d sessions kept their pod %s", s.held, s.total, d.heldWindow())
+	of := s.judged()
+	text := fmt.Sprintf("%d/%d sessions kept their pod %s", s.held, of, d.heldWindow())
 	switch {
 	case s.total == 0:
 		text = "no sessions"
+	case of == 0:
+		text = "not known: " + heldUnknown(s)
 	case s.from.IsZero():
-		text = fmt.Sprintf("%d/%d: nothing holds a session", s.held, s.total)
+		text = fmt.Sprintf("%d/%d: nothing holds a session", s.held, of)
 	case a.w < 70:
 		text = strings.Replace(text, " sessions", "", 1)
 	}
 	if n := s.by[affinity.Failing]; n > 0 && s.held > 0 {
 		text += ", " + strconv.Itoa(n) + " failing"
 	}
-	x := a.put(12, 0, plain, text) + 2
-	if room := min(22, a.w-x-9); s.total > 0 && room > 4 {
-		a.right(a.w-room-2, 0, plain, percent(s.held, s.total))
-		a.put(a.w-room-1, 0, plain, bar(float64(s.held)/float64(s.total), room, false))
+	if of > 0 && of < s.total {
+		text += ", " + strconv.Itoa(s.total-of) + " not known"
 	}
+	x := a.put(12, 0, plain, text) + 2
+	if room := min(22, a.w-x-9); of > 0 && room > 4 {
+		a.right(a.w-room-2, 0, plain, percent(s.held, of))
+		a.put(a.w-room-1, 0, plain, bar(float64(s.held)/float64(of), room, false))
+	}
+}
+
+// heldUnknown says why nothing is known of any session.
+func heldUnknown(s summary) string {
+	if s.by[affinity.Unknown] > 0 {
+		return "no answer names its pod"
+	}
+	return "no session has an answer yet"
 }
 
 func (p *topoPanel) drawNextFuse(a area, d *data) {

@@ -137,15 +137,19 @@ func (p *topoPanel) drawStickiness(a area, d *data) {
 	s := d.sum
 	in.put(0, 0, strong, "HELD")
 	text := "no sessions"
-	if s.total > 0 {
-		text = fmt.Sprintf("%d/%d  %s  ", s.held, s.total, percent(s.held, s.total))
+	of := s.judged()
+	switch {
+	case of > 0:
+		text = fmt.Sprintf("%d/%d  %s  ", s.held, of, percent(s.held, of))
+	case s.total > 0:
+		text = "not known: " + heldUnknown(s)
 	}
 	x := in.put(10, 0, plain, text)
-	if window := d.heldWindow(); window != "" {
+	if window := d.heldWindow(); window != "" && of > 0 {
 		x = in.put(x, 0, plain, window) + 1
 	}
-	if s.total > 0 {
-		in.put(x, 0, plain, bar(float64(s.held)/float64(s.total), in.w-x, false))
+	if of > 0 {
+		in.put(x, 0, plain, bar(float64(s.held)/float64(of), in.w-x, false))
 	}
 	for i, line := range []struct {
 		c    affinity.Condition
