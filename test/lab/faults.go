@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -201,8 +202,44 @@ const ingressName = "ingress/ingress-controller"
 // connections, or leads nowhere.
 func (l *Lab) StopIngress(ctx context.Context) error { return l.scaleAndWait(ctx, ingressName, 0) }
 
-// StartIngress ends StopIngress and returns when the controller is ready.
-func (l *Lab) StartIngress(ctx context.Context) error { return l.scaleAndWait(ctx, ingressName, 1) }
+// StartIngress ends StopIngress and returns when the controller serves: it is ready before the way to it is there.
+func (l *Lab) StartIngress(ctx context.Context) error {
+	if err := l.scaleAndWait(ctx, ingressName, 1); err != nil {
+		return err
+	}
+	client := l.HTTPClient(0)
+	for {
+		err := ask(ctx, client, "http://"+l.IngressIP()+"/", "msgapp.local")
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the ingress controller is ready and does not serve: %w", err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// ask is nil when a pod answered, whatever it said.
+func ask(ctx context.Context, client *http.Client, url, host string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	req.Host = host
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound || resp.StatusCode >= http.StatusInternalServerError {
+		return fmt.Errorf("%s: %s", host, resp.Status)
+	}
+	return nil
+}
 
 func (l *Lab) scaleAndWait(ctx context.Context, name string, replicas int) error {
 	if err := l.Scale(ctx, name, replicas); err != nil {

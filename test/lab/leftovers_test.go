@@ -112,8 +112,23 @@ func TestCloseLeavesNothing(t *testing.T) {
 		t.Error("a second lab of one name started")
 	}
 	namespace := namespaceOf(t, initOf(t, dir))
+	guest := exec.Command(l.Spec.Path("program"), "--name", l.Spec.Name, "exec", "--in", "node1", "sh", "-c", "trap '' HUP; echo in; sleep 300")
+	out, err := guest.StdoutPipe()
+	check(t, err)
+	check(t, guest.Start())
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "in\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
 	check(t, l.Close())
 	killed(t, dir, namespace)
+	ended := make(chan error, 1)
+	go func() { ended <- guest.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		t.Error("what lab exec started lives on, in a network of the lab")
+		_ = guest.Process.Kill()
+	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the folder is still there: %v", err)
 	}

@@ -154,7 +154,7 @@ func reserve(spec *Spec) (lock *os.File, err error) {
 	return lock, err
 }
 
-// sweep removes the folders of labs of which no process is left.
+// sweep removes the folders of labs of which no process is left, and ends what somebody still runs in their networks.
 func sweep(root string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -165,6 +165,7 @@ func sweep(root string) error {
 		if !e.IsDir() || alive(dir) {
 			continue
 		}
+		hangUp(dir)
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}

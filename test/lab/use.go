@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,8 +44,7 @@ func (l *Lab) Command(ctx context.Context, ns, name string, args ...string) (*ex
 		inside = append([]string{"nsenter", "-t", pid, "-U", "--preserve-credentials"}, inside...)
 	}
 	cmd := exec.CommandContext(ctx, inside[0], inside[1:]...)
-	// All labs have one API server's address: kubectl would take what it cached of one for another's.
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig("admin"), "KUBECACHEDIR="+l.Spec.Path("kubectl-cache"))
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig("admin"), cacheVariable(l.Spec.Dir))
 	return cmd, nil
 }
 
@@ -65,7 +65,15 @@ func (l *Lab) Exec(ctx context.Context, ns, name string, args ...string) ([]byte
 func (l *Lab) resolve(ns string) (string, error) {
 	name, ok := strings.CutPrefix(ns, "pod/")
 	if !ok {
-		return either(ns, layout.Client), nil
+		ns = either(ns, layout.Client)
+		places := []string{layout.Client, layout.Control}
+		for i := range l.Spec.Nodes {
+			places = append(places, layout.NodeName(i+1))
+		}
+		if !slices.Contains(places, ns) {
+			return "", fmt.Errorf("no place %q in the lab: it has %s, pod/NAME and pod/NAMESPACE/NAME", ns, strings.Join(places, ", "))
+		}
+		return ns, nil
 	}
 	pod, err := l.runningPod(name)
 	if err != nil {

@@ -28,13 +28,20 @@ func upCommand() *cobra.Command {
 			if err := build(cmd.Context()); err != nil {
 				return err
 			}
+			if o.Nodes == 0 {
+				return fmt.Errorf("0 nodes: want 1 to 9")
+			}
 			o.Name, o.Program, o.Detached, o.Progress = name, self, true, os.Stderr
 			began := time.Now()
 			l, err := lab.Start(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
-			fmt.Printf("Lab %s is up after %s. `lab shell` opens a shell in it, `lab down` ends it.\n", l.Spec.Name, time.Since(began).Round(100*time.Millisecond))
+			which := ""
+			if cmd.Flags().Changed("name") {
+				which = " --name " + l.Spec.Name
+			}
+			fmt.Printf("Lab %s is up after %s. `lab shell%s` opens a shell in it, `lab down%s` ends it.\n", l.Spec.Name, time.Since(began).Round(100*time.Millisecond), which, which)
 			return nil
 		},
 	}

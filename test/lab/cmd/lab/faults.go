@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,14 +23,41 @@ func onLab(use, short string, args cobra.PositionalArgs, do func(ctx context.Con
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Minute)
 			defer cancel()
-			return do(ctx, l, args)
+			return because(ctx, l, do(ctx, l, args))
 		},
 	}
 }
 
+// because adds to an error which of the lab's own faults it comes from.
+func because(ctx context.Context, l *lab.Lab, err error) error {
+	if err == nil {
+		return nil
+	}
+	s, statusErr := l.Status(ctx)
+	if statusErr != nil {
+		return err
+	}
+	for _, p := range s.Processes {
+		if verb := map[string]string{"etcd": "etcd", "kube-apiserver": "api"}[p.Name]; verb != "" && !strings.HasPrefix(p.State, "running") {
+			return fmt.Errorf("%w (%s is %s: lab %s resume)", err, p.Name, p.State, verb)
+		}
+	}
+	return err
+}
+
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short}
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
 	cmd.AddCommand(commands...)
+	cmd.RunE = func(_ *cobra.Command, args []string) error { // without it cobra prints help, and a script believes that the fault was made
+		var verbs []string
+		for _, c := range commands {
+			verbs = append(verbs, c.Name())
+		}
+		if len(args) == 0 {
+			return fmt.Errorf("%s: which of %s?", use, strings.Join(verbs, ", "))
+		}
+		return fmt.Errorf("%s has no %q, only %s", use, args[0], strings.Join(verbs, ", "))
+	}
 	return cmd
 }
 
@@ -40,7 +68,7 @@ func podFaults() []*cobra.Command {
 			func(ctx context.Context, l *lab.Lab, a []string) error { return l.DeletePod(ctx, a[0]) }),
 		onLab("crash POD", "Kill a pod's processes; its containers restart", one,
 			func(ctx context.Context, l *lab.Lab, a []string) error { return l.Crash(ctx, a[0]) }),
-		onLab("scale DEPLOYMENT REPLICAS", "Scale a Deployment and wait until it is done", cobra.ExactArgs(2),
+		onLab("scale NAME REPLICAS", "Scale a Deployment or StatefulSet and wait until it is done", cobra.ExactArgs(2),
 			func(ctx context.Context, l *lab.Lab, a []string) error {
 				n, err := strconv.Atoi(a[1])
 				if err != nil || n < 0 {
