@@ -107,7 +107,7 @@ func newWorld(f Facts) *world {
 		w.kinds[o.Kind] = append(w.kinds[o.Kind], o)
 		w.byName[nameKey{o.Kind, o.Namespace, o.Name}] = o
 	}
-	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+	for _, kind := range workloadKinds {
 		for _, o := range w.kinds[kind] {
 			w.addWorkload(o)
 		}
@@ -115,11 +115,13 @@ func newWorld(f Facts) *world {
 	for _, o := range w.kinds["HorizontalPodAutoscaler"] {
 		w.hpas[nameKey{o.Str("spec", "scaleTargetRef", "kind"), o.Namespace, o.Str("spec", "scaleTargetRef", "name")}] = o
 	}
-	w.seeRunning()
+	w.runs = running(w.workloads)
 	w.readProxyMode()
 	w.addRoutes()
 	return w
 }
+
+var workloadKinds = []string{"Deployment", "StatefulSet", "DaemonSet"}
 
 // known reports whether an object's group is the one its kind is read of: a
 // Service is not only core's (Knative has one).
@@ -156,7 +158,7 @@ func (w *world) named(kind, namespace, name string) *Object {
 
 func (w *world) addRoutes() {
 	o := ingress.Objects{ClassesUnread: !w.Cluster || w.Unread["IngressClass"] != "", ServicesUnread: !w.Cluster || w.Unread["Service"] != "",
-		NginxConfig: w.Configured()}
+		NginxConfig: w.Configured(), Running: runs(w.runs)}
 	objects := make([]*Object, 0, len(w.objects("Ingress")))
 	o.Ingresses, o.Services = make([]ingress.Ingress, 0, len(w.objects("Ingress"))), make([]ingress.Service, 0, len(w.objects("Service")))
 	for _, x := range w.objects("Ingress") {

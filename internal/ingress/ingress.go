@@ -52,7 +52,7 @@ func (w *World) readAll(places []*Place) [][]candidate {
 	var order []group
 	by := map[string]Controller{}
 	for i, p := range places {
-		found, notes := candidates(p.class, p.Ingress.Annotations)
+		found, notes := w.candidates(p.class, p.Ingress.Annotations)
 		p.notes = append(p.notes, notes...)
 		for _, c := range found {
 			g := group{c.Key(), p.class.name}
@@ -64,7 +64,7 @@ func (w *World) readAll(places []*Place) [][]candidate {
 		}
 	}
 	all := make([][]candidate, len(places))
-	for _, c := range Controllers { // in the table's order: likeliest first
+	for _, c := range w.likeliest {
 		for _, g := range order {
 			if g.key != c.Key() {
 				continue
