@@ -257,12 +257,22 @@ func isNginxConfig(o *Object) bool {
 	return strings.Contains(o.Name, "nginx") && (strings.HasSuffix(o.Name, "controller") || o.Name == "nginx-configuration" || strings.Contains(o.Str("metadata", "labels", "app.kubernetes.io/name"), "ingress-nginx"))
 }
 
-// Configured is what routes depend on of ingress-nginx' own ConfigMap.
+// Configured is what routes depend on of ingress-nginx' own ConfigMap, or why
+// it is not known.
 func (f Facts) Configured() (c ingress.NginxConfig) {
 	if o := f.NginxConfig(); o != nil {
 		c.Name = affinity.Clean(o.Namespace+"/"+o.Name, 120)
 		c.ReadTimeout = o.Str("data", "proxy-read-timeout")
 		c.ServiceUpstream = o.Str("data", "service-upstream") == "true"
+		return c
+	}
+	switch why := f.Unread["ConfigMap"]; {
+	case why != "":
+		c.Unread = affinity.Clean(why, 160)
+	case f.Cluster:
+		c.Unread = "none was found where ingress-nginx keeps it"
+	default:
+		c.Unread = "it is not among the objects"
 	}
 	return c
 }

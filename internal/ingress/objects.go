@@ -20,7 +20,7 @@ type Objects struct {
 	// a Service's port.
 	Readiness map[ServicePortKey]string
 
-	// NginxConfig is ingress-nginx's own ConfigMap, where it could be read.
+	// NginxConfig is ingress-nginx's own ConfigMap, or why it was not read.
 	NginxConfig NginxConfig
 
 	// Running is the controller that is likeliest of several that may serve an
