@@ -53,7 +53,7 @@ func targets(ctx context.Context, cluster *clusterFlags, prefix string) []string
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionWait)
 	defer cancel()
-	cfg, namespace, err := kube.Config(cluster.config.ToRawKubeConfigLoader(), *cluster.config.Context)
+	cfg, namespace, err := kube.Config(cluster.config.loader(), cluster.config.overrides.CurrentContext)
 	if err != nil {
 		return nil
 	}

@@ -242,12 +242,12 @@ const clusterWait = 20 * time.Second
 // askCluster puts what the cluster holds into w. Where nothing names a cluster
 // there is none to ask, which is no error.
 func askCluster(ctx context.Context, w *decode.World, only affinity.Backend, cluster *clusterFlags, warn io.Writer) error {
-	loader := cluster.config.ToRawKubeConfigLoader()
-	cfg, _, err := kube.Config(loader, *cluster.config.Context)
+	loader := cluster.config.loader()
+	cfg, _, err := kube.Config(loader, cluster.config.overrides.CurrentContext)
 	if err != nil {
 		return err
 	}
-	if unnamed(cfg, cluster.config) {
+	if unnamed(cfg, &cluster.config) {
 		return nil
 	}
 	c := config{probe: noProbes(), cluster: *cluster, version: version}

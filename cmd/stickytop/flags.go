@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/probe"
@@ -122,7 +121,7 @@ func (f *probeFlags) hints() affinity.Hints {
 
 // clusterFlags say which cluster and what in it.
 type clusterFlags struct {
-	config   *genericclioptions.ConfigFlags
+	config   kubeFlags
 	all      bool
 	selector string
 	kernel   kernelFlags
@@ -131,8 +130,7 @@ type clusterFlags struct {
 }
 
 func (f *clusterFlags) add(fs *pflag.FlagSet) {
-	f.config = genericclioptions.NewConfigFlags(true).WithDiscoveryQPS(50).WithDiscoveryBurst(300)
-	f.config.AddFlags(fs)
+	f.config.add(fs)
 	fs.BoolVarP(&f.all, "all-namespaces", "A", false, "watch all namespaces")
 	fs.StringVarP(&f.selector, "selector", "l", "", "label selector of the Ingresses to show")
 	f.kernel.add(fs)

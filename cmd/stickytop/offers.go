@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 )
 
 // offers are the flags that several commands share. Each command is offered
@@ -31,7 +30,7 @@ var ofDemo = []string{"sessions", "max-sessions", "max-rps", "interval", "probe-
 // something. The others choose among routes, or read more than objects.
 func ofAsking(f *pflag.Flag) bool {
 	kubectl := pflag.NewFlagSet("", pflag.ContinueOnError)
-	genericclioptions.NewConfigFlags(true).AddFlags(kubectl)
+	new(kubeFlags).add(kubectl)
 	return f.Name == "all-namespaces" || kubectl.Lookup(f.Name) != nil
 }
 

@@ -115,15 +115,15 @@ const minRequestTimeout = 10 * time.Millisecond
 // check refuses kubectl's flags whose values client-go would take for a broken
 // kubeconfig or for a cluster that is away.
 func (f *clusterFlags) check() error {
-	if namespace := *f.config.Namespace; namespace != "" {
+	if namespace := f.config.overrides.Context.Namespace; namespace != "" {
 		if wrong := content.IsDNS1123Label(namespace); len(wrong) > 0 {
 			return usageError("--namespace %q: not a namespace's name", affinity.Clean(namespace, 80))
 		}
 	}
-	timeout, err := clientcmd.ParseTimeout(*f.config.Timeout)
+	timeout, err := clientcmd.ParseTimeout(f.config.overrides.Timeout)
 	switch {
 	case err != nil:
-		return usageError("--request-timeout %q: write seconds, or a number with its unit as 30s", affinity.Clean(*f.config.Timeout, 40))
+		return usageError("--request-timeout %q: write seconds, or a number with its unit as 30s", affinity.Clean(f.config.overrides.Timeout, 40))
 	case timeout < 0, timeout > 0 && timeout < minRequestTimeout:
 		return usageError("--request-timeout %s: must be 0 for none, or at least %s", timeout, minRequestTimeout)
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
 
@@ -107,13 +106,13 @@ func urlSetup(c config) (*setup, error) {
 }
 
 func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
-	flags := c.cluster.config
+	flags := &c.cluster.config
 	from, door := &c.cluster.from, ""
 	if from.on() && c.target.Kind == "service" {
 		c.target.Direct = true
 		door, c.probe.url = c.probe.url, "" // the route's own, for no other
 	}
-	loader := flags.ToRawKubeConfigLoader()
+	loader := flags.loader()
 	cfg, namespace, err := c.cluster.restConfig()
 	if err != nil {
 		return nil, err
@@ -130,8 +129,8 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	}
 	if raw, err := loader.RawConfig(); err == nil {
 		s.context = raw.CurrentContext
-		if *flags.Context != "" {
-			s.context = *flags.Context
+		if flags.overrides.CurrentContext != "" {
+			s.context = flags.overrides.CurrentContext
 		}
 		if x := raw.Contexts[s.context]; x != nil {
 			s.user = x.AuthInfo
@@ -208,8 +207,8 @@ func (f *clusterFlags) restConfig() (*rest.Config, string, error) {
 	if err := f.check(); err != nil {
 		return nil, "", err
 	}
-	cfg, namespace, err := kube.Config(f.config.ToRawKubeConfigLoader(), *f.config.Context)
-	if err == nil && unnamed(cfg, f.config) {
+	cfg, namespace, err := kube.Config(f.config.loader(), f.config.overrides.CurrentContext)
+	if err == nil && unnamed(cfg, &f.config) {
 		err = &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
 	}
 	return cfg, namespace, err
@@ -237,8 +236,8 @@ func (s *setup) musterCrew(ctx context.Context, c *config, cfg *rest.Config, nam
 
 // unnamed reports whether nothing names a cluster: the host is client-go's last
 // resort.
-func unnamed(cfg *rest.Config, flags *genericclioptions.ConfigFlags) bool {
-	return cfg.Host == "http://localhost:8080" && *flags.APIServer == ""
+func unnamed(cfg *rest.Config, flags *kubeFlags) bool {
+	return cfg.Host == "http://localhost:8080" && flags.overrides.ClusterInfo.Server == ""
 }
 
 func newRunner(c config, dialer *kube.ControllerDialer) (engine.Prober, error) {

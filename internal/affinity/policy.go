@@ -105,8 +105,11 @@ type Policy struct {
 	// with a new cookie (ingress-nginx session-cookie-change-on-failure).
 	RepinsOnFailure bool
 
-	Why   string   // which field of which object says so
-	Notes []string // what the reader should know: ignored fields, merges
+	Why string // which field of which object says so
+	// Assumed is which settings of the controller are taken to be its defaults,
+	// because its own configuration was not read, and why; "" when none are.
+	Assumed string
+	Notes   []string // what the reader should know: ignored fields, merges
 }
 
 // Where on the path a layer sits.

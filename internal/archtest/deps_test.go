@@ -114,3 +114,21 @@ func within(name string, folders []string) bool {
 	}
 	return false
 }
+
+// What made the program twice as big, and most of that resident, stays out of
+// it: types of every API group, what applies kustomizations, and the Go plugins
+// they take, which keep the linker from dropping what nobody calls.
+func TestTheProgramStaysSmall(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"cmd/stickytop").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.Lines(string(out)) {
+		path = strings.TrimSpace(path)
+		for _, heavy := range []string{"k8s.io/client-go/kubernetes", "k8s.io/client-go/discovery", "sigs.k8s.io/kustomize/", "github.com/google/gnostic-models/", "k8s.io/kubectl/", "plugin"} {
+			if path == strings.TrimSuffix(heavy, "/") || strings.HasPrefix(path, strings.TrimSuffix(heavy, "/")+"/") {
+				t.Errorf("cmd/stickytop takes in %s", path)
+			}
+		}
+	}
+}

@@ -15,10 +15,9 @@ import (
 	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/strategicpatch"
-	"k8s.io/client-go/kubernetes/scheme"
 
 	"golang.org/x/tools/txtar"
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -239,7 +238,7 @@ func documents(manifest []byte) func(yield func([]byte) bool) {
 }
 
 func decode(doc []byte) (apiserver.Object, error) {
-	decoded, _, err := scheme.Codecs.UniversalDeserializer().Decode(doc, nil, nil)
+	decoded, _, err := apiserver.Codecs.UniversalDeserializer().Decode(doc, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -250,6 +249,8 @@ func decode(doc []byte) (apiserver.Object, error) {
 	return o, nil
 }
 
+// merge applies a JSON merge patch (RFC 7396): what is null goes, a list replaces
+// the list that was there.
 func merge(o apiserver.Object, patch []byte) (apiserver.Object, error) {
 	before, err := json.Marshal(o)
 	if err != nil {
@@ -259,7 +260,7 @@ func merge(o apiserver.Object, patch []byte) (apiserver.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	after, err := strategicpatch.StrategicMergePatch(before, change, o)
+	after, err := jsonpatch.MergePatch(before, change)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func newWorld(f Facts) *world {
 		w.kinds[o.Kind] = append(w.kinds[o.Kind], o)
 		w.byName[nameKey{o.Kind, o.Namespace, o.Name}] = o
 	}
-	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+	for _, kind := range workloadKinds {
 		for _, o := range w.kinds[kind] {
 			w.addWorkload(o)
 		}
@@ -115,11 +115,13 @@ func newWorld(f Facts) *world {
 	for _, o := range w.kinds["HorizontalPodAutoscaler"] {
 		w.hpas[nameKey{o.Str("spec", "scaleTargetRef", "kind"), o.Namespace, o.Str("spec", "scaleTargetRef", "name")}] = o
 	}
-	w.seeRunning()
+	w.runs = running(w.workloads)
 	w.readProxyMode()
 	w.addRoutes()
 	return w
 }
+
+var workloadKinds = []string{"Deployment", "StatefulSet", "DaemonSet"}
 
 // known reports whether an object's group is the one its kind is read of: a
 // Service is not only core's (Knative has one).
@@ -156,7 +158,7 @@ func (w *world) named(kind, namespace, name string) *Object {
 
 func (w *world) addRoutes() {
 	o := ingress.Objects{ClassesUnread: !w.Cluster || w.Unread["IngressClass"] != "", ServicesUnread: !w.Cluster || w.Unread["Service"] != "",
-		NginxConfig: w.Configured()}
+		NginxConfig: w.Configured(), Running: runs(w.runs)}
 	objects := make([]*Object, 0, len(w.objects("Ingress")))
 	o.Ingresses, o.Services = make([]ingress.Ingress, 0, len(w.objects("Ingress"))), make([]ingress.Service, 0, len(w.objects("Service")))
 	for _, x := range w.objects("Ingress") {
@@ -255,12 +257,22 @@ func isNginxConfig(o *Object) bool {
 	return strings.Contains(o.Name, "nginx") && (strings.HasSuffix(o.Name, "controller") || o.Name == "nginx-configuration" || strings.Contains(o.Str("metadata", "labels", "app.kubernetes.io/name"), "ingress-nginx"))
 }
 
-// Configured is what routes depend on of ingress-nginx' own ConfigMap.
+// Configured is what routes depend on of ingress-nginx' own ConfigMap, or why
+// it is not known.
 func (f Facts) Configured() (c ingress.NginxConfig) {
 	if o := f.NginxConfig(); o != nil {
 		c.Name = affinity.Clean(o.Namespace+"/"+o.Name, 120)
 		c.ReadTimeout = o.Str("data", "proxy-read-timeout")
 		c.ServiceUpstream = o.Str("data", "service-upstream") == "true"
+		return c
+	}
+	switch why := f.Unread["ConfigMap"]; {
+	case why != "":
+		c.Unread = affinity.Clean(why, 160)
+	case f.Cluster:
+		c.Unread = "none was found where ingress-nginx keeps it"
+	default:
+		c.Unread = "it is not among the objects"
 	}
 	return c
 }

@@ -29,7 +29,7 @@ func checkMigration(c *check) {
 			c.hit(x.Object, h)
 		}
 	}
-	traefik := c.traefikProvider()
+	traefik := traefikProvider(c.workloads)
 	if !certain && traefik == nil {
 		c.retiredClass(retired)
 	}
@@ -97,8 +97,8 @@ func (c *check) provedNginx(class string) bool {
 }
 
 // traefikProvider is a Traefik that serves ingress-nginx' annotations.
-func (w *world) traefikProvider() *workload {
-	for _, x := range w.workloads {
+func traefikProvider(all []*workload) *workload {
+	for _, x := range all {
 		for _, cont := range x.containers() {
 			if strings.Contains(strings.ToLower(strings.Join(cont.words("args"), " ")), "providers.kubernetesingressnginx") {
 				return x

@@ -68,34 +68,37 @@ func (w *world) settle(routes []affinity.Route) {
 // does: the first world the likeliest, each other another.
 func (w *world) suppose(keys []string) string {
 	w.fits = max(w.fits, len(keys))
-	order := w.likeliest(keys)
-	return order[min(w.supposed, len(order)-1)]
+	return keys[min(w.supposed, len(keys)-1)]
 }
 
-// likeliest is keys, in the order of the table; but Traefik's provider before
-// ingress-nginx where it alone is among the objects.
-func (w *world) likeliest(keys []string) []string {
-	if w.runs == nil || !slices.Contains(keys, traefikNginxKey) {
-		return keys
-	}
-	order := []string{traefikNginxKey}
-	for _, k := range keys {
-		if k != traefikNginxKey {
-			order = append(order, k)
-		}
-	}
-	return order
-}
-
-// seeRunning notes the workload that runs Traefik's provider, where none runs
+// running is the workload that runs Traefik's provider, where none runs
 // ingress-nginx.
-func (w *world) seeRunning() {
-	for _, x := range w.workloads {
+func running(all []*workload) *workload {
+	for _, x := range all {
 		if _, ok := controllerImage(x); ok {
-			return
+			return nil
 		}
 	}
-	w.runs = w.traefikProvider()
+	return traefikProvider(all)
+}
+
+// Running is the controller that the workloads among the objects run, where
+// they tell which of several that may serve a class is there.
+func (f Facts) Running() ingress.Running {
+	var all []*workload
+	for _, o := range f.Objects {
+		if slices.Contains(workloadKinds, o.Kind) && known(o) {
+			all = append(all, &workload{Object: o})
+		}
+	}
+	return runs(running(all))
+}
+
+func runs(x *workload) ingress.Running {
+	if x == nil {
+		return ingress.Running{}
+	}
+	return ingress.Running{Key: traefikNginxKey, By: affinity.Clean(x.String(), 120)}
 }
 
 // proved notes a settlement for the Ingress of the route.
@@ -206,7 +209,6 @@ func (w *world) whoMay() may {
 		for _, p := range l.Candidates {
 			m.routes[r.ID] = append(m.routes[r.ID], p.Controller)
 		}
-		m.routes[r.ID] = w.likeliest(m.routes[r.ID])
 	}
 	return m
 }

@@ -1,6 +1,9 @@
 package ingress
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // annotationClass is the annotation that named the class before
 // spec.ingressClassName did; controllers still read it.
@@ -52,10 +55,28 @@ func (w *World) classNamed(name, absent string) classOf {
 	return classOf{name: name, doubt: absent}
 }
 
+// likeliest is Controllers, the one that runs in the cluster before the others.
+func likeliest(r Running) []Controller {
+	at := slices.IndexFunc(Controllers, func(c Controller) bool { return c.Key() == r.Key })
+	if at < 0 {
+		return Controllers
+	}
+	return append([]Controller{Controllers[at]}, slices.Delete(slices.Clone(Controllers), at, at+1)...)
+}
+
 // candidates returns the controllers that may serve an object, likeliest
 // first, and what is presumed about it.
-func candidates(c classOf, annotations map[string]string) (found []Controller, notes []string) {
-	for _, x := range Controllers {
+func (w *World) candidates(c classOf, annotations map[string]string) (found []Controller, notes []string) {
+	found, notes = fitting(c, annotations, w.likeliest)
+	if len(found) > 1 && found[0].Key() == w.running.Key {
+		notes = append(slices.Clip(notes), fmt.Sprintf("%s presumed before %s, which answers to the same class: %s runs it", titleOf(found[0].Key()), titleOf(found[1].Key()), w.running.By))
+	}
+	return found, notes
+}
+
+// fitting are those of all that may serve an object.
+func fitting(c classOf, annotations map[string]string, all []Controller) (found []Controller, notes []string) {
+	for _, x := range all {
 		if c.controller != "" && x.Claims(c.controller) || c.controller == "" && c.name != "" && x.KnownAs(c.name) {
 			found = append(found, x)
 		}
@@ -71,7 +92,7 @@ func candidates(c classOf, annotations map[string]string) (found []Controller, n
 	case key != "":
 		return nil, []string{fmt.Sprintf("controller presumed by the class name %s, %s: %s", quote(c.name), title, c.doubt)}
 	}
-	for _, x := range Controllers {
+	for _, x := range all {
 		if owns(x, annotations) {
 			found = append(found, x)
 		}

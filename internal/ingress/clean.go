@@ -35,7 +35,7 @@ func cleanPolicy(p *affinity.Policy) {
 		*s = affinity.Clean(*s, maxText)
 	}
 	c.Path = affinity.Clean(c.Path, maxPath)
-	p.Why = affinity.Clean(p.Why, maxNote)
+	p.Why, p.Assumed = affinity.Clean(p.Why, maxNote), affinity.Clean(p.Assumed, maxNote)
 	p.ReadTimeoutWhy, p.AnswerTimeoutWhy = affinity.Clean(p.ReadTimeoutWhy, maxNote), affinity.Clean(p.AnswerTimeoutWhy, maxNote)
 	p.Notes = cleanAll(p.Notes, maxNote)
 }

@@ -15,6 +15,7 @@ import (
 // NginxConfig is the part of ingress-nginx's own ConfigMap that is read.
 type NginxConfig struct {
 	Name        string // "ingress-nginx/ingress-nginx-controller"; "" when none was read
+	Unread      string // why it was not, where that is known
 	ReadTimeout string // data[proxy-read-timeout] as written; "" when absent
 
 	ServiceUpstream bool // data[service-upstream]: the default of the annotation

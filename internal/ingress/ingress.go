@@ -52,7 +52,7 @@ func (w *World) readAll(places []*Place) [][]candidate {
 	var order []group
 	by := map[string]Controller{}
 	for i, p := range places {
-		found, notes := candidates(p.class, p.Ingress.Annotations)
+		found, notes := w.candidates(p.class, p.Ingress.Annotations)
 		p.notes = append(p.notes, notes...)
 		for _, c := range found {
 			g := group{c.Key(), p.class.name}
@@ -64,7 +64,7 @@ func (w *World) readAll(places []*Place) [][]candidate {
 		}
 	}
 	all := make([][]candidate, len(places))
-	for _, c := range Controllers { // in the table's order: likeliest first
+	for _, c := range w.likeliest {
 		for _, g := range order {
 			if g.key != c.Key() {
 				continue
@@ -107,7 +107,9 @@ func (w *World) route(p *Place, read []candidate, s served) affinity.Route {
 	r.Notes = append(r.Notes, foreign(p, read)...)
 	layer := affinity.Layer{Where: affinity.LayerIngress, Object: "ingress/" + p.Ingress.Name}
 	for i, c := range read {
-		switch policy := w.idles(c.controller.Key(), p, c.reading.Policy); {
+		policy := w.idles(c.controller.Key(), p, c.reading.Policy)
+		policy.Assumed = w.assumed(c.controller.Key(), p, policy)
+		switch {
 		case len(read) == 1 || anyCookie(read):
 			layer.Candidates = append(layer.Candidates, policy)
 		case i == 0: // all agree on none, and no cookie will tell which it is

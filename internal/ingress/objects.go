@@ -20,14 +20,25 @@ type Objects struct {
 	// a Service's port.
 	Readiness map[ServicePortKey]string
 
-	// NginxConfig is ingress-nginx's own ConfigMap, where it could be read.
+	// NginxConfig is ingress-nginx's own ConfigMap, or why it was not read.
 	NginxConfig NginxConfig
+
+	// Running is the controller that is likeliest of several that may serve an
+	// object, where the cluster's workloads tell.
+	Running Running
 
 	// Kinds that could not be read (RBAC, not synced yet): what they would
 	// have told is presumed, and nothing is called missing.
 	ClassesUnread  bool
 	ServicesUnread bool
 	CustomUnread   map[string]bool // by resource: installed, and not read
+}
+
+// Running is a controller that a workload was seen to run, and none to run the
+// others that answer to the same classes.
+type Running struct {
+	Key string // as in affinity.Policy.Controller; "" when nothing was seen
+	By  string // the workload
 }
 
 // ServicePortKey names one port of a Service by its number.

@@ -17,7 +17,7 @@ func ServedBy(o Objects) []Served {
 	out := make([]Served, len(o.Ingresses))
 	for i, ing := range o.Ingresses {
 		class := w.class(ing.ClassName, ing.Annotations)
-		found, _ := candidates(class, ing.Annotations)
+		found, _ := w.candidates(class, ing.Annotations)
 		s := Served{Class: class.name, Presumed: class.controller == "" || class.doubt != ""}
 		for _, c := range found {
 			s.Keys = append(s.Keys, c.Key())

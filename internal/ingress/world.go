@@ -23,6 +23,8 @@ type World struct {
 	classesUnread  bool
 	servicesUnread bool
 	nginxConfig    NginxConfig
+	running        Running
+	likeliest      []Controller // all, the one that runs first
 }
 
 func newWorld(o Objects) *World {
@@ -38,6 +40,8 @@ func newWorld(o Objects) *World {
 		classesUnread:  o.ClassesUnread,
 		servicesUnread: o.ServicesUnread,
 		nginxConfig:    o.NginxConfig,
+		running:        o.Running,
+		likeliest:      likeliest(o.Running),
 	}
 	for i := range o.Services {
 		w.services[o.Services[i].Ref()] = &o.Services[i]

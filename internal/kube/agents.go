@@ -16,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	batch "k8s.io/client-go/kubernetes/typed/batch/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -27,7 +26,7 @@ import (
 type Agents struct {
 	config  *rest.Config
 	clients *clients
-	batch   batch.BatchV1Interface
+	batch   group
 	version string
 }
 
@@ -38,7 +37,11 @@ func NewAgents(cfg *rest.Config, version string) (*Agents, error) {
 		return nil, fmt.Errorf("prepare the clients of %s: %w", cfg.Host, err)
 	}
 	own, _ := prepare(cfg, version)
-	b, err := batch.NewForConfig(own)
+	client, err := rest.HTTPClientFor(own)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the clients of %s: %w", cfg.Host, err)
+	}
+	b, err := newGroup(own, client, batchv1.SchemeGroupVersion)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the clients of %s: %w", cfg.Host, err)
 	}

@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
-	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
-	core "k8s.io/client-go/kubernetes/typed/core/v1"
-	discovery "k8s.io/client-go/kubernetes/typed/discovery/v1"
-	networking "k8s.io/client-go/kubernetes/typed/networking/v1"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // oidc, azure, gcp users of a kubeconfig
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/connrotation"
@@ -43,11 +44,11 @@ type clients struct {
 	http           *http.Client
 	dialer         *connrotation.Dialer // tracks the connections, so that they can be dropped
 	pageTimeout    time.Duration
-	core           core.CoreV1Interface
-	authentication authentication.AuthenticationV1Interface
-	networking     networking.NetworkingV1Interface
-	discovery      discovery.DiscoveryV1Interface
-	authorization  authorization.AuthorizationV1Interface
+	core           group
+	networking     group
+	discovery      group
+	authorization  group
+	authentication group
 	dynamic        dynamic.Interface
 }
 
@@ -72,20 +73,20 @@ func (c *clients) connect(cfg *rest.Config, shared *http.Client) (err error) {
 	binary := rest.CopyConfig(cfg)
 	binary.ContentType = contentProtobuf
 	binary.AcceptContentTypes = contentProtobuf + "," + contentJSON
-	if c.core, err = core.NewForConfigAndClient(binary, shared); err != nil {
-		return err
-	}
-	if c.networking, err = networking.NewForConfigAndClient(binary, shared); err != nil {
-		return err
-	}
-	if c.discovery, err = discovery.NewForConfigAndClient(binary, shared); err != nil {
-		return err
-	}
-	if c.authorization, err = authorization.NewForConfigAndClient(cfg, shared); err != nil {
-		return err
-	}
-	if c.authentication, err = authentication.NewForConfigAndClient(cfg, shared); err != nil {
-		return err
+	for _, g := range []struct {
+		to  *group
+		cfg *rest.Config
+		of  schema.GroupVersion
+	}{
+		{&c.core, binary, corev1.SchemeGroupVersion},
+		{&c.networking, binary, networkingv1.SchemeGroupVersion},
+		{&c.discovery, binary, discoveryv1.SchemeGroupVersion},
+		{&c.authorization, cfg, authorizationv1.SchemeGroupVersion},
+		{&c.authentication, cfg, authenticationv1.SchemeGroupVersion},
+	} {
+		if *g.to, err = newGroup(g.cfg, shared, g.of); err != nil {
+			return err
+		}
 	}
 	c.dynamic, err = dynamic.NewForConfigAndClient(cfg, shared)
 	return err

@@ -16,9 +16,9 @@ import (
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
-// Config resolves what kubectl's flags say (ConfigFlags.ToRawKubeConfigLoader)
-// to a configuration and its namespace. Its errors are *Problem: a kubeconfig
-// that does not exist, a context that it does not have, no kubeconfig at all.
+// Config resolves what kubectl's flags say to a configuration and its namespace.
+// Its errors are *Problem: a kubeconfig that does not exist, a context that it
+// does not have, no kubeconfig at all.
 func Config(loader clientcmd.ClientConfig, context string) (cfg *rest.Config, namespace string, err error) {
 	cfg, err = loader.ClientConfig()
 	if err != nil {

@@ -23,7 +23,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
-	"github.com/kubestickytop/stickytop/internal/ingress"
 )
 
 // Options says what to watch.
@@ -44,7 +43,7 @@ type Source struct {
 	clients   *clients
 	pulse     *pulse
 	watchers  []*watcher
-	learned   chan ingress.NginxConfig // one slot
+	learned   chan learned // one slot
 }
 
 // New prepares a Source. It does not talk to the API server.
@@ -57,7 +56,7 @@ func New(cfg *rest.Config, opts Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the clients of %s: %w", cfg.Host, err)
 	}
-	s := &Source{selector: selector, clients: c, namespace: opts.Namespace, learned: make(chan ingress.NginxConfig, 1)}
+	s := &Source{selector: selector, clients: c, namespace: opts.Namespace, learned: make(chan learned, 1)}
 	if opts.AllNamespaces {
 		s.namespace = ""
 	}
@@ -103,7 +102,7 @@ func (s *Source) fold(ctx context.Context, changes <-chan change, w *world) {
 			w.apply(c, time.Now())
 			again = settle
 		case c := <-s.learned:
-			w.configured(c)
+			w.learn(c)
 			again = settle
 		case <-timer.C:
 			due = time.Time{}

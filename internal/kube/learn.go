@@ -6,9 +6,10 @@ import (
 )
 
 // Learn takes over what a survey read that routes depend on and that is not
-// worth a watch: ingress-nginx's own ConfigMap. It does not block.
+// worth a watch: ingress-nginx's own ConfigMap, and which controller runs. It
+// does not block.
 func (s *Source) Learn(f findings.Facts) {
-	read := f.Configured()
+	read := learned{f.Configured(), f.Running()}
 	for { // the newest alone counts
 		select {
 		case s.learned <- read:
@@ -22,9 +23,14 @@ func (s *Source) Learn(f findings.Facts) {
 	}
 }
 
-// configured builds the routes again where a controller's configuration has
-// changed.
-func (w *world) configured(c ingress.NginxConfig) {
-	w.stale = w.stale || c != w.nginxConfig
-	w.nginxConfig = c
+// learned is what routes take from a survey.
+type learned struct {
+	nginxConfig ingress.NginxConfig
+	running     ingress.Running
+}
+
+// learn builds the routes again where that has changed.
+func (w *world) learn(l learned) {
+	w.stale = w.stale || l != w.learned
+	w.learned = l
 }

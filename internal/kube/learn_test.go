@@ -3,6 +3,8 @@ package kube
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +51,46 @@ func TestLearn(t *testing.T) {
 			}
 		case <-ctx.Done():
 			t.Fatalf("the route's proxy waits %s: %s", last.ReadTimeout, last.ReadTimeoutWhy)
+		}
+	}
+}
+
+// TestLearnRunning wants routes to presume the controller that runs, as the
+// rules do, of two that answer to one class.
+func TestLearnRunning(t *testing.T) {
+	s := newAPIServer(t)
+	chat(s)
+	s.fail("deployments list", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"namespace":"traefik","name":"traefik"},
+"spec":{"template":{"spec":{"containers":[{"name":"traefik","image":"traefik:v3.6","args":["--providers.kubernetesingressnginx"]}]}}}}]}`))
+	})
+	src, err := New(s.config(), chatOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	events := make(chan affinity.Event, 1024)
+	done := make(chan error, 1)
+	go func() {
+		done <- WithRules{Source: src, Judge: NewJudge(s.config(), chatOptions(), nil)}.Run(ctx, func(e affinity.Event) { events <- e })
+	}()
+	defer func() { cancel(); <-done }()
+	var last affinity.Route
+	for {
+		select {
+		case e := <-events:
+			routes, ok := e.(affinity.Routes)
+			if !ok || len(routes.Routes) == 0 {
+				continue
+			}
+			last = routes.Routes[0]
+			if last.Policy().Controller == "traefik-ingress-nginx" && slices.ContainsFunc(last.Notes, func(n string) bool { return strings.Contains(n, "deployment/traefik runs it") }) {
+				return
+			}
+		case <-ctx.Done():
+			t.Fatalf("presumed: %s, notes %q", last.Policy().Controller, last.Notes)
 		}
 	}
 }

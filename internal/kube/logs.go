@@ -325,7 +325,7 @@ func (l *Logs) containers(ctx context.Context, ref affinity.PodRef) []string {
 // stream reads one container's log from since on until it ends.
 func (l *Logs) stream(ctx context.Context, o access.Origin, container string, since time.Time, emit func(affinity.Event)) error {
 	from := metav1.NewTime(since)
-	body, err := l.clients.core.Pods(o.Pod.Namespace).GetLogs(o.Pod.Name, &corev1.PodLogOptions{Container: container, Follow: true, SinceTime: &from}).Stream(ctx)
+	body, err := l.clients.core.logs(o.Pod.Namespace, o.Pod.Name, &corev1.PodLogOptions{Container: container, Follow: true, SinceTime: &from}).Stream(ctx)
 	if err != nil {
 		return err
 	}

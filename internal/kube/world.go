@@ -52,7 +52,7 @@ type world struct {
 	routed    bool                                        // routes were emitted, be it none
 	routedTo  map[affinity.ServiceRef]bool                // the backends of routes
 
-	nginxConfig ingress.NginxConfig
+	learned learned
 
 	stale   bool // routes are to be built again
 	counted time.Time
@@ -259,7 +259,8 @@ func (w *world) objects() ingress.Objects {
 		Readiness:      w.readiness(),
 		ClassesUnread:  !w.synced[resClasses],
 		ServicesUnread: !w.synced[resServices],
-		NginxConfig:    w.nginxConfig,
+		NginxConfig:    w.learned.nginxConfig,
+		Running:        w.learned.running,
 	}
 	for _, x := range w.ingresses.of {
 		o.Ingresses = append(o.Ingresses, x.object)

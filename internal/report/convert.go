@@ -197,7 +197,7 @@ func Routes(s *affinity.Snapshot, o Options) *RouteList {
 func layer(l affinity.Layer) Layer {
 	p := l.Policy()
 	out := Layer{Where: l.Where, Object: l.Object, Mechanism: p.Mechanism.String(), Controller: p.Controller, Mode: p.Mode, Settled: l.Settled(),
-		Proof: l.Proof, Hint: l.Hint, TimeoutSeconds: p.Timeout.Seconds(), Renewal: p.Renewal.String(), Bypassed: l.Bypassed, Why: p.Why, Notes: p.Notes}
+		Proof: l.Proof, Hint: l.Hint, TimeoutSeconds: p.Timeout.Seconds(), Renewal: p.Renewal.String(), Bypassed: l.Bypassed, Why: p.Why, Assumed: p.Assumed, Notes: p.Notes}
 	out.Waits = waits(p)
 	if p.Mechanism == affinity.MechanismCookie {
 		out.Cookie = &Cookie{Name: p.Cookie.Name, Path: p.Cookie.Path, Domain: p.Cookie.Domain, MaxAgeSeconds: p.Cookie.MaxAge.Seconds(),

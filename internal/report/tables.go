@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -120,7 +121,7 @@ func (p *Pod) row() []string {
 func routeHeader(wide bool) []string {
 	h := []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY", "SESSIONS"}
 	if wide {
-		h = append(h, "ASKS", "BECAUSE")
+		h = append(h, "ASKS", "BECAUSE", "ASSUMED")
 	}
 	return h
 }
@@ -152,9 +153,19 @@ func (r *Route) row(wide bool) []string {
 	row := []string{r.Ref.Namespace, r.Ref.Ingress, r.Ref.Host, r.Ref.Path, r.Ref.Service + ":" + r.Ref.Port, cookie, client,
 		fmt.Sprintf("%d/%d", r.Ready, r.Endpoints), fmt.Sprint(r.Sessions)}
 	if wide {
-		row = append(row, r.ProbePath, r.ProbeWhy)
+		row = append(row, r.ProbePath, r.ProbeWhy, r.assumed())
 	}
 	return row
+}
+
+func (r *Route) assumed() string {
+	var all []string
+	for _, l := range r.Layers {
+		if l.Assumed != "" {
+			all = append(all, l.Assumed)
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 func percent(x float64) string { return fmt.Sprintf("%.1f%%", 100*x) }

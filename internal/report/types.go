@@ -228,6 +228,7 @@ type Layer struct {
 	Bypassed       string   `json:"bypassed,omitempty"`
 	Waits          *Waits   `json:"waits,omitempty"`
 	Why            string   `json:"why,omitempty"`
+	Assumed        string   `json:"defaultsAssumed,omitempty"` // of the controller's own configuration, which was not read
 	Notes          []string `json:"notes,omitempty"`
 }
 

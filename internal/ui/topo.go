@@ -401,6 +401,9 @@ func topoNotes(d *data) []run {
 		case !l.Settled():
 			out = append(out, run{plain, "controller presumed " + l.Policy().Controller + ": " + strconv.Itoa(len(l.Candidates)) + " fit, no cookie has told them apart"})
 		}
+		if a := l.Policy().Assumed; a != "" {
+			out = append(out, run{plain, a})
+		}
 		for _, n := range l.Policy().Notes {
 			out = append(out, run{plain, n})
 		}

@@ -313,3 +313,19 @@ func TestOneOfSeveralRoutes(t *testing.T) {
 		t.Errorf("without %q:\n%s", want, m.View())
 	}
 }
+
+// TestTopoTellsWhatIsAssumed: a policy that rests on defaults of a controller
+// whose configuration was not read says so on the route.
+func TestTopoTellsWhatIsAssumed(t *testing.T) {
+	const told = "defaults assumed of service-upstream"
+	for _, assumed := range []string{"", told} {
+		w := newWorld()
+		w.route.Layers[0].Candidates[0].Assumed = assumed
+		w.apply(affinity.Routes{Source: "kube", Routes: []affinity.Route{w.route}})
+		m := sized(w.options(), 140, 40)
+		press(m, "1")
+		if got := strings.Contains(stripColours(m.View()), told); got != (assumed != "") {
+			t.Errorf("assumed %q: told %t:\n%s", assumed, got, m.View())
+		}
+	}
+}

@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // negotiate returns the serializer for the first acceptable media type. It
@@ -32,7 +31,7 @@ func negotiate(accept string) (runtime.SerializerInfo, bool) {
 		if name == "*/*" || name == "application/*" {
 			name = runtime.ContentTypeJSON
 		}
-		if info, ok := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), name); ok {
+		if info, ok := runtime.SerializerInfoForMediaType(Codecs.SupportedMediaTypes(), name); ok {
 			return info, true
 		}
 	}
@@ -47,7 +46,7 @@ func writeObject(w http.ResponseWriter, r *http.Request, code int, gv schema.Gro
 		return
 	}
 	var body bytes.Buffer
-	if err := scheme.Codecs.EncoderForVersion(info.Serializer, gv).Encode(shallow(o), &body); err != nil {
+	if err := Codecs.EncoderForVersion(info.Serializer, gv).Encode(shallow(o), &body); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

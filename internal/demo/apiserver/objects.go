@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // request is a parsed path below /api or /apis.
@@ -63,7 +62,7 @@ func (s *Server) serveObjects(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var opts metav1.ListOptions
-	if err := scheme.ParameterCodec.DecodeParameters(r.URL.Query(), schema.GroupVersion{Version: "v1"}, &opts); err != nil {
+	if err := parameterCodec.DecodeParameters(r.URL.Query(), schema.GroupVersion{Version: "v1"}, &opts); err != nil {
 		writeError(w, r, apierrors.NewBadRequest(err.Error()))
 		return
 	}
@@ -113,7 +112,7 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, q request) {
 // need not grant (ListOptions, meta/v1).
 func (s *Server) serveList(w http.ResponseWriter, r *http.Request, q request, match matcher) {
 	all, rev := s.store.listAt(q.res, q.namespace)
-	list, err := scheme.Scheme.New(q.res.gv.WithKind(q.res.kind + "List"))
+	list, err := served.New(q.res.gv.WithKind(q.res.kind + "List"))
 	if err != nil {
 		writeError(w, r, err)
 		return
@@ -140,7 +139,7 @@ func (s *Server) serveReview(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var in authorizationv1.SelfSubjectAccessReview
-	if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, &in); err != nil || in.Kind == "" {
+	if _, _, err := Codecs.UniversalDeserializer().Decode(body, nil, &in); err != nil || in.Kind == "" {
 		writeError(w, r, apierrors.NewBadRequest("the body is no SelfSubjectAccessReview"))
 		return
 	}

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/streaming"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // How long a watch lives when the client does not say, and how often it is
@@ -44,8 +43,8 @@ func newStream(w http.ResponseWriter, info runtime.SerializerInfo, res *resource
 	frames := info.StreamSerializer.Framer.NewFrameWriter(w)
 	return &stream{
 		w:      w,
-		events: streaming.NewEncoder(frames, scheme.Codecs.EncoderForVersion(info.StreamSerializer.Serializer, res.gv)),
-		object: scheme.Codecs.EncoderForVersion(info.Serializer, res.gv),
+		events: streaming.NewEncoder(frames, Codecs.EncoderForVersion(info.StreamSerializer.Serializer, res.gv)),
+		object: Codecs.EncoderForVersion(info.Serializer, res.gv),
 		res:    res,
 	}
 }
@@ -53,7 +52,7 @@ func newStream(w http.ResponseWriter, info runtime.SerializerInfo, res *resource
 func (s *stream) send(kind watch.EventType, o runtime.Object) error {
 	encoder := s.object
 	if status, ok := o.(*metav1.Status); ok && status.APIVersion == "v1" {
-		encoder = scheme.Codecs.EncoderForVersion(s.object, schema.GroupVersion{Version: "v1"})
+		encoder = Codecs.EncoderForVersion(s.object, schema.GroupVersion{Version: "v1"})
 	}
 	var buf bytes.Buffer
 	if err := encoder.Encode(shallow(o), &buf); err != nil {
