@@ -23,9 +23,14 @@ type NginxConfig struct {
 
 // idles fills in how long a controller's proxy waits at place p. What is not
 // known stays zero.
-func (w *World) idles(controller string, p *Place, policy affinity.Policy) affinity.Policy {
+func (w *World) idles(controller string, p *Place, s served, policy affinity.Policy) affinity.Policy {
 	switch controller {
 	case nginxKey, traefikNginxKey:
+		if p.isCanary() {
+			if p = s.primary(p); p == nil || controller == traefikNginxKey {
+				return policy
+			}
+		}
 		w.nginxIdle(controller, p, &policy)
 	case traefikKey:
 		// A hijacked connection has no deadline (net/http, hijackLocked), and
@@ -52,16 +57,13 @@ func (w *World) idles(controller string, p *Place, policy affinity.Policy) affin
 	return policy
 }
 
-// nginxIdle is proxy-read-timeout, of the Ingress that makes the location, or
-// the ConfigMap, or 60 s. proxy-send-timeout is of writes that the other side
+// nginxIdle is proxy-read-timeout, of the Ingress that makes the location (which
+// for a canary is its primary), or the ConfigMap, or 60 s. proxy-send-timeout is of writes that the other side
 // does not take, and cuts nothing that is quiet. A value that is no number is
 // passed over. [internal/ingress/annotations/proxy/main.go; configmap.md;
 // traefik pkg/provider/kubernetes/ingress-nginx/build.go buildServersTransport,
 // which sets a deadline for each read from the pod]
 func (w *World) nginxIdle(controller string, p *Place, policy *affinity.Policy) {
-	if isTrue(p.Ingress.Annotations[nginxPrefix+"canary"]) {
-		return // the location is its primary's
-	}
 	const key = "proxy-read-timeout"
 	wait, why := 60*time.Second, key+", 60s by default"
 	own, config := nginxWait(p.Ingress.Annotations[nginxPrefix+key]), nginxWait(w.nginxConfig.ReadTimeout)

@@ -107,7 +107,7 @@ func (w *World) route(p *Place, read []candidate, s served) affinity.Route {
 	r.Notes = append(r.Notes, foreign(p, read)...)
 	layer := affinity.Layer{Where: affinity.LayerIngress, Object: "ingress/" + p.Ingress.Name}
 	for i, c := range read {
-		switch policy := w.idles(c.controller.Key(), p, c.reading.Policy); {
+		switch policy := w.idles(c.controller.Key(), p, s, c.reading.Policy); {
 		case len(read) == 1 || anyCookie(read):
 			layer.Candidates = append(layer.Candidates, policy)
 		case i == 0: // all agree on none, and no cookie will tell which it is
