@@ -49,7 +49,7 @@ type Budget struct {
 	Max       int // sessions in all
 	Transport string
 	Client    ClientModel
-	From      []netip.Addr          // one session for each, in place of PerRoute
+	From      []netip.Addr          // one browser for each, in place of PerRoute
 	Node      string                // SessionSpec.Node of them
 	Nodes     map[netip.Addr]string // of those that differ
 	Clients   []ClientModel         // several models side by side, in turn; Client alone when empty
@@ -93,15 +93,15 @@ func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 		}
 		for ; made < want; made++ {
 			spec := SessionSpec{ID: SessionID(fmt.Sprintf("s%02d", next)), Route: r.ID, Transport: b.Transport}
-			var tab int
-			if spec.Client, tab = b.model(made); spec.Client.Tabs() > 1 {
+			var tab, browser int
+			if spec.Client, tab, browser = b.model(made); spec.Client.Tabs() > 1 {
 				spec.Jar = spec.ID
 				if first := made - tab; tab > 0 && first < len(all) {
 					spec.Jar = all[first].ID
 				}
 			}
 			if len(b.From) > 0 {
-				spec.From = b.From[made%len(b.From)]
+				spec.From = b.From[browser%len(b.From)]
 				spec.Node = cmp.Or(b.Nodes[spec.From], b.Node)
 			}
 			all = append(all[:len(all):len(all)], spec)
@@ -124,37 +124,42 @@ func (b Budget) models() []ClientModel {
 	return b.Clients
 }
 
-// model returns the client model of a route's n-th session, and which tab of
-// its browser it is.
-func (b Budget) model(n int) (m ClientModel, tab int) {
+// model returns the client model of a route's n-th session, which tab of its
+// browser it is, and how many browsers come before that one.
+func (b Budget) model(n int) (m ClientModel, tab, browser int) {
 	all, round := b.models(), 0
 	for _, m := range all {
 		round += m.Tabs()
 	}
+	browser = n / round * len(all)
 	n %= round
 	for _, m := range all {
 		if n < m.Tabs() {
-			return m, n
+			return m, n, browser
 		}
 		n -= m.Tabs()
+		browser++
 	}
-	return all[0], 0
+	return all[0], 0, browser
 }
 
 // perRoute is how many sessions a route gets: enough for one of each model,
-// where it gets any, or one for each address.
+// where it gets any, or one browser, all its tabs, for each address.
 func (b Budget) perRoute() int {
+	all, n := b.models(), 0
 	if len(b.From) > 0 {
-		return len(b.From)
-	}
-	round := 0
-	for _, m := range b.models() {
-		round += m.Tabs()
+		for i := range b.From {
+			n += all[i%len(all)].Tabs()
+		}
+		return n
 	}
 	if b.PerRoute == 0 {
 		return 0
 	}
-	return max(b.PerRoute, round)
+	for _, m := range all {
+		n += m.Tabs()
+	}
+	return max(b.PerRoute, n)
 }
 
 // CommandKind is something a user may ask of a running engine.

@@ -2,6 +2,8 @@ package affinity
 
 import (
 	"fmt"
+	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -60,6 +62,32 @@ func TestTargetMatches(t *testing.T) {
 	for _, tt := range tests {
 		if got := tt.target.Matches(r); got != tt.want {
 			t.Errorf("%+v.Matches = %v, want %v", tt.target, got, tt.want)
+		}
+	}
+}
+
+// TestTabsFromAddresses: the tabs of a browser have its address, and each
+// address has a browser of its own.
+func TestTabsFromAddresses(t *testing.T) {
+	a, b := netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")
+	for name, tt := range map[string]struct {
+		models []ClientModel
+		extra  int
+		want   string
+	}{
+		"tabs":              {[]ClientModel{"tabs=3"}, 0, "s01 2 s01, s02 2 s01, s03 2 s01, s04 3 s04, s05 3 s04, s06 3 s04"},
+		"tabs and a jar":    {[]ClientModel{"tabs=2", ClientBrowser}, 0, "s01 2 s01, s02 2 s01, s03 3 "},
+		"one more by hand":  {[]ClientModel{"tabs=2"}, 1, "s01 2 s01, s02 2 s01, s03 3 s03, s04 3 s03, s05 2 s05"},
+		"models take turns": {[]ClientModel{ClientBrowser, ClientNoJar}, 0, "s01 2 , s02 3 "},
+	} {
+		route := Route{ID: "r", Kind: RouteService}
+		plan := MakePlan(nil, []Route{route}, Budget{PerRoute: 2, Max: 20, Clients: tt.models, From: []netip.Addr{a, b}, Extra: map[RouteID]int{"r": tt.extra}})
+		var got []string
+		for _, s := range plan.Sessions {
+			got = append(got, fmt.Sprintf("%s %d %s", s.ID, s.From.As4()[3], s.Jar))
+		}
+		if text := strings.Join(got, ", "); text != tt.want {
+			t.Errorf("%s: %s, want %s", name, text, tt.want)
 		}
 	}
 }

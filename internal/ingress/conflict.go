@@ -68,6 +68,17 @@ func (s served) conflicts(p *Place) []string {
 // for its annotations share.
 func (p *Place) isCanary() bool { return isTrue(p.Ingress.Annotations[nginxPrefix+"canary"]) }
 
+// primary is the Ingress whose place the canary p shares; nil where there is
+// none.
+func (s served) primary(p *Place) *Place {
+	for _, q := range s.byKey[p.key()] {
+		if !q.isCanary() && q.class.name == p.class.name {
+			return q
+		}
+	}
+	return nil
+}
+
 // nameFrom names q's Ingress for a note on p.
 func nameFrom(q, p *Place) string {
 	if q.Ingress.Namespace != p.Ingress.Namespace {

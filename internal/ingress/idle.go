@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -23,9 +24,14 @@ type NginxConfig struct {
 
 // idles fills in how long a controller's proxy waits at place p. What is not
 // known stays zero.
-func (w *World) idles(controller string, p *Place, policy affinity.Policy) affinity.Policy {
+func (w *World) idles(controller string, p *Place, s served, policy affinity.Policy) affinity.Policy {
 	switch controller {
 	case nginxKey, traefikNginxKey:
+		if p.isCanary() {
+			if p = s.primary(p); p == nil || controller == traefikNginxKey {
+				return policy
+			}
+		}
 		w.nginxIdle(controller, p, &policy)
 	case traefikKey:
 		// A hijacked connection has no deadline (net/http, hijackLocked), and
@@ -33,6 +39,10 @@ func (w *World) idles(controller string, p *Place, policy affinity.Policy) affin
 		policy.ReadTimeoutWhy = "Traefik does not cut a quiet WebSocket"
 	case istioKey:
 		policy.ReadTimeoutWhy = istioIdle
+	case contourKey:
+		contourIngressIdle(p, &policy)
+	case kongKey:
+		kongIdle(p.Service, &policy)
 	case haproxytechKey:
 		// timeout-tunnel is of the ConfigMap alone. [documentation/annotations.md]
 		policy.ReadTimeout, policy.ReadTimeoutWhy = time.Hour, "timeout-tunnel, 1h by default; the controller's ConfigMap is not read"
@@ -48,16 +58,13 @@ func (w *World) idles(controller string, p *Place, policy affinity.Policy) affin
 	return policy
 }
 
-// nginxIdle is proxy-read-timeout, of the Ingress that makes the location, or
-// the ConfigMap, or 60 s. proxy-send-timeout is of writes that the other side
+// nginxIdle is proxy-read-timeout, of the Ingress that makes the location (which
+// for a canary is its primary), or the ConfigMap, or 60 s. proxy-send-timeout is of writes that the other side
 // does not take, and cuts nothing that is quiet. A value that is no number is
 // passed over. [internal/ingress/annotations/proxy/main.go; configmap.md;
 // traefik pkg/provider/kubernetes/ingress-nginx/build.go buildServersTransport,
 // which sets a deadline for each read from the pod]
 func (w *World) nginxIdle(controller string, p *Place, policy *affinity.Policy) {
-	if isTrue(p.Ingress.Annotations[nginxPrefix+"canary"]) {
-		return // the location is its primary's
-	}
 	const key = "proxy-read-timeout"
 	wait, why := 60*time.Second, key+", 60s by default"
 	own, config := nginxWait(p.Ingress.Annotations[nginxPrefix+key]), nginxWait(w.nginxConfig.ReadTimeout)
@@ -191,6 +198,52 @@ func (r *httpProxyRoute) idles(c *Custom, p affinity.Policy) affinity.Policy {
 		p.AnswerTimeout, p.AnswerTimeoutWhy = idle, idleWhy
 	}
 	return p
+}
+
+// contourIngressIdle is what an Ingress can say to Contour: how long an answer
+// may take. What is no duration is the default. [contour internal/dag/policy.go
+// ingressTimeoutPolicy]
+func contourIngressIdle(p *Place, policy *affinity.Policy) {
+	policy.ReadTimeout, policy.ReadTimeoutWhy = contourStreamIdle, "Envoy's stream_idle_timeout, 5m by default; Contour's own configuration is not read"
+	const byDefault = "Envoy's route timeout, 15s by default"
+	key := "projectcontour.io/response-timeout"
+	if p.Ingress.Annotations[key] == "" {
+		key = "projectcontour.io/request-timeout" // an older name of the same
+	}
+	value := p.Ingress.Annotations[key]
+	wait, why, ok := contourWait(value, contourResponse, "annotation "+key+" of "+objectOf(p.Ingress), byDefault)
+	if !ok {
+		wait, why = contourResponse, fmt.Sprintf("%s; the annotation's %s is no duration", byDefault, quote(value))
+	}
+	policy.AnswerTimeout, policy.AnswerTimeoutWhy = wait, why
+	if wait == 0 || policy.ReadTimeout < wait {
+		policy.AnswerTimeout, policy.AnswerTimeoutWhy = policy.ReadTimeout, policy.ReadTimeoutWhy
+	}
+}
+
+// kongIdle is read-timeout of the Service, in milliseconds. What is no number
+// is passed over. [Kong/kubernetes-ingress-controller
+// internal/dataplane/kongstate/service.go overrideReadTimeout; Kong
+// kong/db/schema/entities/services.lua, read_timeout]
+func kongIdle(s *Service, policy *affinity.Policy) {
+	const key = "konghq.com/read-timeout"
+	if s == nil {
+		return
+	}
+	wait, why := time.Minute, "Kong's read_timeout, 60s by default"
+	if value, ok := s.Annotations[key]; ok {
+		n, err := strconv.Atoi(value)
+		switch {
+		case err != nil:
+			why += fmt.Sprintf("; the annotation's %s is no number of milliseconds", quote(value))
+		case n < 1 || n > math.MaxInt32-1:
+			return // Kong refuses it
+		default:
+			wait, why = time.Duration(n)*time.Millisecond, "annotation "+key+" of service/"+s.Name
+		}
+	}
+	policy.ReadTimeout, policy.ReadTimeoutWhy = wait, why
+	policy.AnswerTimeout, policy.AnswerTimeoutWhy = wait, why
 }
 
 // contourWait reads one of Contour's timeouts: 0 for none, ok is false for what

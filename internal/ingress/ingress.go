@@ -107,7 +107,7 @@ func (w *World) route(p *Place, read []candidate, s served) affinity.Route {
 	r.Notes = append(r.Notes, foreign(p, read)...)
 	layer := affinity.Layer{Where: affinity.LayerIngress, Object: "ingress/" + p.Ingress.Name}
 	for i, c := range read {
-		policy := w.idles(c.controller.Key(), p, c.reading.Policy)
+		policy := w.idles(c.controller.Key(), p, s, c.reading.Policy)
 		policy.Assumed = w.assumed(c.controller.Key(), p, policy)
 		switch {
 		case len(read) == 1 || anyCookie(read):

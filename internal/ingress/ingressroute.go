@@ -82,7 +82,7 @@ func (w *World) crdRoute(p *Place, t *tree, s served) affinity.Route {
 		r.Notes = append(r.Notes, fmt.Sprintf("Service %s has no port %s", r.Backend.Service, quote(t.leaf.Port)))
 	}
 	reading := t.read(p.Service)
-	r.Layers = []affinity.Layer{{Where: affinity.LayerIngress, Object: "ingressroute/" + p.Ingress.Name, Candidates: []affinity.Policy{w.idles(traefikKey, p, reading.Policy)}}}
+	r.Layers = []affinity.Layer{{Where: affinity.LayerIngress, Object: "ingressroute/" + p.Ingress.Name, Candidates: []affinity.Policy{w.idles(traefikKey, p, served{}, reading.Policy)}}}
 	if p.Service != nil {
 		r.Layers = append(r.Layers, serviceLayer(*p.Service, reading, reading.Policy.Controller))
 	}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/probe/engineio"
@@ -168,6 +170,9 @@ const upgradeTime = 10 * time.Second
 // pollGap keeps polls of one session apart, however fast they are answered.
 const pollGap = 100 * time.Millisecond
 
+// maxEvents bounds the events a second that are believed to name the pod.
+const maxEvents = 5
+
 // greetTime is how long a server that does not name its version by its framing
 // may take to greet unasked, as Socket.IO 2 does.
 const greetTime = 300 * time.Millisecond
@@ -189,8 +194,9 @@ func (s *ioSession) Hold(ctx context.Context, line Line) Held {
 	now := time.Now()
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := &ioHold{s: s, o: &s.client.set.Socket, line: line, ctx: inner, replies: make(chan response, 8), askID: -1,
-		news: news{session: s.client.spec.ID, emit: line.Emit},
-		held: affinity.Socket{Carrier: affinity.CarrierPolling, Opened: now, Heard: now, Active: now, Beat: now}}
+		events: rate.NewLimiter(maxEvents, maxEvents),
+		news:   news{session: s.client.spec.ID, emit: line.Emit},
+		held:   affinity.Socket{Carrier: affinity.CarrierPolling, Opened: now, Heard: now, Active: now, Beat: now}}
 	h.requests = 1
 	h.most, h.reload = s.client.reload(now)
 	if s.wire != nil {
@@ -274,7 +280,10 @@ func (h *ioHold) askPod() {
 func (h *ioHold) say(p engineio.Packet) {
 	h.held.Active = time.Now()
 	if h.held.Carrier != affinity.CarrierWebSocket {
-		h.outbox = append(h.outbox, p)
+		pong := func(waiting engineio.Packet) bool { return waiting.Type == engineio.Pong }
+		if p.Type != engineio.Pong || !slices.ContainsFunc(h.outbox, pong) { // one answers all pings that came meanwhile
+			h.outbox = append(h.outbox, p)
+		}
 		return
 	}
 	if err := h.wire.send(websocket.TextMessage, p.Text()); err != nil {
@@ -289,14 +298,12 @@ func (h *ioHold) packet(p engineio.Packet) {
 	switch p.Type {
 	case engineio.Ping:
 		h.held.Beat = now
-		h.say(engineio.Packet{Type: engineio.Pong, Data: p.Data})
-		h.news.tell(h.held)
+		h.say(engineio.Packet{Type: engineio.Pong}) // without the ping's data, as the library
 	case engineio.Pong:
 		h.held.Beat = now
 		if !h.pinged.IsZero() {
 			h.held.RTT, h.pinged = now.Sub(h.pinged), time.Time{}
 		}
-		h.news.tell(h.held)
 	case engineio.Close:
 		h.finish(affinity.EndedByServer, affinity.FailureClosed, "closed by the server (Engine.IO packet 1)")
 	case engineio.Message:
@@ -336,7 +343,7 @@ func (h *ioHold) socket(p engineio.SocketPacket) {
 		h.slow = true // the library does not connect again by itself
 		h.finish(affinity.EndedByServer, affinity.FailureClosed, "disconnected by the application (Socket.IO DISCONNECT)")
 	case engineio.Event:
-		if name, args, err := p.EventName(); err == nil && name == h.o.IOEvent && name != "" && len(args) > 0 {
+		if name, args, err := p.EventName(); err == nil && name == h.o.IOEvent && name != "" && len(args) > 0 && h.events.Allow() {
 			h.word(args[0], "event "+name+":")
 		}
 	case engineio.Ack:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/probe/engineio"
@@ -45,6 +46,7 @@ type ioHold struct {
 	nextID   int
 	askID    int
 	asked    time.Time // zero once it was answered
+	events   *rate.Limiter
 	slow     bool
 	reload   time.Time // when the page is loaded anew; zero for never
 	most     int       // requests before it is; 0 for any

@@ -10,8 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -222,7 +220,6 @@ func TestBadEngineIO(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			leakCheck(t)
 			e := &endless{head: tt.head, again: tt.again}
 			raw := rawSocket(t, func(c net.Conn) {
 				if len(e.again) > 0 {
@@ -234,22 +231,9 @@ func TestBadEngineIO(t *testing.T) {
 					_, _ = io.Copy(io.Discard, c)
 				}
 			})
-			r := mustRunner(t, Options{Socket: SocketOptions{IOTransports: IOWebSocket}})
-			rec, stop := start(t, r)
-			var before, after runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&before)
-			r.Want(socketPlan(raw, "socketio", 1, affinity.ClientBrowser))
-			rec.until(t, "end", func(all []affinity.Event) bool { return len(endsOf(all)) > 0 })
-			runtime.ReadMemStats(&after)
-			stop()
-			end := endsOf(rec.all())[0]
-			if end.Failed == nil || !strings.Contains(end.Text, tt.text) || end.Text != affinity.Clean(end.Text, maxText) {
-				t.Errorf("ended by %s: %q %+v", end.By, end.Text, end.Failed)
-			}
-			if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 8<<20 {
-				t.Errorf("%d MiB in use after %d MiB came", grown>>20, e.sent.Load()>>20)
-			}
+			b := beside(t, raw, "socketio", SocketOptions{IOTransports: IOWebSocket}, hasEnded)
+			end := endsOf(b.all)[0]
+			b.check(t, end.By, end.Failed.Kind, tt.text, 8<<20)
 		})
 	}
 }

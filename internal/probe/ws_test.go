@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +18,13 @@ import (
 // rawSocket serves WebSockets frame by frame.
 func rawSocket(t *testing.T, talk func(net.Conn)) string {
 	t.Helper()
-	raw, _ := rawServer(t, func(c net.Conn, request string) {
+	raw, _ := rawServer(t, upgrading(talk))
+	return raw
+}
+
+// upgrading answers a request to upgrade, and then talks.
+func upgrading(talk func(net.Conn)) func(net.Conn, string) {
+	return func(c net.Conn, request string) {
 		q, err := http.ReadRequest(bufio.NewReader(strings.NewReader(request)))
 		if err != nil {
 			return
@@ -28,8 +33,7 @@ func rawSocket(t *testing.T, talk func(net.Conn)) string {
 		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Pod-Name: msgapp-0\r\nSec-WebSocket-Accept: "+
 			base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
 		talk(c)
-	})
-	return raw
+	}
 }
 
 // wsFrame is one unmasked frame with any length in its header.
@@ -103,24 +107,8 @@ func TestBadSockets(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			leakCheck(t)
 			raw := rawSocket(t, tt.talk)
-			r := mustRunner(t, Options{})
-			rec, stop := start(t, r)
-			var before, after runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&before)
-			r.Want(socketPlan(raw, "ws", 1, affinity.ClientBrowser))
-			rec.until(t, "end", func(all []affinity.Event) bool { return len(endsOf(all)) > 0 })
-			runtime.ReadMemStats(&after)
-			stop()
-			end := endsOf(rec.all())[0]
-			if end.By != tt.by || end.Failed == nil || end.Failed.Kind != tt.kind || !strings.Contains(end.Text, tt.text) || end.Text != affinity.Clean(end.Text, maxText) {
-				t.Errorf("ended by %s: %q %+v", end.By, end.Text, end.Failed)
-			}
-			if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 8<<20 {
-				t.Errorf("%d MiB in use", grown>>20)
-			}
+			beside(t, raw, "ws", SocketOptions{}, hasEnded).check(t, tt.by, tt.kind, tt.text, 8<<20)
 		})
 	}
 }
