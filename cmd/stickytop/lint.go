@@ -96,7 +96,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all}
 	for _, r := range findings.Rules {
 		if !r.Runtime && (len(o.only) == 0 || slices.Contains(o.only, r.ID)) && !slices.Contains(o.skip, r.ID) {
-			out.Rules = append(out.Rules, report.LintRule{ID: r.ID, Title: r.Title, Help: r.What, Severity: r.Severity})
+			out.Rules = append(out.Rules, lintRule(r))
 		}
 	}
 	if err := out.Write(streams.Out, o.format); err != nil {
