@@ -47,6 +47,29 @@ func completeScenario(_ *cobra.Command, args []string, prefix string) ([]string,
 	return withPrefix(names, prefix), cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeFlag offers the values that a flag of cmd takes.
+func completeFlag(cmd *cobra.Command, flag string, values ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		return withPrefix(values, prefix), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// completeBackend offers NAMESPACE/SERVICE: of the namespace in force; the port
+// is as an Ingress writes it, and is left to the user.
+func completeBackend(cluster *clusterFlags) completion {
+	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		var all []string
+		_, namespace, err := kube.Config(cluster.config.ToRawKubeConfigLoader(), *cluster.config.Context)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		for _, name := range targets(cmd.Context(), cluster, "svc/") {
+			all = append(all, namespace+"/"+strings.TrimPrefix(name, "svc/")+":")
+		}
+		return withPrefix(all, prefix), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+}
+
 func targets(ctx context.Context, cluster *clusterFlags, prefix string) []string {
 	if ctx == nil {
 		ctx = context.Background()

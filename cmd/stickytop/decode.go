@@ -75,6 +75,9 @@ Exit codes: 0 decoded; 1 not decodable, with the reason and what to do instead;
 	fs.StringVar(&f.har, "har", "", "read the cookies of a HAR file; - is standard input")
 	fs.StringVar(&f.at, "at", "", "time that is asked about, as 2026-01-02T15:04:05Z or how long ago, as 90m")
 	fs.StringVarP(&f.format, "output", "o", "", "json: an object for each cookie")
+	completeFlag(cmd, "output", "json")
+	completeFlag(cmd, "controller", ingress.FormatKeys()...)
+	_ = cmd.RegisterFlagCompletionFunc("backend", completeBackend(cluster))
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,8 @@ A comment in a document, or an annotation, silences a rule for its object:
   # stickytop.dev/ignore: A04 both Ingresses are edited together
 
 Exit codes: 0 nothing at or over --fail-on, 1 something, 2 the command line is
-wrong, 3 something could not be read.`,
+wrong, 3 something could not be read, or all that -f names is empty. Input
+without an object that rules read exits 0, with a warning.`,
 		Example: fmt.Sprintf(`  helm template ./chart | %[1]s lint -f -
   kustomize build overlays/prod | %[1]s lint -f - -o sarif
   %[1]s lint -f manifests/ --fail-on medium --skip L01
@@ -63,6 +65,10 @@ wrong, 3 something could not be read.`,
 	fs.StringSliceVar(&o.only, "rule", nil, "check these rules only")
 	fs.StringSliceVar(&o.skip, "skip", nil, "do not check these rules")
 	fs.BoolVar(&o.all, "all", false, "text: print what passed, too")
+	completeFlag(cmd, "output", report.LintFormats...)
+	completeFlag(cmd, "fail-on", "low", "medium", "high", "critical", "never")
+	completeFlag(cmd, "rule", ruleNames()...)
+	completeFlag(cmd, "skip", ruleNames()...)
 	return cmd
 }
 
@@ -88,7 +94,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	}
 	// It is over soon: memory is cheaper than collecting it.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	facts, problems, err := lintFacts(ctx, o, cluster, streams.In)
+	facts, problems, where, err := lintFacts(ctx, o, cluster, streams.In)
 	if err != nil {
 		return err
 	}
@@ -96,7 +102,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all}
 	for _, r := range findings.Rules {
 		if !r.Runtime && (len(o.only) == 0 || slices.Contains(o.only, r.ID)) && !slices.Contains(o.skip, r.ID) {
-			out.Rules = append(out.Rules, report.LintRule{ID: r.ID, Title: r.Title, Help: r.What, Severity: r.Severity})
+			out.Rules = append(out.Rules, lintRule(r))
 		}
 	}
 	if err := out.Write(streams.Out, o.format); err != nil {
@@ -107,6 +113,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	}
 	if len(problems) > 0 {
 		return cannot("", "%d places could not be read", len(problems))
+	}
+	if len(facts.Objects) == 0 {
+		fmt.Fprintf(streams.ErrOut, "warning: nothing was judged: no object of a kind that rules read in %s\n", where)
 	}
 	n := 0
 	for _, f := range result.Findings {
@@ -132,29 +141,42 @@ func severity(word string) (affinity.Severity, error) {
 	return 0, usageError("--fail-on %q: use low, medium, high, critical or never", affinity.Clean(word, 40))
 }
 
-func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Reader) (findings.Facts, []manifest.Problem, error) {
+// lintFacts are the objects to judge, what could not be read, and where they are
+// from. Files that are empty, all of them, are an error: so ends a pipe whose
+// first command failed, and a clean bill would hide it.
+func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Reader) (findings.Facts, []manifest.Problem, string, error) {
 	if len(o.files) == 0 {
 		cfg, namespace, err := cluster.restConfig()
 		if err != nil {
-			return findings.Facts{}, nil, err
+			return findings.Facts{}, nil, "", err
+		}
+		where := fmt.Sprintf("namespace %q", namespace)
+		if cluster.all {
+			where = "any namespace"
 		}
 		options := kube.Options{Namespace: namespace, AllNamespaces: cluster.all, Version: version}
 		source, err := kube.New(cfg, options)
 		if err != nil {
-			return findings.Facts{}, nil, err
+			return findings.Facts{}, nil, "", err
 		}
 		// Nothing wrong in a namespace that is not there, or in what a web
 		// server says, is no clean bill.
 		if err := source.Lookup(ctx, affinity.Target{}); err != nil {
-			return findings.Facts{}, nil, err
+			return findings.Facts{}, nil, "", err
 		}
 		facts, err := kube.Survey(ctx, cfg, options)
-		return facts, nil, err
+		return facts, nil, where, err
 	}
 	var facts findings.Facts
 	var problems []manifest.Problem
+	from := slices.Clone(o.files)
+	if i := slices.Index(from, "-"); i >= 0 {
+		from[i] = "standard input"
+	}
+	where := affinity.Clean(strings.Join(from, ", "), 200)
+	text := &written{}
 	read := func(r io.Reader, name string) {
-		objects, p := manifest.Read(r, name)
+		objects, p := manifest.Read(io.TeeReader(r, text), name)
 		facts.Objects, problems = append(facts.Objects, objects...), append(problems, p...)
 	}
 	for _, file := range o.files {
@@ -164,18 +186,29 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 		}
 		names, err := manifestsIn(file)
 		if err != nil {
-			return facts, nil, cannot("", "%w", err)
+			return facts, nil, "", cannot("", "%w", err)
 		}
 		for _, name := range names {
 			f, err := os.Open(name)
 			if err != nil {
-				return facts, nil, cannot("", "%w", err)
+				return facts, nil, "", cannot("", "%w", err)
 			}
 			read(f, filepath.ToSlash(name))
 			f.Close()
 		}
 	}
-	return facts, problems, nil
+	if !text.any && len(problems) == 0 {
+		return facts, nil, "", cannot("did the command before the pipe fail?", "nothing was read: %s is empty", where)
+	}
+	return facts, problems, where, nil
+}
+
+// written tells whether anything but blanks was written to it.
+type written struct{ any bool }
+
+func (w *written) Write(p []byte) (int, error) {
+	w.any = w.any || len(bytes.TrimSpace(p)) > 0
+	return len(p), nil
 }
 
 // manifestsIn is a file itself, or the YAML and JSON below a directory, hidden
@@ -198,6 +231,17 @@ func manifestsIn(path string) (names []string, err error) {
 		err = errors.New(path + ": no .yaml, .yml or .json in it")
 	}
 	return names, err
+}
+
+// ruleNames are the rules that read objects, for completion.
+func ruleNames() []string {
+	var ids []string
+	for _, r := range findings.Rules {
+		if !r.Runtime {
+			ids = append(ids, r.ID+"\t"+r.Title)
+		}
+	}
+	return ids
 }
 
 func newExplain(streams genericiooptions.IOStreams) *cobra.Command {

@@ -49,7 +49,7 @@ func live(ctx context.Context, s *setup, name string, screen screenFlags, stream
 	err = ui.Run(ctx, ui.Options{
 		Snapshots: s.engine.Snapshot, Controls: s.engine, Title: name, Context: s.context, Namespace: s.namespace, User: s.user,
 		Target: s.target, ReadOnly: s.readOnly, Term: ability, Theme: screen.theme, NoSync: screen.noSync,
-		Round: s.round, MaxRPS: s.maxRPS, Actions: s.actions, Caption: s.caption, In: streams.In, Out: streams.Out,
+		Round: s.round, MaxRPS: s.maxRPS, Actions: s.actions, Caption: s.caption, Reports: reports{}, In: streams.In, Out: streams.Out,
 	})
 	cause := context.Cause(ctx) // of the end, when it was not the user's
 	cancel(nil)

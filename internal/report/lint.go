@@ -29,7 +29,7 @@ type Lint struct {
 }
 
 // LintFormats are the values of lint's -o.
-var LintFormats = []string{"text", "json", "junit", "sarif", "github"}
+var LintFormats = []string{"text", "json", "junit", "sarif", "github", "markdown"}
 
 // Write prints l in one of LintFormats.
 func (l Lint) Write(w io.Writer, format string) error {
@@ -42,6 +42,8 @@ func (l Lint) Write(w io.Writer, format string) error {
 		return l.sarif(w)
 	case "github":
 		return l.github(w)
+	case "markdown":
+		return l.markdown(w)
 	}
 	return l.text(w)
 }

@@ -351,6 +351,8 @@ func (d *data) findingMark(namespace, object string) string {
 func findingKeys() []binding {
 	return []binding{
 		{name: "finding.copy-fix", keys: []string{"y"}, group: "OUTPUT", help: "copy the fix", hint: "copy fix", in: inFindings, do: (*Model).copyFix, off: (*Model).noFinding},
+		{name: "finding.copy-report", keys: []string{"Y"}, group: "OUTPUT", help: "copy all of it, as Markdown", hint: "report", in: inFindings, do: (*Model).copyReport, off: (*Model).noReport},
+		{name: "finding.save", keys: []string{"ctrl+s"}, group: "OUTPUT", help: "save what is shown to a file", hint: "save", in: inFindings, do: (*Model).saveFindings, off: (*Model).noReport},
 		{name: "finding.mute", keys: []string{"M"}, group: "VIEW", help: "mute, or not again", hint: "mute", in: inFindings, do: (*Model).mute, off: (*Model).noFinding},
 		{name: "finding.passed", keys: []string{"o"}, group: "VIEW", help: "show what passed", hint: "show ok", in: inFindings, do: func(m *Model) tea.Cmd { m.findings.passed = !m.findings.passed; return nil }},
 	}
@@ -370,6 +372,45 @@ func (m *Model) copyFix() tea.Cmd {
 		return m.send("the fix of "+f.Rule, f.Patch)
 	}
 	return m.send("the fix of "+f.Rule, f.Fix)
+}
+
+func (m *Model) noReport() string {
+	if m.opt.Reports == nil {
+		return "nothing here writes reports"
+	}
+	return m.noFinding()
+}
+
+// copyReport copies the finding as an issue or a chat takes it.
+func (m *Model) copyReport() tea.Cmd {
+	f, _ := m.findings.finding()
+	return m.send("the report of "+f.Rule, m.opt.Reports.Markdown([]affinity.Finding{f}))
+}
+
+// saveFindings asks for a file's name and writes the rows as they are shown:
+// filtered, and without those that are hidden.
+func (m *Model) saveFindings() tea.Cmd {
+	all := make([]affinity.Finding, 0, len(m.findings.rows))
+	for _, id := range m.findings.rows {
+		all = append(all, m.findings.of[id])
+	}
+	m.prompt = newPrompt(m.opt.Reports.Name(m.opt.Now()))
+	m.prompt.mark = "save as: "
+	m.prompt.done = func(path string) tea.Cmd {
+		return func() tea.Msg {
+			saved, err := m.opt.Reports.Save(strings.TrimSpace(path), all)
+			return savedMsg{n: len(all), path: saved, err: err}
+		}
+	}
+	return nil
+}
+
+func (m *Model) saved(msg savedMsg) {
+	if msg.err != nil {
+		m.say(warn, "not saved: "+affinity.Clean(msg.err.Error(), maxPrompt))
+		return
+	}
+	m.say(plain, plural(msg.n, "finding", "findings")+" saved to "+affinity.Clean(msg.path, maxPrompt))
 }
 
 // mute hides a finding until the program ends; for good there is

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -152,5 +153,32 @@ func TestFindingInFull(t *testing.T) {
 				t.Errorf("%v: no %q in %s", size, want, seen)
 			}
 		}
+	}
+}
+
+// TestSaveFindings: what is saved is what is shown, under the name that was
+// typed, and the whole path is told.
+func TestSaveFindings(t *testing.T) {
+	m, r, _ := recorded()
+	press(m, "5", "M", "/", "type:rule=d01", "enter", "ctrl+s")
+	if text := stripColours(m.View()); !strings.Contains(text, "save as: found.md") {
+		t.Fatalf("no name is asked for:\n%s", text)
+	}
+	cmd := press(m, "type:x", "enter")
+	m.Update(cmd())
+	if r.path != "found.mdx" || len(r.saved) != 1 || r.saved[0].Rule != "D01" {
+		t.Errorf("saved to %q: %+v", r.path, r.saved)
+	}
+	if text := stripColours(m.View()); !strings.Contains(text, "1 finding saved to /home/me/found.mdx") {
+		t.Errorf("the path is not told:\n%s", text)
+	}
+	r.saved, r.err = nil, errors.New("disk full")
+	press(m, "ctrl+s", "esc")
+	if r.saved != nil || m.prompt != nil {
+		t.Error("esc saved")
+	}
+	m.Update(press(m, "ctrl+s", "enter")())
+	if !strings.Contains(m.notice.text, "not saved: disk full") {
+		t.Errorf("notice %q", m.notice.text)
 	}
 }

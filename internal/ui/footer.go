@@ -87,8 +87,11 @@ func (m *Model) drawCrumbs(a area, end int) *pen {
 
 func (m *Model) drawTyping(a area) {
 	mark := "/"
-	if m.prompt.palette != nil {
+	switch {
+	case m.prompt.palette != nil:
 		mark = ":"
+	case m.prompt.done != nil:
+		mark = m.prompt.mark
 	}
 	x := drawPrompt(a, 0, mark, m.prompt.in)
 	if f := m.prompt.filter; f != nil && f.err != "" {

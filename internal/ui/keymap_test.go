@@ -16,6 +16,8 @@ import (
 type recorder struct {
 	commands []affinity.Command
 	copied   string
+	saved    []affinity.Finding
+	path     string
 	err      error
 }
 
@@ -24,6 +26,15 @@ func (r *recorder) Do(c affinity.Command) { r.commands = append(r.commands, c) }
 func (r *recorder) Copy(text string) (string, error) {
 	r.copied = text
 	return "OSC 52", r.err
+}
+
+func (r *recorder) Markdown(all []affinity.Finding) string { return "## " + all[0].Rule }
+
+func (r *recorder) Name(time.Time) string { return "found.md" }
+
+func (r *recorder) Save(path string, all []affinity.Finding) (string, error) {
+	r.path, r.saved = path, all
+	return "/home/me/" + path, r.err
 }
 
 func (r *recorder) last() affinity.Command {
@@ -38,7 +49,7 @@ func recorded() (*Model, *recorder, *world) {
 	w, o := judged()
 	w.apply(affinity.Findings{Source: "sessions"}) // B10 is the first then
 	r := &recorder{}
-	o.Controls, o.Clipboard = r, r
+	o.Controls, o.Clipboard, o.Reports = r, r, r
 	return sized(o, 140, 40), r, w
 }
 
@@ -84,6 +95,10 @@ var keyTests = map[string]struct {
 	"view.clientip": {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewClientIP }},
 	"finding.copy-fix": {[]string{"5"}, func(_ *Model, r *recorder, cmd tea.Cmd) bool {
 		return isMsg[copiedMsg](cmd) && strings.Contains(r.copied, "session-cookie-max-age-")
+	}},
+	"finding.copy-report": {[]string{"5"}, func(_ *Model, r *recorder, cmd tea.Cmd) bool { return isMsg[copiedMsg](cmd) && r.copied == "## B10" }},
+	"finding.save": {[]string{"5"}, func(m *Model, r *recorder, _ tea.Cmd) bool {
+		return isMsg[savedMsg](press(m, "enter")) && r.path == "found.md" && len(r.saved) == len(m.findings.rows)
 	}},
 	"finding.mute":   {[]string{"5"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return len(m.findings.muted) == 1 }},
 	"finding.passed": {[]string{"5"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.findings.passed }},

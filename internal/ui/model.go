@@ -114,6 +114,13 @@ type copiedMsg struct {
 	err  error
 }
 
+// savedMsg reports on a file of findings.
+type savedMsg struct {
+	n    int
+	path string
+	err  error
+}
+
 func (m *Model) tickLater() tea.Cmd {
 	return tea.Tick(m.opt.pace(), func(time.Time) tea.Msg { return tickMsg{} })
 }
@@ -133,6 +140,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.strokes(msg)
 	case copiedMsg:
 		m.copied(msg)
+	case savedMsg:
+		m.saved(msg)
 	}
 	return m, nil
 }

@@ -18,6 +18,18 @@ type Clipboard interface {
 	Copy(text string) (way string, err error)
 }
 
+// Reports writes findings for elsewhere.
+type Reports interface {
+	// Markdown is findings as text for an issue or a chat.
+	Markdown([]affinity.Finding) string
+	// Name is a file's name that is offered for findings saved at that time.
+	Name(time.Time) string
+	// Save writes a new file, which its owner alone can read, in the format
+	// that the ending of path says, and returns where it is. It may take its
+	// time. What is there already is an error, and left as it is.
+	Save(path string, all []affinity.Finding) (saved string, err error)
+}
+
 // Action is something a world can be asked to do, such as deleting a pod of
 // the demo. It is performed with CommandPerform.
 type Action struct {
@@ -34,6 +46,7 @@ type Options struct {
 	Controls  Controls         // nil: keys that act are disabled
 	Now       func() time.Time // nil: time.Now
 	Clipboard Clipboard        // nil: the terminal's own, by OSC 52
+	Reports   Reports          // nil: findings are neither copied as a report nor saved
 
 	Title     string // how the program was called; "" for stickytop
 	Context   string // kubeconfig context, or what else stands for the cluster

@@ -34,9 +34,12 @@ func (f *filterLine) setFilter(s string) {
 	f.match = match
 }
 
-// prompt is a line that is being typed into: a filter or the palette.
+// prompt is a line that is being typed into: a filter, the palette, or what done
+// is for.
 type prompt struct {
 	in      textinput.Model
+	mark    string                    // before the line of done
+	done    func(text string) tea.Cmd // with what was typed, on enter
 	palette *palettePanel
 	filter  *filterLine
 	before  filterLine // to go back to on esc
@@ -112,8 +115,11 @@ func (m *Model) typed(msg tea.KeyMsg) tea.Cmd {
 			return nil // beside what was typed stands why it cannot be read
 		}
 		m.prompt = nil
-		if p.palette != nil {
+		switch {
+		case p.palette != nil:
 			return p.palette.run(m)
+		case p.done != nil:
+			return p.done(p.in.Value())
 		}
 		return nil
 	}
@@ -123,12 +129,13 @@ func (m *Model) typed(msg tea.KeyMsg) tea.Cmd {
 	var drop tea.Cmd // only ever moves a blinking cursor, which there is none
 	p.in, drop = p.in.Update(msg)
 	_ = drop
-	if p.palette != nil {
+	switch {
+	case p.palette != nil:
 		p.palette.search(m, p.in.Value())
-		return nil
+	case p.filter != nil:
+		p.filter.setFilter(p.in.Value())
+		p.changed()
 	}
-	p.filter.setFilter(p.in.Value())
-	p.changed()
 	return nil
 }
 
