@@ -59,7 +59,7 @@ func completeFlag(cmd *cobra.Command, flag string, values ...string) {
 func completeBackend(cluster *clusterFlags) completion {
 	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		var all []string
-		_, namespace, err := kube.Config(cluster.config.ToRawKubeConfigLoader(), *cluster.config.Context)
+		_, namespace, err := kube.Config(cluster.config.loader(), cluster.config.overrides.CurrentContext)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
