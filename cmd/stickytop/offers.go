@@ -34,6 +34,11 @@ func ofAsking(f *pflag.Flag) bool {
 	return f.Name == "all-namespaces" || kubectl.Lookup(f.Name) != nil
 }
 
+// ofRights are ofAsking, and what says which agents a run would make.
+func ofRights(f *pflag.Flag) bool {
+	return ofAsking(f) || slices.Contains([]string{"agents", "kernel", "from", "node"}, f.Name)
+}
+
 // ofAgents are those, and what agents are made by.
 func ofAgents(f *pflag.Flag) bool {
 	return !slices.Contains([]string{"selector", "kernel-node", "from"}, f.Name)
@@ -56,7 +61,9 @@ func (o offers) to(root *cobra.Command) {
 		case "decode":
 			o.give(fs, o.cluster, ofAsking)
 			o.give(fs, o.log, nil)
-		case "rbac", "lint":
+		case "rbac":
+			o.give(fs, o.cluster, ofRights)
+		case "lint":
 			o.give(fs, o.cluster, ofAsking)
 		case "get":
 			o.give(fs, o.probes, nil)

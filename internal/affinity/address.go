@@ -111,10 +111,11 @@ const (
 	AddressEndEvicted                         // the list was full and others came
 	AddressEndRemoved                         // the node dropped the endpoint and its pins
 	AddressEndUnread                          // the tables are not read any more
+	AddressEndOff                             // the Service pins nobody any more: its sessionAffinity was changed
 )
 
 func (r AddressEndReason) String() string {
-	return [...]string{"gone", "expired", "evicted", "endpoint-removed", "unread"}[r]
+	return [...]string{"gone", "expired", "evicted", "endpoint-removed", "unread", "affinity-off"}[r]
 }
 
 // AddressEnd is a pin that ended.
@@ -173,6 +174,9 @@ func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 	for _, end := range e.Gone {
 		if a.pins[end.AddressKey] == nil {
 			continue
+		}
+		if svc, known := st.services[end.Service]; end.Reason == AddressEndRemoved && known && svc.Policy.Mechanism != MechanismClientIP {
+			end.Reason = AddressEndOff
 		}
 		a.end(end)
 		if end.Reason == AddressEndEvicted {

@@ -158,6 +158,8 @@ func (st *State) whyMoved(g *addressMoved, now time.Time) (text string, seq uint
 		return "their pins to " + from + " had expired, the last " + shortDuration(now.Sub(g.ended)) + " before", 0
 	case g.why == AddressEndEvicted:
 		return "the node's list of " + from + " was full and pushed them out", 0
+	case g.why == AddressEndOff:
+		return "the Service's sessionAffinity was not ClientIP in between", 0
 	case g.why == AddressEndUnread:
 		return "it happened while the tables were not read", 0
 	}

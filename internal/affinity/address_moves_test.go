@@ -63,6 +63,10 @@ func TestAddressesMove(t *testing.T) {
 		{"another comes first", []step{read(0, []AddressPin{pin(1, "echo-b")}), read(0, []AddressPin{pin(1, "echo-a")})},
 			[]string{"10.9.0.1 of msgapp/echo: A→B on node1: the pin to A is still in its time, but B stands earlier in the node's rules"}},
 		{"another comes later", []step{read(0, []AddressPin{pin(1, "echo-b")}), read(0, []AddressPin{shadowed})}, nil},
+		{"affinity switched off and on", []step{{0, ServiceChanged{Service{Ref: echo, Policy: Policy{Mechanism: MechanismClientIP}}}}, read(0, []AddressPin{pin(1, "echo-a")}),
+			{0, ServiceChanged{Service{Ref: echo}}}, read(0, nil, end(pin(1, "echo-a"), AddressEndRemoved, 0)),
+			{0, ServiceChanged{Service{Ref: echo, Policy: Policy{Mechanism: MechanismClientIP}}}}, read(0, []AddressPin{pin(1, "echo-b")})},
+			[]string{"10.9.0.1 of msgapp/echo: A→B on node1: the Service's sessionAffinity was not ClientIP in between"}},
 		{"of our own", []step{{0, SessionOpened{SessionSpec{ID: "s01", Route: "r", From: client(1)}}}, read(0, []AddressPin{pin(1, "echo-a")}),
 			read(0, []AddressPin{pin(1, "echo-b")}, end(pin(1, "echo-a"), AddressEndExpired, 0))}, nil},
 	} {

@@ -413,6 +413,7 @@ func endText(r affinity.AddressEndReason) string {
 		affinity.AddressEndEvicted: "the list was full and other addresses came",
 		affinity.AddressEndRemoved: "the node dropped the endpoint, and its pins with it",
 		affinity.AddressEndUnread:  "the tables are not read any more",
+		affinity.AddressEndOff:     "the Service's sessionAffinity is not ClientIP any more",
 	}[r]
 }
 
