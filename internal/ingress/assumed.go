@@ -24,10 +24,10 @@ func (w *World) assumed(controller string, p *Place, policy affinity.Policy) str
 		if len(keys) == 0 {
 			return ""
 		}
-		return "defaults assumed of " + strings.Join(keys, " and ") + ": the controller's ConfigMap is not read, " + cmp.Or(w.nginxConfig.Unread, "it was not looked for yet")
+		return "defaults assumed (" + strings.Join(keys, ", ") + "): " + cmp.Or(w.nginxConfig.Unread, "the controller's ConfigMap was not looked for yet")
 	case haproxyIngressKey, haproxytechKey:
 		// Whatever the objects do not say, an affinity among it, may be set there.
-		return "defaults assumed of what the objects do not set: the controller's ConfigMap is not read, that of this controller never is"
+		return "defaults assumed (what the objects do not set): this controller's ConfigMap is never read"
 	}
 	return ""
 }

@@ -19,13 +19,13 @@ func TestAssumed(t *testing.T) {
 		want        string // begins with
 	}{
 		{"not read", "k8s.io/ingress-nginx", map[string]string{"affinity": "cookie"}, NginxConfig{Unread: "get configmaps in ingress-nginx is forbidden"},
-			"defaults assumed of service-upstream and proxy-read-timeout: the controller's ConfigMap is not read, get configmaps in ingress-nginx is forbidden"},
+			"defaults assumed (service-upstream, proxy-read-timeout): get configmaps in ingress-nginx is forbidden"},
 		{"not yet", "k8s.io/ingress-nginx", map[string]string{"affinity": "cookie", "proxy-read-timeout": "90"}, NginxConfig{},
-			"defaults assumed of service-upstream: the controller's ConfigMap is not read, it was not looked for yet"},
+			"defaults assumed (service-upstream): the controller's ConfigMap was not looked for yet"},
 		{"all said by the object", "k8s.io/ingress-nginx", map[string]string{"affinity": "cookie", "proxy-read-timeout": "90", "service-upstream": "false"}, NginxConfig{}, nothing},
 		{"read", "k8s.io/ingress-nginx", map[string]string{"affinity": "cookie"}, NginxConfig{Name: "ingress-nginx/c"}, nothing},
 		{"not sticky", "k8s.io/ingress-nginx", nil, NginxConfig{}, nothing},
-		{"HAProxy", "haproxy-ingress.github.io/controller", nil, NginxConfig{}, "defaults assumed of what the objects do not set"},
+		{"HAProxy", "haproxy-ingress.github.io/controller", nil, NginxConfig{}, "defaults assumed (what the objects do not set)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := Objects{Classes: []Class{{Name: "c", Controller: tt.controller}}, NginxConfig: tt.config,

@@ -28,7 +28,7 @@ func world() (*affinity.State, time.Time) {
 	at := func(s int) time.Time { return tNow.Add(time.Duration(s) * time.Second) }
 	svc := affinity.ServiceRef{Namespace: "msgapp", Name: "msgapp-backend"}
 	pods := []affinity.PodRef{{Namespace: "msgapp", Name: "msgapp-7c9f-2xkqp"}, {Namespace: "msgapp", Name: "msgapp-7c9f-8mmzd"}}
-	cookie := affinity.Policy{Mechanism: affinity.MechanismCookie, Controller: "ingress-nginx", Mode: "persistent", Assumed: "defaults assumed of service-upstream: get configmaps is forbidden", Timeout: 3 * time.Hour,
+	cookie := affinity.Policy{Mechanism: affinity.MechanismCookie, Controller: "ingress-nginx", Mode: "persistent", Assumed: "defaults assumed (service-upstream): get configmaps is forbidden", Timeout: 3 * time.Hour,
 		Renewal: affinity.RenewalAbsolute, Cookie: affinity.CookieSpec{Name: "msgapp-sticky", Path: "/", MaxAge: 3 * time.Hour, HTTPOnly: true},
 		Why: "annotation nginx.ingress.kubernetes.io/affinity=cookie"}
 	client := affinity.Policy{Mechanism: affinity.MechanismClientIP, Controller: "kube-proxy", Timeout: 3 * time.Hour, Renewal: affinity.RenewalSliding}

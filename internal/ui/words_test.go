@@ -317,7 +317,7 @@ func TestOneOfSeveralRoutes(t *testing.T) {
 // TestTopoTellsWhatIsAssumed: a policy that rests on defaults of a controller
 // whose configuration was not read says so on the route.
 func TestTopoTellsWhatIsAssumed(t *testing.T) {
-	const told = "defaults assumed of service-upstream"
+	const told = "defaults assumed (service-upstream)"
 	for _, assumed := range []string{"", told} {
 		w := newWorld()
 		w.route.Layers[0].Candidates[0].Assumed = assumed
