@@ -108,7 +108,7 @@ func (st *State) tellMoved(node string, moved map[addressMove]*addressMoved, now
 	})
 	for _, g := range all[:min(len(all), maxMoveLines)] {
 		h := Happening{At: now, Source: "kernel", Kind: "pin", Pod: g.toPod, Level: LevelChange,
-			Text: fmt.Sprintf("%s of %s: %s→%s on %s", st.addressNames(g), g.service, st.endpointLabel(g.fromPod, g.from), st.endpointLabel(g.toPod, g.to), node)}
+			Text: fmt.Sprintf("%s→%s on %s: %s of %s", st.endpointLabel(g.fromPod, g.from), st.endpointLabel(g.toPod, g.to), node, st.addressNames(g), g.service)}
 		h.CauseText, h.Cause = st.whyMoved(g, now)
 		st.happen(h)
 	}
