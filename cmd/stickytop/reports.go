@@ -53,6 +53,9 @@ func (reports) Name(t time.Time) string {
 	return "stickytop-findings-" + t.UTC().Format("20060102-150405") + ".md"
 }
 
+// Endings implements ui.Reports.
+func (reports) Endings() string { return report.Endings() }
+
 // Save implements ui.Reports. A file that could not be written to its end is
 // removed.
 func (reports) Save(path string, all []affinity.Finding) (_ string, err error) {

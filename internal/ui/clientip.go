@@ -278,6 +278,8 @@ func pinState(r pinRow, now time.Time) (string, style) {
 		return "removed", warn
 	case r.end != nil && r.end.Reason == affinity.AddressEndEvicted:
 		return "evicted", broken
+	case r.end != nil && r.end.Reason == affinity.AddressEndOff:
+		return "off", warn
 	case r.end != nil:
 		return r.end.Reason.String(), muted
 	case r.Over(now):
@@ -291,11 +293,11 @@ func pinState(r pinRow, now time.Time) (string, style) {
 // pinSeverity puts what needs a look first.
 func pinSeverity(r pinRow, now time.Time) int64 {
 	word, _ := pinState(r, now)
-	return int64(slices.Index([]string{"evicted", "removed", "shadowed", "gone", "unread", "expired", "pinned"}, word))
+	return int64(slices.Index([]string{"evicted", "removed", "off", "shadowed", "gone", "unread", "expired", "pinned"}, word))
 }
 
 // pinFields are what filters can ask of a pin.
-var pinFields = []string{"address", "who", "node", "family", "service", "namespace", "port", "pod", "fuse", "source", "state", "age"}
+var pinFields = []string{"address", "who", "node", "family", "service", "namespace", "port", "pod", "fuse", "left", "source", "state", "age"}
 
 // pinView is a pin as filters see it.
 type pinView struct {
@@ -321,7 +323,8 @@ func sessionsByAddress(d *data) map[netip.Addr]string {
 
 func (v pinView) text() string {
 	state, _ := pinState(v.pinRow, v.d.now)
-	return v.Client.String() + " " + v.who + " " + v.Node + " " + servicePort(v.AddressPin) + " " + v.Pod.Name + " " + v.Endpoint + " " + v.Source.String() + " " + state
+	pod, _ := v.d.snap.Pod(v.Pod)
+	return strings.Join([]string{v.Client.String(), v.who, v.Node, servicePort(v.AddressPin), pod.Tag, v.Pod.Short(), v.Pod.Name, v.Endpoint, v.Source.String(), state}, " ")
 }
 
 func (v pinView) field(name string) field {
@@ -343,7 +346,7 @@ func (v pinView) field(name string) field {
 	case "pod":
 		pod, _ := v.d.snap.Pod(v.Pod)
 		return words(pod.Tag, v.Pod.Name, v.Pod.Short(), v.Endpoint)
-	case "fuse":
+	case "fuse", "left":
 		if left, ok := v.Remaining(v.d.now); ok && v.end == nil {
 			return span(left, time.Second)
 		}

@@ -124,7 +124,7 @@ func TestClientIP(t *testing.T) {
 			t.Errorf("%q is not on the screen", want)
 		}
 	}
-	for filter, want := range map[string]int{"fuse<12s": 3, "state=shadowed": 1, "state=evicted": 1, "who=node": 1, "family=IPv6": 1, "pod=C": 2, "source=assumed": 1, "203.0.113": 6, "address=203.0.113.8 and not state=shadowed": 1, "node=node-9": 0} {
+	for filter, want := range map[string]int{"fuse<12s": 3, "left<12s": 3, "state=shadowed": 1, "state=evicted": 1, "who=node": 1, "family=IPv6": 1, "pod=C": 2, "source=assumed": 1, "203.0.113": 6, "address=203.0.113.8 and not state=shadowed": 1, "node=node-9": 0} {
 		press(m, "/", "type:"+filter, "enter")
 		if len(m.clientip.rows) != want {
 			t.Errorf("filter %q: %d rows, want %d", filter, len(m.clientip.rows), want)
@@ -149,6 +149,20 @@ func TestClientIP(t *testing.T) {
 	}
 	if cmd := press(m, "c"); !isMsg[copiedMsg](cmd) || r.copied != "203.0.113.8" {
 		t.Errorf("c copied %q", r.copied)
+	}
+}
+
+// TestPinSeverity: every way in which a pin can end has a word and a place.
+func TestPinSeverity(t *testing.T) {
+	pin := &affinity.AddressPin{}
+	seen := map[string]bool{}
+	for reason := affinity.AddressEndUnknown; reason <= affinity.AddressEndOff; reason++ {
+		r := pinRow{AddressPin: pin, end: &affinity.AddressEnd{Reason: reason}}
+		word, _ := pinState(r, time.Unix(1_700_000_000, 0))
+		if n := pinSeverity(r, time.Unix(1_700_000_000, 0)); n < 0 || seen[word] {
+			t.Errorf("%s: %q has place %d, seen before: %t", reason, word, n, seen[word])
+		}
+		seen[word] = true
 	}
 }
 

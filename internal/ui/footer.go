@@ -97,6 +97,9 @@ func (m *Model) drawTyping(a area) {
 	if f := m.prompt.filter; f != nil && f.err != "" {
 		a.put(x+2, 0, warn, f.err)
 	}
+	if about := m.prompt.about; x+2+cells(about) < a.w {
+		a.put(x+2, 0, muted, about)
+	}
 }
 
 // drawWorld draws the keys that provoke something in a demo, as many as fit.

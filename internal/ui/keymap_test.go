@@ -32,6 +32,8 @@ func (r *recorder) Markdown(all []affinity.Finding) string { return "## " + all[
 
 func (r *recorder) Name(time.Time) string { return "found.md" }
 
+func (r *recorder) Endings() string { return ".md, .json" }
+
 func (r *recorder) Save(path string, all []affinity.Finding) (string, error) {
 	r.path, r.saved = path, all
 	return "/home/me/" + path, r.err

@@ -24,6 +24,8 @@ type Reports interface {
 	Markdown([]affinity.Finding) string
 	// Name is a file's name that is offered for findings saved at that time.
 	Name(time.Time) string
+	// Endings are those of files' names that Save takes.
+	Endings() string
 	// Save writes a new file, which its owner alone can read, in the format
 	// that the ending of path says, and returns where it is. It may take its
 	// time. What is there already is an error, and left as it is.
