@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -167,7 +168,7 @@ func dryRunAgents(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, keep
 	fmt.Fprint(streams.Out, text)
 	fmt.Fprintf(streams.ErrOut, "Once it is applied: stickytop --from pods (the token of run %s is kept on this machine; the manifest holds its digest only)\n", spec.Run)
 	if _, toUse, err := a.Missing(ctx, spec.Namespace); err == nil && len(toUse) > 0 {
-		fmt.Fprintf(streams.ErrOut, "To use them you also need, in namespace %s: %v\n", spec.Namespace, toUse)
+		fmt.Fprintf(streams.ErrOut, "To use them you also need, in namespace %s: %s\n", spec.Namespace, strings.Join(toUse, ", "))
 	}
 	return nil
 }
@@ -285,16 +286,29 @@ func waitGone(ctx context.Context, a *kube.Agents, namespace, run string) int {
 	}
 }
 
-// kernelSpec adds to a specification one reader on each node.
+// kernelSpec adds to a specification one reader on each node, or on those that
+// the user named.
 func kernelSpec(ctx context.Context, a *kube.Agents, f *agentFlags, spec *kube.AgentSpec) error {
-	spec.Nodes = slices.Clone(f.nodes)
-	if len(spec.Nodes) == 0 {
-		var err error
-		if spec.Nodes, err = a.Nodes(ctx); err != nil {
-			return err
-		}
+	there, err := a.Nodes(ctx)
+	if spec.Nodes, err = nodesMeant(f.nodes, there, err); err != nil {
+		return err
 	}
 	spec.Plane = a.Dataplane(ctx)
 	spec.NetAdmin = spec.Plane.Mode != affinity.ModeIPTables // whose lists are open to all
 	return nil
+}
+
+// nodesMeant returns the nodes that were named, else all there are. A pod for a
+// node that is not there would wait for ever; where nodes may not be listed,
+// the names are taken as they are.
+func nodesMeant(named, there []string, err error) ([]string, error) {
+	if len(named) == 0 {
+		return there, err
+	}
+	for _, n := range named {
+		if err == nil && !slices.Contains(there, n) {
+			return nil, cannot("there is "+strings.Join(first(there, 12), ", "), "--node %q: no such node where pods of Linux run", affinity.Clean(n, 63))
+		}
+	}
+	return slices.Clone(named), nil
 }

@@ -123,3 +123,28 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("image %s", got)
 	}
 }
+
+func TestNodesMeant(t *testing.T) {
+	there, forbidden := []string{"node1", "node2"}, errors.New("nodes may not be listed")
+	for _, c := range []struct {
+		named []string
+		err   error
+		want  []string
+		fails string
+	}{
+		{nil, nil, there, ""},
+		{nil, forbidden, nil, "may not be listed"},
+		{[]string{"node2"}, nil, []string{"node2"}, ""},
+		{[]string{"node2", "node3\x1b[2J"}, nil, nil, `"node3`},
+		{[]string{"node3"}, forbidden, []string{"node3"}, ""},
+	} {
+		list := there
+		if c.err != nil {
+			list = nil
+		}
+		got, err := nodesMeant(c.named, list, c.err)
+		if !slices.Equal(got, c.want) || (err == nil) != (c.fails == "") || err != nil && (!strings.Contains(err.Error(), c.fails) || strings.Contains(err.Error(), "\x1b")) {
+			t.Errorf("%v: %v, %v", c.named, got, err)
+		}
+	}
+}

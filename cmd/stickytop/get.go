@@ -222,6 +222,9 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 // verdict tells on standard error what an empty or partial list does not.
 func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericiooptions.IOStreams) error {
 	for _, src := range snap.Sources {
+		if what == "pins" && src.OfNode() {
+			continue // pinsVerdict tells of it
+		}
 		switch src.State {
 		case affinity.SourceForbidden, affinity.SourceStale:
 			fmt.Fprintf(streams.ErrOut, "warning: %s %s: %s\n", src.Name, src.State, src.Detail)
@@ -235,6 +238,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 		if why := strangeNode(s.machine, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
 			fmt.Fprintln(streams.ErrOut, "warning: "+why)
+		}
+		if text := unpinned(snap, s.target); text != "" {
+			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
 		return pinsVerdict(snap)
 	}

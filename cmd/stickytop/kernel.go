@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -122,9 +123,37 @@ func (s *setup) collectPins(ctx context.Context, out outputFlags, deadline <-cha
 // pinsVerdict is the failure that an unread table is.
 func pinsVerdict(snap *affinity.Snapshot) error {
 	for _, src := range snap.Sources {
-		if (src.Name == kernel.SourceName || strings.HasPrefix(src.Name, kernel.SourceName+"/")) && src.State != affinity.SourceLive {
+		if src.OfNode() && src.State != affinity.SourceLive {
 			return cannot("", "pins by address: %s", src.Detail)
 		}
 	}
 	return nil
+}
+
+// unpinned says why a Service that was asked for cannot have pins by address,
+// "" where it can or where several are meant.
+func unpinned(snap *affinity.Snapshot, target affinity.Target) string {
+	if target.Kind == "" {
+		return ""
+	}
+	wanted := snap.Meant(target)
+	var of *affinity.Service
+	for i := range snap.Services {
+		if !wanted(snap.Services[i].Ref) {
+			continue
+		}
+		if of != nil {
+			return ""
+		}
+		of = &snap.Services[i]
+	}
+	switch {
+	case of == nil:
+		return ""
+	case of.Headless:
+		return fmt.Sprintf("svc/%s is headless: its clients connect to its pods themselves, and no node pins them", of.Ref.Name)
+	case of.Policy.Mechanism != affinity.MechanismClientIP:
+		return fmt.Sprintf("svc/%s has no sessionAffinity: ClientIP, so nodes pin nobody to its pods", of.Ref.Name)
+	}
+	return ""
 }

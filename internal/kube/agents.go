@@ -326,7 +326,7 @@ func whyNot(p *corev1.Pod) string {
 			return affinity.Clean(strings.TrimSuffix(w.Reason+": "+w.Message, ": "), maxError)
 		}
 		if t := c.State.Terminated; t != nil {
-			return affinity.Clean(fmt.Sprintf("ended with code %d: %s %s", t.ExitCode, t.Reason, t.Message), maxError)
+			return affinity.Clean(strings.TrimSuffix(fmt.Sprintf("ended with code %d: %s", t.ExitCode, strings.TrimSpace(t.Reason+" "+t.Message)), ": "), maxError)
 		}
 	}
 	for _, c := range p.Status.Conditions {

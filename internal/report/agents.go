@@ -44,7 +44,7 @@ func (a *Agent) row(now time.Time) []string {
 	} else if a.Why != "" {
 		state += " (" + a.Why + ")"
 	}
-	if a.Ends != nil {
+	if a.Ends != nil && a.Phase != "Succeeded" && a.Phase != "Failed" {
 		ends = human.HumanDuration(max(0, a.Ends.Sub(now)))
 	}
 	if a.Usable {

@@ -38,7 +38,7 @@ type AddressPin struct {
 	Source           string            `json:"source"` // kernel, derived or assumed
 	Shadowed         bool              `json:"shadowed"`
 	Note             string            `json:"note,omitempty"`
-	Ended            string            `json:"ended,omitempty"` // with -w: expired, evicted, endpoint-removed, gone, unread
+	Ended            string            `json:"ended,omitempty"` // with -w: expired, evicted, endpoint-removed, affinity-off, gone, unread
 }
 
 // ServicePort is the port of a Service that a pin is for.
@@ -77,6 +77,16 @@ func newAddressPin(s *affinity.Snapshot, p affinity.AddressPin, known map[netip.
 		out.RemainingSeconds = &seconds
 	}
 	return out
+}
+
+// noPins says that there are none, or that nobody could look.
+func (m *ListMeta) noPins() string {
+	for _, src := range m.Sources {
+		if (affinity.SourceStatus{Name: src.Name}).OfNode() && src.State != affinity.SourceLive.String() {
+			return "No pins by address were read."
+		}
+	}
+	return "No pins by address."
 }
 
 func pinHeader(wide bool) []string {
@@ -145,7 +155,7 @@ func (w *PinWatch) Write(out io.Writer, s *affinity.Snapshot) error {
 			continue
 		}
 		x := newAddressPin(s, end.AddressPin, known)
-		x.Ended = end.Reason.String()
+		x.Ended, x.RemainingSeconds = end.Reason.String(), nil
 		if err := w.line(out, x); err != nil {
 			return err
 		}

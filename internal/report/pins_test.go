@@ -71,6 +71,24 @@ func TestPinFormats(t *testing.T) {
 	}
 }
 
+// TestNoPins tells an empty table from one that could not be read.
+func TestNoPins(t *testing.T) {
+	for state, want := range map[affinity.SourceState]string{
+		affinity.SourceLive:  "No pins by address.\n",
+		affinity.SourceStale: "No pins by address were read.\n",
+	} {
+		p, err := NewPrinter("", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		s := &affinity.Snapshot{Sources: []affinity.SourceStatus{{Name: "pods"}, {Name: "kernel/node1", State: state}}}
+		if err := p(&out, Pins(s, affinity.Target{})); err != nil || out.String() != want {
+			t.Errorf("%s: %q, %v; want %q", state, out.String(), err, want)
+		}
+	}
+}
+
 // TestPinWatch wants each change once: pins that are there, one renewed, those
 // that end with the reason, before what is new.
 func TestPinWatch(t *testing.T) {
@@ -90,6 +108,9 @@ func TestPinWatch(t *testing.T) {
 			}
 			if x.Kind != "Pin" || x.APIVersion != APIVersion || x.Service != "echo" {
 				t.Errorf("line is a %s of %s: %s", x.Kind, x.APIVersion, line)
+			}
+			if x.Ended != "" && x.RemainingSeconds != nil {
+				t.Errorf("one that ended has time left: %s", line)
 			}
 			got = append(got, strings.TrimSpace(x.Client+" "+x.Pod+" "+x.Ended))
 		}

@@ -39,7 +39,7 @@ func (l *List[T]) table(wide bool) table {
 	case *RouteList:
 		t = table{header: routeHeader(wide), empty: "No routes."}
 	case *PinList:
-		t = table{header: pinHeader(wide), empty: "No pins by address."}
+		t = table{header: pinHeader(wide), empty: l.Metadata.noPins()}
 	case *FindingList:
 		t = table{header: findingHeader(wide), empty: "No findings."}
 	case *AgentList:

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
+
+func TestUnpinned(t *testing.T) {
+	ref := func(name string) affinity.ServiceRef { return affinity.ServiceRef{Namespace: "shop", Name: name} }
+	pinning := affinity.Policy{Mechanism: affinity.MechanismClientIP}
+	snap := &affinity.Snapshot{
+		Services: []affinity.Service{
+			{Ref: ref("cart"), Policy: pinning},
+			{Ref: ref("db"), Headless: true, Policy: pinning},
+			{Ref: ref("web"), Policy: affinity.Policy{Mechanism: affinity.MechanismNone}},
+		},
+		Routes: []affinity.Route{
+			{Kind: affinity.RouteIngress, Namespace: "shop", Name: "front", Backend: affinity.Backend{Service: ref("web")}},
+			{Kind: affinity.RouteIngress, Namespace: "shop", Name: "both", Backend: affinity.Backend{Service: ref("web")}},
+			{Kind: affinity.RouteIngress, Namespace: "shop", Name: "both", Path: "/db", Backend: affinity.Backend{Service: ref("db")}},
+		},
+	}
+	for _, c := range []struct{ kind, name, want string }{
+		{"service", "cart", ""},
+		{"service", "db", "headless"},
+		{"service", "web", "no sessionAffinity: ClientIP"},
+		{"service", "other", ""},
+		{"ingress", "front", "svc/web has no"},
+		{"ingress", "both", ""}, // two Services: each for reasons of its own
+		{"", "", ""},
+	} {
+		got := unpinned(snap, affinity.Target{Kind: c.kind, Namespace: "shop", Name: c.name})
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s/%s: %q, want %q", c.kind, c.name, got, c.want)
+		}
+	}
+}
