@@ -29,7 +29,7 @@ var f04 = Rule{
 			case !ok || n < 1 || n > 86400:
 				c.hit(s, hit{title: "timeoutSeconds is out of range: the API server refuses the Service", severity: affinity.SeverityHigh, evidence: []affinity.FindingEvidence{s.field(at...)}})
 			case n < 120 && c.proxyMode == "ipvs":
-				c.hit(s, hit{title: fmt.Sprintf("%d s are two minutes or more in IPVS mode", n), evidence: []affinity.FindingEvidence{s.field(at...), c.proxyFrom.noted("mode ipvs", "data", "config.conf")}})
+				c.hit(s, hit{title: fmt.Sprintf("%d s are two minutes or more in IPVS mode", n), evidence: []affinity.FindingEvidence{s.field(at...), c.proxyFrom}})
 			case n < 120 && c.proxyMode == "":
 				c.notChecked(s, "whether kube-proxy runs in IPVS mode, where timeouts below 120 s are longer, is not among the objects")
 			}

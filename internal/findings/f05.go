@@ -21,7 +21,7 @@ var f05 = Rule{
 			switch c.proxyMode {
 			case "iptables":
 				c.hit(s, hit{title: "kube-proxy remembers 100 client addresses for each pod and node", likely: true,
-					evidence: []affinity.FindingEvidence{s.field("spec", "sessionAffinity"), c.proxyFrom.noted("mode iptables", "data", "config.conf")}})
+					evidence: []affinity.FindingEvidence{s.field("spec", "sessionAffinity"), c.proxyFrom}})
 			case "":
 				c.notChecked(s, "kube-proxy's mode is not among the objects (ConfigMap kube-system/kube-proxy)")
 			}

@@ -27,6 +27,9 @@ type Facts struct {
 	// may serve. For the others the likeliest is presumed, and what would not
 	// hold for another is likely only.
 	Settled map[affinity.RouteID]Settlement
+	// Proxy is what was seen to keep pins by address; where nothing was, the
+	// objects may tell.
+	Proxy Proxy
 }
 
 // Kinds are the kinds of objects that rules read; others may be left out.
@@ -45,8 +48,8 @@ type world struct {
 	workloads []*workload
 	byLabel   map[string][]*workload // "namespace key=value"
 	hpas      map[nameKey]*Object    // by their target
-	proxyMode string                 // of kube-proxy: "iptables", "ipvs", "nftables"; "" when unknown
-	proxyFrom *Object
+	proxyMode string                 // "iptables", "ipvs", "nftables" of kube-proxy, another affinity.Mode…, "" when unknown
+	proxyFrom affinity.FindingEvidence
 	budgets   map[string][]budget      // PodDisruptionBudgets by namespace; filled when asked
 	hosts     map[string]*ingressFacts // by class and host; filled when asked
 	settled   map[nameKey]Settlement   // by Ingress
@@ -211,26 +214,6 @@ func (w *world) stickyRoutes(controller string) []*route {
 		}
 	}
 	return all
-}
-
-// readProxyMode finds kube-proxy's mode where kubeadm keeps it.
-func (w *world) readProxyMode() {
-	for _, o := range w.objects("ConfigMap") {
-		if o.Name != "kube-proxy" {
-			continue
-		}
-		for line := range strings.Lines(o.Str("data", "config.conf")) {
-			mode, ok := strings.CutPrefix(strings.TrimSpace(line), "mode:")
-			if !ok {
-				continue
-			}
-			mode = strings.Trim(strings.TrimSpace(mode), `"'`)
-			if mode == "" {
-				mode = "iptables" // the default on Linux (kubernetes: pkg/proxy/apis/config, KubeProxyConfiguration.Mode)
-			}
-			w.proxyMode, w.proxyFrom = mode, o
-		}
-	}
 }
 
 const (

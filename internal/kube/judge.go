@@ -38,25 +38,34 @@ type Judge struct {
 	learn   func(findings.Facts)
 	seen    func() *affinity.Snapshot
 
-	judgedBy map[affinity.RouteID]findings.Settlement // that the last verdict rests on
+	judgedBy proofs // that the last verdict rests on
 }
 
+// proofs are what sessions and nodes' tables tell beside the objects.
+type proofs struct {
+	settled map[affinity.RouteID]findings.Settlement // by cookies: who serves a route
+	proxy   findings.Proxy
+}
+
+func (p proofs) equal(x proofs) bool { return p.proxy == x.proxy && maps.Equal(p.settled, x.settled) }
+
 // NewJudge prepares a Judge. It does not talk to the API server. seen returns the
-// newest snapshot, in which cookies may have proved who serves a route; nil where
-// no session ever does.
+// newest snapshot, in which sessions and nodes may have told more than objects
+// do; nil where none ever does.
 func NewJudge(cfg *rest.Config, opts Options, seen func() *affinity.Snapshot) *Judge {
 	return &Judge{cfg: cfg, opts: opts, seen: seen, changed: make(chan struct{}, 1)}
 }
 
-// settled is what cookies have proved by now.
-func (j *Judge) settled() map[affinity.RouteID]findings.Settlement {
+// proved is what is known by now.
+func (j *Judge) proved() proofs {
 	if j.seen == nil {
-		return nil
+		return proofs{}
 	}
-	if snap := j.seen(); snap != nil {
-		return findings.SettledBy(snap.Routes)
+	snap := j.seen()
+	if snap == nil {
+		return proofs{}
 	}
-	return nil
+	return proofs{findings.SettledBy(snap.Routes), findings.ProxySeen(snap)}
 }
 
 // Saw tells the Judge what a watch emitted. It does not block.
@@ -98,8 +107,8 @@ func (j *Judge) judge(ctx context.Context, emit func(affinity.Event), judged boo
 		if j.learn != nil {
 			j.learn(facts)
 		}
-		facts.Settled = j.settled()
-		j.judgedBy = facts.Settled
+		j.judgedBy = j.proved()
+		facts.Settled, facts.Proxy = j.judgedBy.settled, j.judgedBy.proxy
 		emit(affinity.Findings{Source: SourceRules, Findings: findings.Check(facts, findings.Options{}).Findings})
 		return judgeEvery, true
 	case !judged:
@@ -132,7 +141,7 @@ func (j *Judge) wait(ctx context.Context, most, least time.Duration, early bool)
 		case <-wake:
 			changed = true
 		case <-look.C:
-			changed = changed || early && !maps.Equal(j.settled(), j.judgedBy)
+			changed = changed || early && !j.judgedBy.equal(j.proved())
 		}
 		if changed && ready {
 			timer.Reset(judgeSettle)
