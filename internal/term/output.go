@@ -41,15 +41,23 @@ func NewOutput(w io.Writer, mux Mux, sync bool) *Output {
 func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	// Bubble Tea paints with one write that starts by homing the cursor;
-	// switching modes must not be held back.
-	if o.plain || !bytes.HasPrefix(p, []byte(ansi.CursorHomePosition)) {
+	before, after := "", ""
+	switch {
+	case bytes.HasPrefix(p, []byte(ansi.ResetAltScreenSaveCursorMode)):
+		// tmux 3.3 wraps what is left on the alternate screen after a resize,
+		// and shows the pieces above the shell's own lines.
+		before = ansi.CursorHomePosition + ansi.EraseScreenBelow
+	case !o.plain && bytes.HasPrefix(p, []byte(ansi.CursorHomePosition)):
+		// Bubble Tea paints with one write that starts by homing the cursor;
+		// switching modes must not be held back.
+		before, after = ansi.SetModeSynchronizedOutput, ansi.ResetModeSynchronizedOutput
+	default:
 		return o.w.Write(p)
 	}
 	o.buf.Reset()
-	o.buf.WriteString(ansi.SetModeSynchronizedOutput)
+	o.buf.WriteString(before)
 	o.buf.Write(p)
-	o.buf.WriteString(ansi.ResetModeSynchronizedOutput)
+	o.buf.WriteString(after)
 	if _, err := o.w.Write(o.buf.Bytes()); err != nil {
 		return 0, err
 	}
