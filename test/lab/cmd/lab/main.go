@@ -27,6 +27,10 @@ func main() {
 		}
 		return
 	}
+	if err := os.Setenv("PATH", os.Getenv("PATH")+adminTools); err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := root().ExecuteContext(ctx); err != nil {
@@ -34,6 +38,10 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// adminTools is where nft, iptables and haproxy are, which no user but root has
+// in PATH on Debian.
+const adminTools = ":/usr/local/sbin:/usr/sbin:/sbin"
 
 var name string
 
