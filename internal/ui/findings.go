@@ -395,7 +395,7 @@ func (m *Model) saveFindings() tea.Cmd {
 		all = append(all, m.findings.of[id])
 	}
 	m.prompt = newPrompt(m.opt.Reports.Name(m.opt.Now()))
-	m.prompt.mark, m.prompt.about = "save as: ", m.opt.Reports.Endings()
+	m.prompt.mark, m.prompt.about = "save as: ", "name ends in "+m.opt.Reports.Endings()
 	m.prompt.done = func(path string) tea.Cmd {
 		return func() tea.Msg {
 			saved, err := m.opt.Reports.Save(strings.TrimSpace(path), all)

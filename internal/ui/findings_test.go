@@ -161,7 +161,7 @@ func TestFindingInFull(t *testing.T) {
 func TestSaveFindings(t *testing.T) {
 	m, r, _ := recorded()
 	press(m, "5", "M", "/", "type:rule=d01", "enter", "ctrl+s")
-	if text := stripColours(m.View()); !strings.Contains(text, "save as: found.md   .md, .json") {
+	if text := stripColours(m.View()); !strings.Contains(text, "save as: found.md") || !strings.Contains(text, "esc back  name ends in .md, .json") {
 		t.Fatalf("no name is asked for:\n%s", text)
 	}
 	cmd := press(m, "type:x", "enter")

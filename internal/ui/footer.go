@@ -97,9 +97,6 @@ func (m *Model) drawTyping(a area) {
 	if f := m.prompt.filter; f != nil && f.err != "" {
 		a.put(x+2, 0, warn, f.err)
 	}
-	if about := m.prompt.about; x+2+cells(about) < a.w {
-		a.put(x+2, 0, muted, about)
-	}
 }
 
 // drawWorld draws the keys that provoke something in a demo, as many as fit.
@@ -192,7 +189,7 @@ func (m *Model) drawHints(a area) {
 		return
 	}
 	if m.prompt != nil {
-		a.put(1, 0, plain, "enter done  esc back")
+		a.pen(1, 0).put(plain, "enter done  esc back").gap(2).put(plain, m.prompt.about)
 		return
 	}
 	drawHints(a, m.hints())

@@ -39,7 +39,7 @@ func (f *filterLine) setFilter(s string) {
 type prompt struct {
 	in      textinput.Model
 	mark    string                    // before the line of done
-	about   string                    // after it, where there is room
+	about   string                    // what the line may be, beside its keys
 	done    func(text string) tea.Cmd // with what was typed, on enter
 	palette *palettePanel
 	filter  *filterLine
