@@ -25,32 +25,38 @@ func TestLearn(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(`{"kind":"ConfigMap","apiVersion":"v1","metadata":{"namespace":"ingress-nginx","name":"ingress-nginx-controller"},"data":{"proxy-read-timeout":"1800"}}`))
 	})
+	var last affinity.Policy
+	if !routesUntil(t, s, func(r affinity.Route) bool {
+		last = r.Policy()
+		return last.ReadTimeout == 30*time.Minute && last.ReadTimeoutWhy == "proxy-read-timeout of configmap ingress-nginx/ingress-nginx-controller"
+	}) {
+		t.Fatalf("the route's proxy waits %s: %s", last.ReadTimeout, last.ReadTimeoutWhy)
+	}
+}
+
+// routesUntil watches and judges the chat until its route is as it should be;
+// false when it is not in ten seconds.
+func routesUntil(t *testing.T, s *apiServer, right func(affinity.Route) bool) bool {
+	t.Helper()
 	src, err := New(s.config(), chatOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
 	events := make(chan affinity.Event, 1024)
 	done := make(chan error, 1)
 	go func() {
 		done <- WithRules{Source: src, Judge: NewJudge(s.config(), chatOptions(), nil)}.Run(ctx, func(e affinity.Event) { events <- e })
 	}()
 	defer func() { cancel(); <-done }()
-	var last affinity.Policy
 	for {
 		select {
 		case e := <-events:
-			routes, ok := e.(affinity.Routes)
-			if !ok || len(routes.Routes) == 0 {
-				continue
-			}
-			last = routes.Routes[0].Policy()
-			if last.ReadTimeout == 30*time.Minute && last.ReadTimeoutWhy == "proxy-read-timeout of configmap ingress-nginx/ingress-nginx-controller" {
-				return
+			if routes, ok := e.(affinity.Routes); ok && len(routes.Routes) > 0 && right(routes.Routes[0]) {
+				return true
 			}
 		case <-ctx.Done():
-			t.Fatalf("the route's proxy waits %s: %s", last.ReadTimeout, last.ReadTimeoutWhy)
+			return false
 		}
 	}
 }
@@ -65,32 +71,11 @@ func TestLearnRunning(t *testing.T) {
 		_, _ = w.Write([]byte(`{"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"namespace":"traefik","name":"traefik"},
 "spec":{"template":{"spec":{"containers":[{"name":"traefik","image":"traefik:v3.6","args":["--providers.kubernetesingressnginx"]}]}}}}]}`))
 	})
-	src, err := New(s.config(), chatOptions())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	events := make(chan affinity.Event, 1024)
-	done := make(chan error, 1)
-	go func() {
-		done <- WithRules{Source: src, Judge: NewJudge(s.config(), chatOptions(), nil)}.Run(ctx, func(e affinity.Event) { events <- e })
-	}()
-	defer func() { cancel(); <-done }()
 	var last affinity.Route
-	for {
-		select {
-		case e := <-events:
-			routes, ok := e.(affinity.Routes)
-			if !ok || len(routes.Routes) == 0 {
-				continue
-			}
-			last = routes.Routes[0]
-			if last.Policy().Controller == "traefik-ingress-nginx" && slices.ContainsFunc(last.Notes, func(n string) bool { return strings.Contains(n, "deployment/traefik runs it") }) {
-				return
-			}
-		case <-ctx.Done():
-			t.Fatalf("presumed: %s, notes %q", last.Policy().Controller, last.Notes)
-		}
+	if !routesUntil(t, s, func(r affinity.Route) bool {
+		last = r
+		return r.Policy().Controller == "traefik-ingress-nginx" && slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, "deployment/traefik runs it") })
+	}) {
+		t.Fatalf("presumed: %s, notes %q", last.Policy().Controller, last.Notes)
 	}
 }

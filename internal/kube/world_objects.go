@@ -104,27 +104,27 @@ func (w *world) serviceChanged(k key, old, now *ingress.Service) {
 }
 
 func (w *world) ingressChanged(k key, old, now *routeObject[ingress.Ingress]) {
-	w.stale = true
-	text := "created"
-	switch {
-	case now == nil:
-		text = "deleted"
-	case old != nil:
-		text = diffIngress(old.object, now.object)
-	}
-	w.edited(resIngresses, "ingress", "Ingress "+k.name, text, w.routesOf(affinity.RouteIngress, k))
+	w.tellRouted(resIngresses, affinity.RouteIngress, k, changeOf(old, now, diffIngress))
 }
 
 func (w *world) ingressRouteChanged(k key, old, now *routeObject[ingress.IngressRoute]) {
+	w.tellRouted(resIngressRoutes, affinity.RouteIngressRoute, k, changeOf(old, now, diffIngressRoute))
+}
+
+// tellRouted tells of a change to an object that routes are made of.
+func (w *world) tellRouted(resource, kind string, k key, text string) {
 	w.stale = true
-	text := "created"
+	w.edited(resource, "ingress", kind+" "+k.name, text, w.routesOf(kind, k))
+}
+
+func changeOf[T any](old, now *routeObject[T], diff func(old, now T) string) string {
 	switch {
 	case now == nil:
-		text = "deleted"
+		return "deleted"
 	case old != nil:
-		text = diffIngressRoute(old.object, now.object)
+		return diff(old.object, now.object)
 	}
-	w.edited(resIngressRoutes, "ingress", "IngressRoute "+k.name, text, w.routesOf(affinity.RouteIngressRoute, k))
+	return "created"
 }
 
 func (w *world) traefikChanged(k key, old, now *ingress.TraefikService) {
