@@ -133,10 +133,8 @@ func severity(word string) (affinity.Severity, error) {
 	if word == "never" {
 		return affinity.SeverityCritical + 1, nil
 	}
-	for s := affinity.SeverityLow; s <= affinity.SeverityCritical; s++ {
-		if s.String() == word {
-			return s, nil
-		}
+	if s, ok := affinity.ParseSeverity(word); ok && s >= affinity.SeverityLow {
+		return s, nil
 	}
 	return 0, usageError("--fail-on %q: use low, medium, high, critical or never", affinity.Clean(word, 40))
 }
