@@ -100,6 +100,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	}
 	result := findings.Check(facts, findings.Options{Only: o.only, Skip: o.skip})
 	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all}
+	if dir, err := os.Getwd(); err == nil {
+		out.Root = filepath.ToSlash(dir)
+	}
 	for _, r := range findings.Rules {
 		if !r.Runtime && (len(o.only) == 0 || slices.Contains(o.only, r.ID)) && !slices.Contains(o.skip, r.ID) {
 			out.Rules = append(out.Rules, lintRule(r))
