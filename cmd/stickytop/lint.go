@@ -112,7 +112,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 		return err
 	}
 	for _, p := range problems {
-		fmt.Fprintln(streams.ErrOut, p.Error())
+		fmt.Fprintln(streams.ErrOut, report.Inert(p.Error()))
 	}
 	if len(problems) > 0 {
 		return cannot("", "%d places could not be read", len(problems))

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -33,6 +34,15 @@ var LintFormats = []string{"text", "json", "junit", "sarif", "github", "markdown
 
 // Write prints l in one of LintFormats.
 func (l Lint) Write(w io.Writer, format string) error {
+	b := &bytes.Buffer{}
+	if err := l.write(b, format); err != nil {
+		return err
+	}
+	_, err := w.Write(inert(b.Bytes(), format))
+	return err
+}
+
+func (l Lint) write(w io.Writer, format string) error {
 	switch format {
 	case "json":
 		return l.json(w)

@@ -167,7 +167,9 @@ func TestSARIFOfAnything(t *testing.T) {
 		high,
 		with(func(f *affinity.Finding) { f.Rule, f.Session, f.Route = "I01", "s03", "web/a *" }),
 		with(func(f *affinity.Finding) { f.Object = ing }),
-		with(func(f *affinity.Finding) { f.Rule, f.Certainty, f.NotChecked = "—", affinity.CertaintyNotChecked, "no right" }),
+		with(func(f *affinity.Finding) {
+			f.Rule, f.Certainty, f.NotChecked = "—", affinity.CertaintyNotChecked, "no right"
+		}),
 		with(func(f *affinity.Finding) { f.Severity = affinity.SeverityOK }),
 	}}
 	want := map[string]string{
