@@ -63,7 +63,7 @@ other. Each scenario tells a story; keys on the screen provoke more.`,
 				}
 				return get(cmd.Context(), s, "sessions", out, streams)
 			}
-			return live(cmd.Context(), s, name, *screen, streams)
+			return live(cmd.Context(), s, name, *screen, nil, streams)
 		},
 	}
 	out.add(cmd)

@@ -100,6 +100,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	}
 	result := findings.Check(facts, findings.Options{Only: o.only, Skip: o.skip})
 	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all}
+	if dir, err := os.Getwd(); err == nil {
+		out.Root = filepath.ToSlash(dir)
+	}
 	for _, r := range findings.Rules {
 		if !r.Runtime && (len(o.only) == 0 || slices.Contains(o.only, r.ID)) && !slices.Contains(o.skip, r.ID) {
 			out.Rules = append(out.Rules, lintRule(r))
@@ -109,7 +112,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 		return err
 	}
 	for _, p := range problems {
-		fmt.Fprintln(streams.ErrOut, p.Error())
+		fmt.Fprintln(streams.ErrOut, report.Inert(p.Error()))
 	}
 	if len(problems) > 0 {
 		return cannot("", "%d places could not be read", len(problems))
@@ -133,10 +136,8 @@ func severity(word string) (affinity.Severity, error) {
 	if word == "never" {
 		return affinity.SeverityCritical + 1, nil
 	}
-	for s := affinity.SeverityLow; s <= affinity.SeverityCritical; s++ {
-		if s.String() == word {
-			return s, nil
-		}
+	if s, ok := affinity.ParseSeverity(word); ok && s >= affinity.SeverityLow {
+		return s, nil
 	}
 	return 0, usageError("--fail-on %q: use low, medium, high, critical or never", affinity.Clean(word, 40))
 }

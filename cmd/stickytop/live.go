@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -22,8 +23,9 @@ func isTerminal(streams genericiooptions.IOStreams) bool {
 	return ok && ok2 && isatty.IsTerminal(out.Fd()) && isatty.IsTerminal(in.Fd())
 }
 
-// live shows the run on the screen until the user leaves.
-func live(ctx context.Context, s *setup, name string, screen screenFlags, streams genericiooptions.IOStreams) error {
+// live shows the run on the screen until the user leaves. kept is what remembers
+// the mutes; nil for nothing.
+func live(ctx context.Context, s *setup, name string, screen screenFlags, kept *muteStore, streams genericiooptions.IOStreams) error {
 	ability, err := screen.ability()
 	if err != nil {
 		return err
@@ -33,6 +35,13 @@ func live(ctx context.Context, s *setup, name string, screen screenFlags, stream
 	wait, err := s.ask(ctx, cancel)
 	if err != nil {
 		return err
+	}
+	if kept != nil {
+		defer func() {
+			if err := kept.end(); err != nil {
+				fmt.Fprintln(streams.ErrOut, "warning:", err)
+			}
+		}()
 	}
 	restore, err := divertStderr(s.log)
 	if err != nil {
@@ -46,11 +55,15 @@ func live(ctx context.Context, s *setup, name string, screen screenFlags, stream
 		}
 	})
 	running.Go(func() { s.tidyMemory(ctx) })
-	err = ui.Run(ctx, ui.Options{
+	o := ui.Options{
 		Snapshots: s.engine.Snapshot, Controls: s.engine, Title: name, Context: s.context, Namespace: s.namespace, User: s.user,
 		Target: s.target, ReadOnly: s.readOnly, Term: ability, Theme: screen.theme, NoSync: screen.noSync,
 		Round: s.round, MaxRPS: s.maxRPS, Actions: s.actions, Caption: s.caption, Reports: reports{}, In: streams.In, Out: streams.Out,
-	})
+	}
+	if kept != nil {
+		o.Mutes = kept
+	}
+	err = ui.Run(ctx, o)
 	cause := context.Cause(ctx) // of the end, when it was not the user's
 	cancel(nil)
 	running.Wait()

@@ -95,10 +95,10 @@ type terminalRun struct {
 	err  error
 }
 
-func startTerminal(t testing.TB, args []string) *terminalRun {
+func startTerminal(t testing.TB, args []string, env ...string) *terminalRun {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.Env = terminalEnv()
+	cmd.Env = append(terminalEnv(), env...)
 	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
 	if err != nil {
 		t.Fatal(err)

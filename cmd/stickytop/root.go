@@ -66,7 +66,11 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 			if printed {
 				return get(cmd.Context(), s, "sessions", out, streams)
 			}
-			return live(cmd.Context(), s, name, screen, streams)
+			context := s.context
+			if !s.cluster {
+				context = ""
+			}
+			return live(cmd.Context(), s, name, screen, newMutes(context), streams)
 		},
 	}
 	root.Version = currentVersion().String()

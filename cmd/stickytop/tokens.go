@@ -25,17 +25,12 @@ type secretOf struct {
 
 var runName = regexp.MustCompile(`^[a-z0-9]{1,20}$`)
 
-// tokenDir follows the XDG base directory specification: state that is not
-// worth a backup.
 func tokenDir() (string, error) {
-	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "stickytop", "agents"), nil
-	}
-	home, err := os.UserHomeDir()
+	dir, err := stateDir()
 	if err != nil {
 		return "", fmt.Errorf("where to keep the agents' token: %w", err)
 	}
-	return filepath.Join(home, ".local", "state", "stickytop", "agents"), nil
+	return filepath.Join(dir, "agents"), nil
 }
 
 func tokenFile(run string) (string, error) {

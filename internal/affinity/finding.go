@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -74,7 +75,15 @@ const (
 )
 
 func (s Severity) String() string {
-	return [...]string{"ok", "info", "low", "medium", "high", "critical"}[s]
+	return severityWords[s]
+}
+
+var severityWords = [...]string{"ok", "info", "low", "medium", "high", "critical"}
+
+// ParseSeverity reads what String writes.
+func ParseSeverity(word string) (Severity, bool) {
+	i := slices.Index(severityWords[:], word)
+	return Severity(max(i, 0)), i >= 0
 }
 
 // Certainty is how sure a rule is.

@@ -55,7 +55,7 @@ func checkShared(c *check) {
 			for _, k := range keys {
 				h.evidence = append(h.evidence, other.field(annotationPath(k)...), first.field(annotationPath(k)...))
 			}
-			if first.Created.IsZero() || first.Created.Equal(last.Created) {
+			if first.Created.IsZero() {
 				h.impact = "which of them wins is decided by the order in which they are created"
 			} else {
 				h.impact = fmt.Sprintf("effective: affinity and mode of ingress/%s, the cookie of ingress/%s", first.Name, last.Name)

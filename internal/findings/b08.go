@@ -29,7 +29,7 @@ var b08 = Rule{
 			}
 			c.hit(r.object, h)
 		}
-		for _, o := range c.objects("DestinationRule") {
+		for _, o := range c.destinationRules() {
 			at := []string{"spec", "trafficPolicy", "loadBalancer", "consistentHash", "httpCookie", "name"}
 			ttl := []string{"spec", "trafficPolicy", "loadBalancer", "consistentHash", "httpCookie", "ttl"}
 			if app := appCookie(o.Str(at...)); app != "" && o.Str(ttl...) != "" && o.Str(ttl...) != "0s" {

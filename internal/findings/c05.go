@@ -37,7 +37,7 @@ func (w *world) hashed() []hashing {
 			}
 		}
 	}
-	for _, o := range w.objects("DestinationRule") {
+	for _, o := range w.destinationRules() {
 		if at := []string{"spec", "trafficPolicy", "loadBalancer", "consistentHash"}; o.Has(at...) {
 			all = append(all, hashing{o, "Istio consistentHash", o.field(at...)})
 		}

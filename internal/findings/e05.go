@@ -26,7 +26,7 @@ var e05 = Rule{
 					evidence: []affinity.FindingEvidence{ing.field(annotationPath(key)...)}, patch: annotate(ing.Object, nginxPrefix+"affinity", "cookie")})
 			}
 		}
-		for _, o := range c.objects("DestinationRule") {
+		for _, o := range c.destinationRules() {
 			for _, name := range []string{"httpHeaderName", "httpQueryParameterName"} {
 				at := []string{"spec", "trafficPolicy", "loadBalancer", "consistentHash", name}
 				if serverGenerated("$http_"+strings.ToLower(strings.ReplaceAll(o.Str(at...), "-", "_"))) != "" {

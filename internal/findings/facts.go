@@ -20,6 +20,9 @@ type Facts struct {
 	// Cluster reports whether the objects are a cluster's: what is not there
 	// does not exist. In files it may be elsewhere.
 	Cluster bool
+	// Namespace is the one that is judged; "" for all. Objects of others are
+	// there for what they decide about it.
+	Namespace string
 	// Unread are the kinds that could not be read, and why: "ConfigMap":
 	// "get configmaps in kube-system is forbidden".
 	Unread map[string]string
@@ -37,6 +40,21 @@ var Kinds = append([]string{
 	"Ingress", "IngressClass", "Service", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "HorizontalPodAutoscaler", "PodDisruptionBudget",
 	"ConfigMap", "Namespace", "Node", "IngressRoute", "TraefikService",
 }, customNames()...)
+
+// destinationRules are those that are judged: of their own namespace, or about a
+// Service in it.
+func (w *world) destinationRules() []*Object {
+	if w.Namespace == "" {
+		return w.objects("DestinationRule")
+	}
+	var all []*Object
+	for _, o := range w.objects("DestinationRule") {
+		if o.Namespace == w.Namespace || ingress.IstioHostIn(o.Str("spec", "host"), o.Namespace, w.Namespace) {
+			all = append(all, o)
+		}
+	}
+	return all
+}
 
 // world is Facts, indexed, and what follows from them.
 type world struct {

@@ -172,6 +172,20 @@ func istioHost(host, namespace string, ref affinity.ServiceRef) bool {
 	return parts[1] == ref.Namespace && parts[2] == "svc"
 }
 
+// IstioHostIn reports whether a DestinationRule's host may be a Service of a
+// namespace. rule is the rule's own namespace.
+// [istio.io, DestinationRule: host]
+func IstioHostIn(host, rule, namespace string) bool {
+	parts := strings.Split(host, ".")
+	if rest, wild := strings.CutPrefix(host, "*"); wild && strings.HasSuffix(".svc.cluster.local", rest) {
+		return true // of every namespace
+	}
+	if len(parts) == 1 {
+		return rule == namespace
+	}
+	return parts[1] == namespace && (len(parts) == 2 || parts[2] == "svc")
+}
+
 func (d *destinationRule) policy(c *Custom, port *ServicePort) affinity.Policy {
 	at := c.object("destinationrule")
 	p := affinity.Policy{Controller: istioKey, Why: "no consistentHash in " + at}

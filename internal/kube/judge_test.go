@@ -18,6 +18,9 @@ func TestSurvey(t *testing.T) {
 	s := newAPIServer(t)
 	chat(s)
 	facts, err := Survey(t.Context(), s.config(), chatOptions())
+	if facts.Namespace != "chat" {
+		t.Errorf("judged are objects of %q", facts.Namespace)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,6 +60,9 @@ func Survey(ctx context.Context, cfg *rest.Config, opts Options) (findings.Facts
 	}
 	defer c.dialer.CloseAll()
 	f := findings.Facts{Cluster: true, Unread: map[string]string{}}
+	if !opts.AllNamespaces {
+		f.Namespace = opts.Namespace
+	}
 	for _, k := range surveyed() {
 		namespace := opts.Namespace
 		if k.cluster || opts.AllNamespaces {

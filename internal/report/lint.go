@@ -1,11 +1,11 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +23,7 @@ type Lint struct {
 	Version  string
 	Rules    []LintRule // that were checked
 	Findings []affinity.Finding
+	Root     string // absolute path that files' names are relative to, with slashes; "" where that is not known
 	Ignored  int
 	Objects  int
 	All      bool // text: those that passed, and those not checked, too
@@ -33,6 +34,15 @@ var LintFormats = []string{"text", "json", "junit", "sarif", "github", "markdown
 
 // Write prints l in one of LintFormats.
 func (l Lint) Write(w io.Writer, format string) error {
+	b := &bytes.Buffer{}
+	if err := l.write(b, format); err != nil {
+		return err
+	}
+	_, err := w.Write(inert(b.Bytes(), format))
+	return err
+}
+
+func (l Lint) write(w io.Writer, format string) error {
 	switch format {
 	case "json":
 		return l.json(w)
@@ -197,48 +207,6 @@ func (l Lint) junit(w io.Writer) error {
 	return err
 }
 
-// sarif writes SARIF 2.1.0 (OASIS), the part that code scanning reads.
-func (l Lint) sarif(w io.Writer) error {
-	type obj = map[string]any
-	rules := make([]obj, 0, len(l.Rules))
-	for _, r := range l.Rules {
-		rules = append(rules, obj{"id": r.ID, "name": r.ID, "shortDescription": obj{"text": r.Title}, "fullDescription": obj{"text": r.Help}, "defaultConfiguration": obj{"level": sarifLevel(r.Severity)}})
-	}
-	results := []obj{}
-	for _, f := range l.Findings {
-		if f.Certainty == affinity.CertaintyNotChecked || f.Severity == affinity.SeverityOK {
-			continue
-		}
-		text := f.Title + ". " + f.Impact + ". Fix: " + f.Fix
-		x := obj{"ruleId": f.Rule, "ruleIndex": slices.IndexFunc(l.Rules, func(r LintRule) bool { return r.ID == f.Rule }), "level": sarifLevel(f.Severity), "message": obj{"text": text},
-			"properties": obj{"severity": f.Severity.String(), "certainty": f.Certainty.String()}}
-		location := obj{"logicalLocations": []obj{{"fullyQualifiedName": strings.TrimPrefix(f.Object.Namespace+"/"+f.Object.String(), "/"), "kind": "resource"}}}
-		if f.Object.File != "" {
-			location["physicalLocation"] = obj{"artifactLocation": obj{"uri": uri(f.Object.File)}, "region": obj{"startLine": max(1, f.Object.Line)}}
-		}
-		x["locations"] = []obj{location}
-		results = append(results, x)
-	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(obj{"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
-		"runs": []obj{{"tool": obj{"driver": obj{"name": "stickytop", "version": l.Version, "rules": rules}}, "results": results}}})
-}
-
-func uri(file string) string {
-	return strings.NewReplacer("%", "%25", " ", "%20", "#", "%23", "?", "%3F", "<", "%3C", ">", "%3E", `\`, "/").Replace(file)
-}
-
-func sarifLevel(s affinity.Severity) string {
-	switch {
-	case s >= affinity.SeverityHigh:
-		return "error"
-	case s == affinity.SeverityMedium:
-		return "warning"
-	}
-	return "note"
-}
-
 // github writes workflow commands, which annotate a pull request.
 // [docs.github.com, Workflow commands for GitHub Actions]
 func (l Lint) github(w io.Writer) error {
@@ -253,7 +221,7 @@ func (l Lint) github(w io.Writer) error {
 		if f.Object.File != "" {
 			at = "file=" + property.Replace(f.Object.File) + ",line=" + strconv.Itoa(max(1, f.Object.Line)) + ","
 		}
-		if _, err := fmt.Fprintf(w, "::%s %stitle=%s::%s\n", level, at, property.Replace(f.Rule+" "+f.Object.String()), data.Replace(f.Title+". "+f.Impact+". Fix: "+f.Fix)); err != nil {
+		if _, err := fmt.Fprintf(w, "::%s %stitle=%s::%s\n", level, at, property.Replace(f.Rule+" "+f.Object.String()), data.Replace(sentences(f))); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -15,13 +14,14 @@ import (
 type findingsPanel struct {
 	table[findingID]
 	filterLine
-	of     map[findingID]affinity.Finding
-	muted  map[findingID]bool // until the program ends
-	passed bool               // those that passed and those muted are shown, too
-	full   bool               // the one under the cursor fills the screen
-	page   scrolled           // of it
-	counts findingCounts
-	made   findingsInput
+	of       map[findingID]affinity.Finding
+	mutes    mutes
+	mutesSeq uint64   // of what they are from
+	passed   bool     // those that passed and those muted are shown, too
+	full     bool     // the one under the cursor fills the screen
+	page     scrolled // of it
+	counts   findingCounts
+	made     findingsInput
 }
 
 // findingID is a finding from one snapshot to the next.
@@ -44,7 +44,7 @@ type findingsInput struct {
 	target affinity.Target
 	filter string
 	passed bool
-	muted  int
+	mutes  uint64
 }
 
 type findingCounts struct{ fail, info, ok, unchecked, muted int }
@@ -75,7 +75,7 @@ func (r findingRow) field(name string) field {
 }
 
 func (p *findingsPanel) refresh(d *data) {
-	input := findingsInput{n: len(d.snap.Findings), filter: p.input, passed: p.passed, muted: len(p.muted)}
+	input := findingsInput{n: len(d.snap.Findings), filter: p.input, passed: p.passed, mutes: p.mutesSeq}
 	if input.n > 0 {
 		input.first = &d.snap.Findings[0]
 	}
@@ -95,8 +95,9 @@ func (p *findingsPanel) refresh(d *data) {
 			continue
 		}
 		p.of[id] = f
-		p.counts.add(f, p.muted[id])
-		hidden := p.muted[id] || f.Certainty != affinity.CertaintyNotChecked && f.Severity == affinity.SeverityOK
+		muted := p.mutes.hides(f)
+		p.counts.add(f, muted)
+		hidden := muted || f.Certainty != affinity.CertaintyNotChecked && f.Severity == affinity.SeverityOK
 		if (p.passed || !hidden) && (p.match == nil || p.match.match(findingRow{f})) {
 			rows = append(rows, id)
 		}
@@ -117,6 +118,18 @@ func (c *findingCounts) add(f affinity.Finding, muted bool) {
 	default:
 		c.info++
 	}
+}
+
+// hidden says how many are not shown; "" for none.
+func (c findingCounts) hidden() string {
+	var parts []string
+	if c.ok > 0 {
+		parts = append(parts, strconv.Itoa(c.ok)+" passed")
+	}
+	if c.muted > 0 {
+		parts = append(parts, strconv.Itoa(c.muted)+" muted")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // finding is what the cursor is on.
@@ -209,15 +222,15 @@ func (p *findingsPanel) drawList(a area, d *data, rows int) {
 	case len(p.rows) == 0:
 		a.put(2, 1, plain, "Nothing found.")
 	}
-	if hidden := p.counts.ok + p.counts.muted; hidden > 0 && !p.passed && y < a.h {
-		a.put(cursorGutter, max(y, 2), muted, fmt.Sprintf("ok    %d more passed or muted (o shows)", hidden))
+	if text := p.counts.hidden(); text != "" && !p.passed && y < a.h {
+		a.put(cursorGutter, max(y, 2), muted, "ok    "+text+" (o shows)")
 	}
 }
 
 func (p *findingsPanel) cell(d *data, f affinity.Finding, name string) string {
 	switch name {
 	case "sev":
-		if p.muted[idOf(f)] {
+		if p.mutes.hides(f) {
 			return "muted"
 		}
 		return severityWord(f)
@@ -353,8 +366,8 @@ func findingKeys() []binding {
 		{name: "finding.copy-fix", keys: []string{"y"}, group: "OUTPUT", help: "copy the fix", hint: "copy fix", in: inFindings, do: (*Model).copyFix, off: (*Model).noFinding},
 		{name: "finding.copy-report", keys: []string{"Y"}, group: "OUTPUT", help: "copy all of it, as Markdown", hint: "report", in: inFindings, do: (*Model).copyReport, off: (*Model).noReport},
 		{name: "finding.save", keys: []string{"ctrl+s"}, group: "OUTPUT", help: "save what is shown to a file", hint: "save", in: inFindings, do: (*Model).saveFindings, off: (*Model).noReport},
-		{name: "finding.mute", keys: []string{"M"}, group: "VIEW", help: "mute, or not again", hint: "mute", in: inFindings, do: (*Model).mute, off: (*Model).noFinding},
-		{name: "finding.passed", keys: []string{"o"}, group: "VIEW", help: "show what passed", hint: "show ok", in: inFindings, do: func(m *Model) tea.Cmd { m.findings.passed = !m.findings.passed; return nil }},
+		{name: "finding.mute", keys: []string{"M"}, group: "VIEW", help: "mute the rule for this object, also in later runs; or show it again", hint: "mute", in: inFindings, do: (*Model).mute, off: (*Model).noFinding},
+		{name: "finding.passed", keys: []string{"o"}, group: "VIEW", help: "show what passed and what is muted", hint: "show ok", in: inFindings, do: func(m *Model) tea.Cmd { m.findings.passed = !m.findings.passed; return nil }},
 	}
 }
 
@@ -411,21 +424,4 @@ func (m *Model) saved(msg savedMsg) {
 		return
 	}
 	m.say(plain, plural(msg.n, "finding", "findings")+" saved to "+affinity.Clean(msg.path, maxPrompt))
-}
-
-// mute hides a finding until the program ends; for good there is
-// stickytop.dev/ignore on its object.
-func (m *Model) mute() tea.Cmd {
-	id, _ := m.findings.selected()
-	if m.findings.muted[id] {
-		delete(m.findings.muted, id)
-		m.say(plain, id.rule+" is shown again")
-		return nil
-	}
-	if m.findings.muted == nil {
-		m.findings.muted = map[findingID]bool{}
-	}
-	m.findings.muted[id] = true
-	m.say(plain, id.rule+" is muted; annotation stickytop.dev/ignore mutes it for good")
-	return nil
 }

@@ -149,6 +149,9 @@ func (m *Model) mode() string {
 	case inFindings:
 		c := m.findings.counts
 		parts = append(parts, fmt.Sprintf("%d fail  %d info  %d ok  %d not checked", c.fail, c.info, c.ok, c.unchecked))
+		if c.muted > 0 {
+			parts = append(parts, fmt.Sprintf("%d muted", c.muted))
+		}
 	case inClientIP:
 		if m.clientip.sortBy != "" || m.clientip.down {
 			parts = append(parts, "sort: "+cmp.Or(m.clientip.sortBy, "service"))

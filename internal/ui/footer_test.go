@@ -23,7 +23,7 @@ func TestFooterSaysAll(t *testing.T) {
 		press(m, "5", "/", "type:object=ingress/msgapp and not severity=info", "enter")
 		for _, text := range []string{
 			"copied the fix of C02 by OSC 52 through tmux, which must allow it: set -g set-clipboard on",
-			"C02 is muted; annotation stickytop.dev/ignore mutes it for good",
+			"C02 is muted for this run; annotation stickytop.dev/ignore mutes it for all",
 			"asks now",
 		} {
 			m.say(plain, text)

@@ -100,6 +100,7 @@ func New(opt Options) *Model {
 	m.sessions.names, m.pods.names, m.events.names, m.findings.names, m.picker.names = sessionFields, podFields, eventFields, findingFields, pickerFields
 	m.clientip.names = pinFields
 	m.events.grouped, m.events.follow = true, true
+	m.heed()
 	m.adopt(opt.Snapshots(), opt.Now())
 	return m
 }
@@ -161,6 +162,9 @@ const urgentEvery = time.Second / 4
 // by one more answer and a slow link would carry each of them.
 func (m *Model) tick(fresh *affinity.Snapshot, now time.Time) {
 	flipped := now.Unix() != m.d.now.Unix()
+	if m.heed(); m.findings.made.mutes != m.findings.mutesSeq {
+		m.findings.refresh(&m.d)
+	}
 	if m.notice.text != "" && !now.Before(m.notice.until) {
 		m.notice = notice{}
 		m.rev++

@@ -49,6 +49,7 @@ type Options struct {
 	Now       func() time.Time // nil: time.Now
 	Clipboard Clipboard        // nil: the terminal's own, by OSC 52
 	Reports   Reports          // nil: findings are neither copied as a report nor saved
+	Mutes     Mutes            // nil: findings are muted until the program ends
 
 	Title     string // how the program was called; "" for stickytop
 	Context   string // kubeconfig context, or what else stands for the cluster
@@ -79,6 +80,9 @@ func (o *Options) fill() {
 	}
 	if o.Title == "" {
 		o.Title = "stickytop"
+	}
+	if o.Mutes == nil {
+		o.Mutes = &mutesOfRun{}
 	}
 	if o.Caption == nil {
 		o.Caption = func() string { return "" }

@@ -89,12 +89,12 @@ func installGatewayAPI(t *testing.T, l *lab.Lab) {
 
 func applyWith(t *testing.T, l *lab.Lab, text string, flags ...string) {
 	t.Helper()
-	if out, err := dryRun(t, l, text, flags...); err != nil {
+	if out, err := tryApply(t, l, text, flags...); err != nil {
 		t.Fatalf("kubectl apply: %v: %s", err, out)
 	}
 }
 
-func dryRun(t *testing.T, l *lab.Lab, text string, flags ...string) (string, error) {
+func tryApply(t *testing.T, l *lab.Lab, text string, flags ...string) (string, error) {
 	t.Helper()
 	cmd, err := l.Command(within(t, 40*time.Second), "client", "kubectl", append([]string{"apply", "-f", "-"}, flags...)...)
 	check(t, err)
@@ -137,6 +137,7 @@ func TestLintAgainstTheAPI(t *testing.T) {
 	installGatewayAPI(t, l)
 	t.Run("chart", func(t *testing.T) { lintChart(t, l) })
 	t.Run("defaults", func(t *testing.T) { lintDefaults(t, l) })
+	t.Run("applied", func(t *testing.T) { lintApplied(t, l) })
 }
 
 func lintChart(t *testing.T, l *lab.Lab) {
@@ -214,7 +215,7 @@ func lintDefaults(t *testing.T, l *lab.Lab) {
 				_, _ = l.Exec(within(t, 20*time.Second), "client", "kubectl", "create", "namespace", m[1])
 			}
 		}
-		filled, err := dryRun(t, l, string(text), "--dry-run=server", "-o", "yaml")
+		filled, err := tryApply(t, l, string(text), "--dry-run=server", "-o", "yaml")
 		if err != nil { // a kind that is not installed, or what the server refuses
 			continue
 		}
@@ -229,5 +230,65 @@ func lintDefaults(t *testing.T, l *lab.Lab) {
 	t.Logf("%d of %d fixtures are the same with defaults", same, len(files))
 	if same < 25 {
 		t.Errorf("only %d fixtures could be compared", same)
+	}
+}
+
+// anyResource is a custom resource whose objects may hold anything.
+const anyResource = `---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: PLURAL.GROUP}
+spec:
+  group: GROUP
+  scope: Namespaced
+  names: {kind: KIND, plural: PLURAL}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+`
+
+// lintApplied applies what each rule speaks of to a namespace of its own, where all of them are side by side then, and lints
+// the namespaces: each must have the findings of its file, and nothing of its neighbours.
+func lintApplied(t *testing.T, l *lab.Lab) {
+	for _, of := range [][3]string{{"DestinationRule", "destinationrules", "networking.istio.io"}, {"HTTPProxy", "httpproxies", "projectcontour.io"}} {
+		applyWith(t, l, strings.NewReplacer("KIND", of[0], "PLURAL", of[1], "GROUP", of[2]).Replace(anyResource))
+		kubectl(t, l, "wait", "--for=condition=Established", "--timeout=30s", "crd/"+of[1]+"."+of[2])
+	}
+	fixtures, err := filepath.Glob("../../../internal/findings/testdata/rules/*/bad.yaml")
+	check(t, err)
+	elsewhere := regexp.MustCompile(`namespace: (kube-system|ingress-nginx)|creationTimestamp`) // what only one of them can have, or the server gives
+	texts := map[string]string{}
+	for _, file := range fixtures {
+		text, err := os.ReadFile(file)
+		check(t, err)
+		rule := filepath.Base(filepath.Dir(file))
+		namespace := "rule-" + strings.ToLower(rule)
+		own := strings.ReplaceAll(string(text), "namespace: shop", "namespace: "+namespace)
+		if elsewhere.MatchString(own) {
+			continue
+		}
+		kubectl(t, l, "create", "namespace", namespace)
+		if out, err := tryApply(t, l, own); err != nil {
+			t.Logf("%s: the server refuses it: %.200s", rule, out)
+			continue
+		}
+		texts[namespace] = own
+	}
+	if len(texts) < 30 {
+		t.Errorf("only %d files could be applied", len(texts))
+	}
+	// How bad it is depends on what only a cluster has, as the number of nodes.
+	bare := func(all []string) []string {
+		for i, f := range all {
+			words := strings.Fields(f)
+			all[i] = words[0] + " " + words[2]
+		}
+		return all
+	}
+	class := kubectl(t, l, "get", "ingressclass", "-o", "yaml")
+	for namespace, text := range texts {
+		files := bare(findingsIn(t, lintText(t, text+"\n---\n"+class)))
+		cluster := bare(findingsIn(t, stickytop(t, l, "lint", "-n", namespace, "-o", "json", "--fail-on", "never")))
+		if more, less := without(cluster, files), without(files, cluster); len(more)+len(less) > 0 {
+			t.Errorf("%s: the cluster has more %v, less %v", namespace, more, less)
+		}
 	}
 }

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ui"
+)
+
+const (
+	maxMutesFile = 1 << 20 // bytes
+	mutesVersion = 1
+	// mutesWait bounds how long another program, or a slow home, is waited for.
+	mutesWait = 2 * time.Second
+)
+
+// mutesFile is what is kept of the mutes of all contexts.
+type mutesFile struct {
+	Version int         `json:"version"`
+	Mutes   []mutedLine `json:"mutes"`
+}
+
+type mutedLine struct {
+	Context   string `json:"context"` // of the kubeconfig; "" without a cluster
+	Namespace string `json:"namespace,omitempty"`
+	Object    string `json:"object,omitempty"`
+	Rule      string `json:"rule"`
+	Worst     string `json:"worst"` // severity up to which it is hidden
+}
+
+// muteStore keeps what the screen mutes of one context, in a file of its
+// user's. Files are touched by a goroutine of its own: a home may be slow.
+type muteStore struct {
+	path, context string
+	nowhere       error // why there is no path
+
+	mu      sync.Mutex
+	state   ui.MuteState
+	file    []ui.Mute    // as read last
+	todo    []muteChange // what the file does not have yet
+	working bool
+	idle    chan struct{} // closed when not working
+}
+
+// muteChange is a mute, or one that is taken back.
+type muteChange struct {
+	mute ui.Mute
+	off  bool
+}
+
+var _ ui.Mutes = (*muteStore)(nil)
+
+// newMutes starts to read what is kept of a context.
+func newMutes(context string) *muteStore {
+	s := &muteStore{context: context}
+	dir, err := stateDir()
+	if err != nil {
+		s.nowhere = err
+		return s
+	}
+	s.path, s.state.Lasting = filepath.Join(dir, "mutes.json"), true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.work()
+	return s
+}
+
+// State implements ui.Mutes.
+func (s *muteStore) State() ui.MuteState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Mute implements ui.Mutes.
+func (s *muteStore) Mute(m ui.Mute) { s.change(muteChange{mute: m}) }
+
+// Unmute implements ui.Mutes.
+func (s *muteStore) Unmute(key ui.MuteKey) {
+	s.change(muteChange{mute: ui.Mute{MuteKey: key}, off: true})
+}
+
+func (s *muteStore) change(c muteChange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.todo = append(s.todo, c)
+	if s.nowhere != nil {
+		s.publish(onlyNow(c, s.nowhere))
+		return
+	}
+	s.publish("")
+	s.work()
+}
+
+// publish makes the state anew. s.mu is held.
+func (s *muteStore) publish(trouble string) {
+	s.state.Seq++
+	s.state.All, s.state.Trouble = applied(s.file, s.todo), trouble
+}
+
+func applied(all []ui.Mute, changes []muteChange) []ui.Mute {
+	for _, c := range changes {
+		if c.off {
+			all = ui.Without(all, c.mute.MuteKey)
+		} else {
+			all = ui.With(all, c.mute)
+		}
+	}
+	return all
+}
+
+// work lets a goroutine bring file and todo together, unless one is at it.
+// s.mu is held.
+func (s *muteStore) work() {
+	if s.working {
+		return
+	}
+	s.working, s.idle = true, make(chan struct{})
+	go func() {
+		defer close(s.idle)
+		for s.turn() {
+		}
+	}()
+}
+
+// turn reads the file and writes what is to be done, and reports whether there
+// is more by now.
+func (s *muteStore) turn() (more bool) {
+	s.mu.Lock()
+	todo := slices.Clone(s.todo)
+	s.mu.Unlock()
+	kept, err := exchange(s.path, s.context, todo)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	more = len(s.todo) > len(todo)
+	trouble := ""
+	switch {
+	case err == nil:
+		s.file, s.todo = kept, slices.Clone(s.todo[len(todo):])
+	case len(todo) == 0:
+		trouble = "what was muted earlier is shown: " + err.Error()
+	default:
+		trouble = onlyNow(todo[len(todo)-1], err)
+	}
+	s.publish(trouble)
+	s.working = more
+	return more
+}
+
+func onlyNow(c muteChange, err error) string {
+	word := "muted"
+	if c.off {
+		word = "shown"
+	}
+	return c.mute.Rule + " is " + word + " only until the program ends: " + err.Error()
+}
+
+// end waits until everything is written, and says if it is not.
+func (s *muteStore) end() error {
+	s.mu.Lock()
+	working, idle := s.working, s.idle
+	s.mu.Unlock()
+	if !working {
+		return nil
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-time.After(2 * mutesWait):
+		return fmt.Errorf("%s does not answer: what was muted last may not be kept", s.path)
+	}
+}
+
+// exchange reads the file of path, writes it with changes, if there are any, and
+// returns what is muted in a context then. What another program wrote meanwhile
+// stays in it.
+func exchange(path, context string, changes []muteChange) ([]ui.Mute, error) {
+	if len(changes) > 0 {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, err
+		}
+		unlock, err := lockFile(path+".lock", mutesWait)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+	}
+	file, err := readMutes(path)
+	if err != nil {
+		return nil, err
+	}
+	var mine []ui.Mute
+	var others []mutedLine
+	for _, l := range file.Mutes {
+		if l.Context != context {
+			others = append(others, l)
+			continue
+		}
+		worst, _ := affinity.ParseSeverity(l.Worst)
+		mine = ui.With(mine, ui.Mute{MuteKey: ui.MuteKey{Rule: l.Rule, Namespace: l.Namespace, Object: l.Object}, Worst: worst})
+	}
+	if len(changes) == 0 {
+		return mine, nil
+	}
+	mine = applied(mine, changes)
+	file.Mutes = others
+	for _, m := range mine {
+		file.Mutes = append(file.Mutes, mutedLine{Context: context, Namespace: m.Namespace, Object: m.Object, Rule: m.Rule, Worst: m.Worst.String()})
+	}
+	return mine, file.write(path)
+}
+
+// readMutes returns an error for what is there and cannot be understood, all of
+// it: it would be lost when the file is written again.
+func readMutes(path string) (mutesFile, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return mutesFile{}, nil
+	case err != nil:
+		return mutesFile{}, err
+	case !info.Mode().IsRegular():
+		return mutesFile{}, fmt.Errorf("%s is no file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return mutesFile{}, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxMutesFile+1))
+	if err != nil {
+		return mutesFile{}, err
+	}
+	if len(text) > maxMutesFile {
+		return mutesFile{}, fmt.Errorf("%s has more than %d KiB", path, maxMutesFile>>10)
+	}
+	var file mutesFile
+	if err := json.Unmarshal(text, &file); err != nil {
+		return mutesFile{}, fmt.Errorf("%s is damaged, mend or remove it: %w", path, err)
+	}
+	if file.Version != mutesVersion {
+		return mutesFile{}, fmt.Errorf("%s is of version %d, this stickytop knows %d", path, file.Version, mutesVersion)
+	}
+	for _, l := range file.Mutes {
+		if _, ok := affinity.ParseSeverity(l.Worst); !ok || l.Rule == "" {
+			return mutesFile{}, fmt.Errorf("%s is damaged, mend or remove it: rule %q up to %q", path, l.Rule, l.Worst)
+		}
+	}
+	return file, nil
+}
+
+// write puts the file in place of what is there, whole or not at all.
+func (file mutesFile) write(path string) (err error) {
+	file.Version = mutesVersion
+	slices.SortFunc(file.Mutes, func(a, b mutedLine) int {
+		return cmp.Or(cmp.Compare(a.Context, b.Context), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Rule, b.Rule))
+	})
+	text, err := json.MarshalIndent(file, "", "  ")
+	if err != nil {
+		return err
+	}
+	if len(text) >= maxMutesFile {
+		return fmt.Errorf("%s would have more than %d KiB", path, maxMutesFile>>10)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".mutes-*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
