@@ -214,7 +214,7 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 		return err
 	}
 	if what == "sessions" {
-		compareModels(streams.ErrOut, snap)
+		compareKinds(streams.ErrOut, snap)
 	}
 	return s.verdict(snap, what, streams)
 }
