@@ -151,7 +151,7 @@ const namePods = ": nothing names the pods that answered (--pod-header, --pod-js
 // difference is the verdict on the kinds whose pods are known.
 func (c comparison) difference() string {
 	var held, not []string // each all or nothing, or told with its numbers
-	known, partly := 0, false
+	known, failing, partly := 0, 0, false
 	for _, m := range c.all {
 		switch broken := c.breaks(m); {
 		case m.Unknown == m.Sessions:
@@ -161,6 +161,9 @@ func (c comparison) difference() string {
 		case m.Held == m.Sessions: // one request each
 		case m.Broken > 0 && broken == "" && m.Wander == 0:
 			partly = true
+			if m.Broken == m.Sessions {
+				failing++
+			}
 			not = append(not, fmt.Sprintf("%s (%d of %d fail)", c.name(m), m.Broken, m.Sessions))
 		default:
 			partly = partly || m.Held > 0
@@ -171,6 +174,8 @@ func (c comparison) difference() string {
 	switch {
 	case known == 0:
 		return "not known" + namePods
+	case failing == len(c.all):
+		return "every session fails"
 	case len(not) == 0 && len(held) == len(c.all):
 		return "every " + c.noun() + " was held by one pod"
 	case len(not) == 0 && len(held) > 0:

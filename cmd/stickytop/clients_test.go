@@ -24,6 +24,7 @@ func TestComparison(t *testing.T) {
 		"one wanders":          {sums{sum("http", jar, 2, 0, 0, 0, 0), sum("socketio", jar, 0, 2, 0, 0, 0)}, "", "sticky only for http, not for socketio (0 of 2)"},
 		"refused by a pod":     {sums{sum("http", none, 2, 0, 0, 0, 0), sum("socketio", none, 0, 0, 2, 0, 0)}, "I01", "sticky only for http, not for socketio (0 of 2, I01)"},
 		"not answered":         {sums{sum("http", none, 2, 0, 0, 0, 0), sum("socketio", none, 0, 0, 2, 0, 0)}, "I08", "not held the same: socketio (2 of 2 fail)"},
+		"nobody answers":       {sums{sum("http", jar, 0, 0, 2, 0, 0), sum("ws", jar, 0, 0, 2, 0, 0)}, "", "every session fails"},
 		"some of a kind":       {sums{sum("http", jar, 2, 0, 0, 0, 0), sum("socketio", jar, 1, 1, 0, 0, 0)}, "", "not held the same: socketio (1 of 2)"},
 		"once is no proof":     {sums{sum("http", jar, 0, 2, 0, 0, 0), sum("ws", jar, 2, 0, 0, 0, 2)}, "", "not held the same: http (0 of 2); ws: one request a session, which shows no more than where it went"},
 		"once each":            {sums{sum("http", jar, 1, 0, 0, 0, 1), sum("ws", jar, 1, 0, 0, 0, 1)}, "", "not known: too few requests; http, ws: one request a session, which shows no more than where it went"},

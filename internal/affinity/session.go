@@ -226,6 +226,7 @@ type Session struct {
 	// unchanged.
 	Rechosen int
 	Failures int
+	Refusals int // of Failures: an Engine.IO server's own reason came with them
 	InARow   int // failures and cuts since the last answer
 	// CutCount counts the held connections that ended unasked and that no failed
 	// request tells of; Cuts are when the last MaxMoves of them did.
