@@ -109,7 +109,8 @@ func (f *probeFlags) options(version string) probe.Options {
 }
 
 func (f *probeFlags) budget() affinity.Budget {
-	return affinity.Budget{PerRoute: f.sessions, Max: f.max, Transports: f.transports, Clients: f.models}
+	path, _, _ := strings.Cut(f.socket.IOPath, "?") // what follows may be a secret
+	return affinity.Budget{PerRoute: f.sessions, Max: f.max, Transports: f.transports, Clients: f.models, Paths: map[string]string{"socketio": path}}
 }
 
 func (f *probeFlags) hints() affinity.Hints {

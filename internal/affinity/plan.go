@@ -49,6 +49,7 @@ type Budget struct {
 	Max        int                   // sessions in all
 	Transports []string              // several take turns; "" alone when empty
 	Clients    []ClientModel         // several take turns, each with every transport that it speaks; "" alone when empty
+	Paths      map[string]string     // SessionSpec.Path, by transport
 	From       []netip.Addr          // one browser for each, in place of PerRoute
 	Node       string                // SessionSpec.Node of them
 	Nodes      map[netip.Addr]string // of those that differ
@@ -95,7 +96,7 @@ func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 		}
 		for ; made < want; made++ {
 			k, tab, browser := kindOf(kinds, made)
-			spec := SessionSpec{ID: SessionID(fmt.Sprintf("s%02d", next)), Route: r.ID, Transport: k.Transport, Client: k.Client}
+			spec := SessionSpec{ID: SessionID(fmt.Sprintf("s%02d", next)), Route: r.ID, Transport: k.Transport, Client: k.Client, Path: b.Paths[k.Transport]}
 			if spec.Client.Tabs() > 1 {
 				spec.Jar = spec.ID
 				if first := made - tab; tab > 0 && first < len(all) {

@@ -19,6 +19,7 @@ type SessionSpec struct {
 	Route     RouteID
 	Transport string // key of internal/probe's table: "http"
 	Client    ClientModel
+	Path      string     // that its transport asks for on any route; "" for the route's own
 	From      netip.Addr // its own address, by which ClientIP knows it; zero for whichever the system takes
 	Node      string     // whose rules its connections meet first, when it runs on a node; "" when not known
 	// Jar names the session whose jar this one shares, as tabs of one browser
