@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/demo"
 	"github.com/kubestickytop/stickytop/internal/kube"
+	"github.com/kubestickytop/stickytop/internal/probe"
 )
 
 // completionWait keeps a shell from hanging on an API server that is away.
@@ -51,6 +54,29 @@ func completeScenario(_ *cobra.Command, args []string, prefix string) ([]string,
 func completeFlag(cmd *cobra.Command, flag string, values ...string) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		return withPrefix(values, prefix), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// completeProbes offers the words that flags of the sessions take, one after
+// another where there may be several.
+func completeProbes(cmd *cobra.Command) {
+	completeList(cmd, "transport", probe.Transports()...)
+	completeList(cmd, "client", affinity.ClientWords()...)
+	completeFlag(cmd, "socketio-transports", probe.IOBoth, "polling", "websocket")
+}
+
+// completeList offers what a list separated by commas does not name yet.
+func completeList(cmd *cobra.Command, flag string, values ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		head := prefix[:strings.LastIndexByte(prefix, ',')+1]
+		said := strings.Split(head, ",")
+		var all []string
+		for _, v := range values {
+			if !slices.Contains(said, v) {
+				all = append(all, head+v)
+			}
+		}
+		return withPrefix(all, prefix), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	})
 }
 

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/cli-runtime/pkg/printers"
 
@@ -75,6 +77,7 @@ other. Each scenario tells a story; keys on the screen provoke more.`,
 
 // demoSetup wires the same parts as for a cluster to an embedded world.
 func demoSetup(cmd *cobra.Command, o demo.Options, probes probeFlags) (*setup, func(), error) {
+	probes.asIn(o.Scenario, cmd.Flags())
 	if err := probes.check(); err != nil {
 		return nil, nil, err
 	}
@@ -92,13 +95,6 @@ func demoSetup(cmd *cobra.Command, o demo.Options, probes probeFlags) (*setup, f
 	if err != nil {
 		return nil, nil, errors.Join(&failure{code: exitUsage, err: err}, world.Close())
 	}
-	budget := probes.budget()
-	if !cmd.Flags().Changed("client") && !probes.compare {
-		budget.Client, budget.Clients = world.Client(), nil
-	}
-	if !cmd.Flags().Changed("transport") {
-		budget.Transport = world.Transport()
-	}
 	s := &setup{round: po.Round, maxRPS: probes.maxRPS, target: world.Target(), context: "demo", namespace: world.Namespace(), cluster: true, caption: world.Caption}
 	for _, a := range world.Actions() {
 		s.actions = append(s.actions, ui.Action{Key: a.Key, Name: a.Name, Title: a.Title})
@@ -112,9 +108,24 @@ func demoSetup(cmd *cobra.Command, o demo.Options, probes probeFlags) (*setup, f
 		}
 	}
 	judge := kube.NewJudge(world.RESTConfig(), kube.Options{Namespace: world.Namespace(), Version: version}, func() *affinity.Snapshot { return s.engine.Snapshot() })
-	s.engine = engine.New(engine.Options{Target: s.target, Budget: budget, Hints: probes.hints(), Perform: perform}, runner,
+	s.engine = engine.New(engine.Options{Target: s.target, Budget: probes.budget(), Hints: probes.hints(), Perform: perform}, runner,
 		kube.WithRules{Source: source, Judge: judge}, inWorld{world})
 	return s, func() { _ = world.Close() }, nil
+}
+
+// asIn makes clients those of a scenario's story, but for what flags say of them.
+func (f *probeFlags) asIn(scenario string, said *pflag.FlagSet) {
+	for _, s := range demo.Scenarios() {
+		if s.Name != cmp.Or(scenario, demo.Default) {
+			continue
+		}
+		if !said.Changed("client") && !f.compare {
+			f.client = []string{string(s.Client)}
+		}
+		if !said.Changed("transport") {
+			f.transports = []string{s.Transport}
+		}
+	}
 }
 
 // inWorld runs the world beside the sources, so that it ends with them.

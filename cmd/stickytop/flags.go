@@ -15,16 +15,16 @@ import (
 
 // probeFlags say how sessions are held.
 type probeFlags struct {
-	sessions  int
-	max       int
-	maxRPS    float64
-	interval  time.Duration
-	timeout   time.Duration
-	client    []string
-	compare   bool
-	transport string
-	keepAlive bool
-	noProbe   bool
+	sessions   int
+	max        int
+	maxRPS     float64
+	interval   time.Duration
+	timeout    time.Duration
+	client     []string
+	compare    bool
+	transports []string
+	keepAlive  bool
+	noProbe    bool
 
 	url      string
 	host     string
@@ -45,13 +45,14 @@ type probeFlags struct {
 }
 
 func (f *probeFlags) add(fs *pflag.FlagSet) {
-	fs.IntVar(&f.sessions, "sessions", 6, "synthetic sessions for each route")
+	fs.IntVar(&f.sessions, "sessions", 6, "synthetic sessions for each route, at least one of each transport and client model")
 	fs.IntVar(&f.max, "max-sessions", probe.MaxSessions, "sessions in all, at most 500")
 	fs.Float64Var(&f.maxRPS, "max-rps", probe.DefaultMaxRPS, "requests per second of all sessions together")
 	fs.DurationVar(&f.interval, "interval", probe.DefaultInterval, "time between the requests of one session")
 	fs.DurationVar(&f.timeout, "probe-timeout", probe.DefaultTimeout, "time for one whole request")
 	f.addClients(fs)
-	fs.StringVar(&f.transport, "transport", "http", "what the sessions speak: "+strings.Join(probe.Transports(), ", "))
+	fs.StringSliceVar(&f.transports, "transport", []string{probe.Transports()[0]},
+		"what the sessions speak: "+strings.Join(probe.Transports(), ", ")+"; several take turns, and are compared")
 	fs.BoolVar(&f.keepAlive, "keep-alive", false, "reuse connections instead of opening one for each request")
 	fs.BoolVar(&f.noProbe, "no-probe", false, "only watch the cluster, send nothing")
 	fs.StringVar(&f.url, "url", "", "where the ingress is, http[s]://HOST[:PORT][/PATH]; alone it probes without a cluster")
@@ -108,7 +109,8 @@ func (f *probeFlags) options(version string) probe.Options {
 }
 
 func (f *probeFlags) budget() affinity.Budget {
-	return affinity.Budget{PerRoute: f.sessions, Max: f.max, Transport: f.transport, Client: f.models[0], Clients: f.models}
+	path, _, _ := strings.Cut(f.socket.IOPath, "?") // what follows may be a secret
+	return affinity.Budget{PerRoute: f.sessions, Max: f.max, Transports: f.transports, Clients: f.models, Paths: map[string]string{"socketio": path}}
 }
 
 func (f *probeFlags) hints() affinity.Hints {

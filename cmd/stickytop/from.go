@@ -80,15 +80,22 @@ func (f *fromFlags) check(c *config) error {
 		return usageError("--from sends requests, --no-probe sends none")
 	case p.keepAlive:
 		return usageError("--from opens a connection for each request: a kept one renews no pin")
-	case c.target.Kind == "service" && p.transport != "http" && p.transport != "tcp":
-		return usageError("--transport %s: --from asks with http or tcp", affinity.Clean(p.transport, 40))
+	case c.target.Kind == "service" && slices.ContainsFunc(p.transports, pastNode):
+		return usageError("--transport %s: --from asks a Service with http or tcp", affinity.Clean(strings.Join(p.transports, ","), 80))
 	case p.via != "" || p.proxy != "":
 		return usageError("--from connects itself: no --via-controller and no --probe-proxy, which have addresses of their own")
 	}
 	var err error
 	f.addrs, err = sourceIPs(f.ips)
+	if kinds, n := len(p.budget().Kinds()), cmp.Or(len(f.addrs), c.cluster.agents.clients); err == nil && n > 0 && n < kinds {
+		return usageError("%d addresses for %d kinds of sessions: each address has one client, of one --client and one --transport", n, kinds)
+	}
 	return err
 }
+
+// pastNode reports whether sessions of a transport are not asked from addresses
+// of their own.
+func pastNode(transport string) bool { return transport != "http" && transport != "tcp" }
 
 // sourceIPs reads addresses and CIDRs. A CIDR means those of its addresses that
 // this machine has.

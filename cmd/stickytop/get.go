@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -214,7 +216,7 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 		return err
 	}
 	if what == "sessions" {
-		compareModels(streams.ErrOut, snap)
+		compareKinds(streams.ErrOut, snap)
 	}
 	return s.verdict(snap, what, streams)
 }
@@ -263,23 +265,67 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		if text := snap.NamelessText(r); text != "" {
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
-	}
-	for _, x := range snap.Sessions {
-		if x.Requests > x.Failures {
-			return nil
+		if text := snap.ElsewhereText(r); text != "" {
+			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
 	}
+	if slices.ContainsFunc(snap.Sessions, answered) {
+		sayHowTheyFail(snap, streams.ErrOut)
+		return nil
+	}
+	return s.unanswered(snap)
+}
+
+// answered reports whether the application behind the ingress answered x at
+// all, be it to refuse.
+func answered(x *affinity.Session) bool { return x.Requests > x.Failures || x.Refusals > 0 }
+
+// sayHowTheyFail tells why no session works, where that is so.
+func sayHowTheyFail(snap *affinity.Snapshot, w io.Writer) {
+	open, why := 0, ""
 	for _, x := range snap.Sessions {
-		if x.LastFailure != nil && affinity.BadStatus(x.LastStatus) {
-			hint := statusHint(x.LastStatus)
-			if x.Spec.Transport == "ws" {
-				hint = "where the server speaks Socket.IO, --transport socketio; " + hint
-			}
-			return cannot(hint, "no session was answered by a pod: %s", x.LastFailure.Text)
+		if !x.ClosedAt.IsZero() {
+			continue
 		}
-		if x.LastFailure != nil {
-			return cannot(s.elsewhere(), "no session was answered: %s", x.LastFailure.Text)
+		c, detail := x.Condition(snap.At)
+		if c != affinity.Failing {
+			return
 		}
+		open++
+		if x.Spec.Transport == "ws" && x.Refusals > 0 {
+			detail += " (the server speaks Engine.IO: --transport socketio)"
+		}
+		why = cmp.Or(why, detail)
+	}
+	if open > 0 {
+		fmt.Fprintf(w, "note: every session fails: %s\n", affinity.Clean(why, 200))
+	}
+}
+
+// unanswered says what kept every session from an answer of the application,
+// and what to try.
+func (s *setup) unanswered(snap *affinity.Snapshot) error {
+	for _, x := range snap.Sessions {
+		f := x.LastFailure
+		if f == nil {
+			continue
+		}
+		speaks := ""
+		if x.Spec.Transport == "ws" && (f.Kind == affinity.FailureOther || f.Kind == affinity.FailureClosed || f.Kind == affinity.FailureForeign || affinity.BadStatus(x.LastStatus)) {
+			speaks = "where the server speaks Socket.IO, --transport socketio; "
+		}
+		if x.Spec.Transport == "socketio" && affinity.BadStatus(x.LastStatus) {
+			speaks = "--socketio-path says where the Socket.IO server is; "
+		}
+		switch {
+		case f.Kind == affinity.FailureForeign && x.Spec.Transport == "socketio" && !affinity.BadStatus(x.LastStatus):
+			return cannot("--socketio-path says where the Socket.IO server is; --transport ws holds plain WebSockets", "no session was answered in Engine.IO: %s", f.Text)
+		case f.Kind == affinity.FailureDenied && x.Spec.Client.Kind() == affinity.ClientCrossSite:
+			return cannot("--origin names the page that they come from; --client browser acts for one of the same site", "no session got to see an answer: %s", f.Text)
+		case affinity.BadStatus(x.LastStatus):
+			return cannot(speaks+statusHint(x.LastStatus), "no session was answered by a pod: %s", f.Text)
+		}
+		return cannot(speaks+s.elsewhere(), "no session was answered: %s", f.Text)
 	}
 	return cannot("a longer --for may help", "no session was answered in time")
 }

@@ -24,7 +24,8 @@ func newOffers(probes *probeFlags, cluster *clusterFlags, logFile *string) offer
 
 // What counts where there is no ingress to find: how the sessions behave, and
 // which part of an answer is believed.
-var ofDemo = []string{"sessions", "max-sessions", "max-rps", "interval", "probe-timeout", "client", "compare", "keep-alive", "pod-header", "pod-json"}
+var ofDemo = []string{"sessions", "max-sessions", "max-rps", "interval", "probe-timeout", "client", "compare", "transport", "socketio-transports", "socketio-ask",
+	"idle", "ws-send", "ws-expect", "keep-alive", "pod-header", "pod-json"}
 
 // ofAsking are kubectl's own, and all namespaces: what it takes to ask a cluster
 // something. The others choose among routes, or read more than objects.

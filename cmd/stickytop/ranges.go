@@ -77,12 +77,23 @@ func (f *probeFlags) checkSome() error {
 	return nil
 }
 
-// checkTransport refuses what the transport would not look at.
+// speaks reports whether some of the sessions speak a transport.
+func (f *probeFlags) speaks(transport string) bool { return slices.Contains(f.transports, transport) }
+
+// checkTransport refuses what none of the transports would look at.
 func (f *probeFlags) checkTransport() error {
-	if !slices.Contains(probe.Transports(), f.transport) {
-		return usageError("--transport %q: use %s", affinity.Clean(f.transport, 40), strings.Join(probe.Transports(), ", "))
+	if len(f.transports) == 0 {
+		return usageError("--transport names none: use %s", strings.Join(probe.Transports(), ", "))
 	}
-	if f.socket.Idle && f.transport != "ws" {
+	for i, t := range f.transports {
+		switch {
+		case !slices.Contains(probe.Transports(), t):
+			return usageError("--transport %q: use %s", affinity.Clean(t, 40), strings.Join(probe.Transports(), ", "))
+		case slices.Contains(f.transports[:i], t):
+			return usageError("--transport %s: named twice", t)
+		}
+	}
+	if f.socket.Idle && !f.speaks("ws") {
 		return usageError("--idle is for --transport ws")
 	}
 	defaults := noProbes().socket
@@ -90,7 +101,7 @@ func (f *probeFlags) checkTransport() error {
 		"path": f.socket.IOPath != defaults.IOPath, "namespace": f.socket.IONamespace != defaults.IONamespace,
 		"transports": f.socket.IOTransports != defaults.IOTransports, "ask": f.socket.IOAsk != "", "event": f.socket.IOEvent != "",
 	} {
-		if said && f.transport != "socketio" {
+		if said && !f.speaks("socketio") {
 			return usageError("--socketio-%s is for --transport socketio", name)
 		}
 	}

@@ -55,6 +55,10 @@ func failing(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprintf(w, `{"title":"x","instance":"orders-7","server":"edge"}`)
 		return
+	case "engine": // Engine.IO's own refusal
+		w.WriteHeader(status)
+		fmt.Fprint(w, `{"code":4,"message":"not today"}`)
+		return
 	case "session": // of the application, which is no affinity
 		http.SetCookie(w, &http.Cookie{Name: "JSESSIONID", Value: "0123456789abcdef0123456789abcdef"})
 	}

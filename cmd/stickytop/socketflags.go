@@ -38,10 +38,10 @@ func (f *probeFlags) checkSockets() error {
 		given           bool
 	}{
 		{"--ws-subprotocol", "ws", len(f.socket.Subprotocols) > 0}, {"--ws-header", "ws", len(f.words.headers) > 0},
-		{"--ws-send", "ws", f.socket.Send != ""}, {"--ws-expect", "ws", f.socket.Expect != ""}, {"--idle", "ws", f.socket.Idle},
+		{"--ws-send", "ws", f.socket.Send != ""}, {"--ws-expect", "ws", f.socket.Expect != ""},
 		{"--socketio-auth", "socketio", f.words.auth != ""},
 	} {
-		if only.given && f.transport != only.transport {
+		if only.given && !f.speaks(only.transport) {
 			return usageError("%s is for --transport %s", only.flag, only.transport)
 		}
 	}

@@ -14,15 +14,37 @@ func (r Route) Asks() (path, why string) {
 	return r.ProbePath, r.ProbeWhy
 }
 
-// AsksOf is Asks for one session of r: those that hold connections open theirs
-// on the route's own path.
+// AsksOf is Asks for one session of r: WebSockets are opened on the route's own
+// path, Socket.IO sessions on its server's.
 func (r Route) AsksOf(s SessionSpec) string {
-	if s.Transport != "http" {
+	switch {
+	case s.Path != "" && s.Path != cmp.Or(r.Path, "/"):
+		return s.Path
+	case s.Transport != "http":
 		return ""
 	}
 	path, _ := r.Asks()
 	return path
 }
+
+// ElsewhereText says that sessions of r ask for what its path does not cover,
+// so that another route may answer them; "" where none do, or where the path is
+// a pattern.
+func (s *Snapshot) ElsewhereText(r Route) string {
+	own := strings.TrimSuffix(cmp.Or(r.Path, "/"), "/")
+	if strings.ContainsAny(own, patternSigns) {
+		return ""
+	}
+	for _, x := range s.Sessions {
+		if at := x.Spec.Path; x.Spec.Route == r.ID && at != "" && at != own && !strings.HasPrefix(at, own+"/") {
+			return "Socket.IO sessions ask for " + Clean(at, 80) + ", which the route's " + Clean(own, 80) + " does not cover: another may answer; --socketio-path names the server's path"
+		}
+	}
+	return ""
+}
+
+// patternSigns are in paths that are patterns of some controller.
+const patternSigns = `*+?()[]{}|^$\ `
 
 // Wider returns the route's own path where sessions ask for another below it
 // that the user did not choose: what may answer differently. "" where there is
@@ -30,7 +52,7 @@ func (r Route) AsksOf(s SessionSpec) string {
 func (r Route) Wider() string {
 	path, why := r.Asks()
 	own := cmp.Or(r.Path, "/")
-	if path == "" || strings.HasPrefix(why, "--") || !strings.HasPrefix(path, own) || strings.ContainsAny(own, `*+?()[]{}|^$\ `) {
+	if path == "" || strings.HasPrefix(why, "--") || !strings.HasPrefix(path, own) || strings.ContainsAny(own, patternSigns) {
 		return ""
 	}
 	return own

@@ -28,8 +28,25 @@ func TestAsks(t *testing.T) {
 		if got := tt.route.AsksOf(SessionSpec{Transport: "http"}); got != tt.asks {
 			t.Errorf("a session of HTTP asks for %q, want %q", got, tt.asks)
 		}
-		if got := tt.route.AsksOf(SessionSpec{Transport: "socketio"}); got != "" {
-			t.Errorf("one that holds a connection asks for %q, which it does not", got)
+		if got := tt.route.AsksOf(SessionSpec{Transport: "ws"}); got != "" {
+			t.Errorf("a WebSocket asks for %q, which it does not", got)
+		}
+		if got := tt.route.AsksOf(SessionSpec{Transport: "socketio", Path: "/socket.io/"}); got != "/socket.io/" {
+			t.Errorf("a session of Socket.IO asks for %q", got)
+		}
+	}
+}
+
+func TestElsewhere(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for path, told := range map[string]bool{"": false, "/": false, "/socket.io": false, "/socket.io/": false, "/socket.i": true, "/chat": true, "/chat(/.*)?": false} {
+		var st State
+		r := Route{ID: "r", Path: path}
+		st.Apply(Routes{Source: "x", Routes: []Route{r}}, now)
+		st.Apply(SessionOpened{Spec: SessionSpec{ID: "s01", Route: "r", Transport: "socketio", Path: "/socket.io/"}}, now)
+		st.Apply(SessionOpened{Spec: SessionSpec{ID: "s02", Route: "r", Transport: "ws"}}, now)
+		if text := st.Snapshot(now).ElsewhereText(r); (text != "") != told {
+			t.Errorf("path %q: %q", path, text)
 		}
 	}
 }

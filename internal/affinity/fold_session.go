@@ -165,6 +165,7 @@ func (st *State) observe(o Observed, now time.Time) {
 		st.failed(s, o, now)
 		x.Failure = o.Failure.Text
 		if o.Refused != nil { // the application spoke, so a pod did
+			s.Refusals++
 			x.Pod, x.Source = st.refusedBy(s, o, now)
 			x.Tag = st.tag(x.Pod)
 		}

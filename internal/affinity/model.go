@@ -25,6 +25,13 @@ const (
 	dfltReload  = 10 * time.Second
 )
 
+// ClientWords are the client models as users may write them, those with a
+// number with their usual one.
+func ClientWords() []string {
+	return []string{string(ClientBrowser), string(ClientCrossSite), string(ClientNoJar), string(ClientWSOnly),
+		fmt.Sprintf("%s=%d", ClientTabs, dfltTabs), fmt.Sprintf("%s=%s", ClientReload, dfltReload)}
+}
+
 // ParseClient reads a client model as users write it.
 func ParseClient(text string) (ClientModel, error) {
 	name, number, numbered := strings.Cut(text, "=")
@@ -88,6 +95,19 @@ func (m ClientModel) Reload() (requests int, every time.Duration) {
 	return 0, max(d, 0)
 }
 
+// Speaks reports whether clients of model m hold sessions of a transport, by
+// its name.
+func (m ClientModel) Speaks(transport string) bool {
+	switch m.Kind() {
+	case ClientWSOnly:
+		return transport == "socketio"
+	case ClientReload: // of what is held; a WebSocket is one request
+		requests, _ := m.Reload()
+		return transport == "socketio" || transport == "ws" && requests == 0
+	}
+	return true
+}
+
 // KeepsCookies reports whether m has a jar at all.
 func (m ClientModel) KeepsCookies() bool { return m != ClientNoJar }
 
@@ -132,7 +152,8 @@ func (st *State) thrown(s *session, o Observed, offer Offer, now time.Time) {
 }
 
 // judgeModels is B07 as a comparison: clients that keep cookies stay on one
-// pod where one that does not is sent to several, endpoints unchanged.
+// pod where one that does not, and speaks the same, is sent to several,
+// endpoints unchanged.
 func (st *State) judgeModels(s *session, now time.Time) {
 	key := foundKey{rule: "B07", route: s.Spec.Route}
 	if f, had := st.found[key]; had && f.Certainty == CertaintyExact || s.Spec.Client.KeepsCookies() || !s.offered {
@@ -147,7 +168,7 @@ func (st *State) judgeModels(s *session, now time.Time) {
 	}
 	for _, id := range st.order {
 		keeper := st.sessions[id]
-		if keeper.Spec.Route != s.Spec.Route || !keeper.Spec.Client.KeepsCookies() || !keeper.stays(first.version) {
+		if keeper.Spec.Route != s.Spec.Route || keeper.Spec.Transport != s.Spec.Transport || !keeper.Spec.Client.KeepsCookies() || !keeper.stays(first.version) {
 			continue
 		}
 		certainty := CertaintyExact
@@ -198,10 +219,10 @@ func (st *State) preflighted(s *session, o Observed) (PodRef, Source) {
 	return PodRef{}, SourceNone
 }
 
-// ModelSummary is what the sessions of one client model on one route came to.
-type ModelSummary struct {
-	Route    RouteID
-	Client   ClientModel
+// KindSummary is what the sessions of one kind on one route came to.
+type KindSummary struct {
+	Route RouteID
+	SessionKind
 	Sessions int
 	Held     int // one pod with every answer, or moved for a reason that was seen
 	Wander   int // answered by several pods, and nothing that was seen made it so
@@ -211,25 +232,27 @@ type ModelSummary struct {
 	Failures int
 	Moves    int
 	Unheld   int // changes of pod that nothing held
+	Once     int // of Held: answered once, so that nothing could have moved them
 }
 
-// CompareModels sums the sessions up by route and client model, in the order
-// of routes and of the first session of each model.
-func CompareModels(s *Snapshot) []ModelSummary {
-	var all []ModelSummary
+// CompareKinds sums the sessions up by route and kind, in the order of routes
+// and of the first session of each kind.
+func CompareKinds(s *Snapshot) []KindSummary {
+	var all []KindSummary
 	for _, x := range s.Sessions {
-		i := slices.IndexFunc(all, func(m ModelSummary) bool { return m.Route == x.Spec.Route && m.Client == x.Spec.Client })
+		kind := SessionKind{x.Spec.Transport, x.Spec.Client}
+		i := slices.IndexFunc(all, func(m KindSummary) bool { return m.Route == x.Spec.Route && m.SessionKind == kind })
 		if i < 0 {
 			i = len(all)
-			all = append(all, ModelSummary{Route: x.Spec.Route, Client: x.Spec.Client})
+			all = append(all, KindSummary{Route: x.Spec.Route, SessionKind: kind})
 		}
 		all[i].add(x)
 	}
-	slices.SortStableFunc(all, func(a, b ModelSummary) int { return strings.Compare(string(a.Route), string(b.Route)) })
+	slices.SortStableFunc(all, func(a, b KindSummary) int { return strings.Compare(string(a.Route), string(b.Route)) })
 	return all
 }
 
-func (m *ModelSummary) add(x *Session) {
+func (m *KindSummary) add(x *Session) {
 	m.Sessions++
 	m.Requests += x.Requests
 	m.Failures += x.Failures
@@ -246,6 +269,9 @@ func (m *ModelSummary) add(x *Session) {
 		}
 	case x.MoveCount+x.UnheldCount == 0 || x.base == Stuck && !slices.ContainsFunc(x.Moves, func(v Move) bool { return !v.Explained() }):
 		m.Held++
+		if x.Requests-x.Failures < 2 {
+			m.Once++
+		}
 	default:
 		m.Wander++
 	}

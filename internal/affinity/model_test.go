@@ -35,7 +35,7 @@ func TestParseClient(t *testing.T) {
 // grows changes what a session was.
 func TestPlanOfModels(t *testing.T) {
 	routes := []Route{{ID: "a"}, {ID: "b"}}
-	b := Budget{PerRoute: 1, Transport: "http", Clients: []ClientModel{ClientBrowser, "tabs=2", ClientNoJar}, Extra: map[RouteID]int{}}
+	b := Budget{PerRoute: 1, Transports: []string{"http"}, Clients: []ClientModel{ClientBrowser, "tabs=2", ClientNoJar}, Extra: map[RouteID]int{}}
 	show := func(p Plan) string {
 		var words []string
 		for _, s := range p.Sessions {
@@ -122,8 +122,27 @@ func TestStickyOnlyForCookieKeepers(t *testing.T) {
 	if f := m.found(); !slices.Equal(f, []string{"B07"}) {
 		t.Fatalf("%v, want B07", f)
 	}
-	all := CompareModels(m.st.Snapshot(m.now))
+	all := CompareKinds(m.st.Snapshot(m.now))
 	if len(all) != 2 || all[0].Held != 1 || all[0].Wander != 0 || all[1].Held != 0 || all[1].Wander != 1 || all[1].Moves != 0 || all[1].Unheld != 3 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// TestAnotherTransportIsNoProof: a client that keeps cookies and speaks
+// something else does not show what keeping them would change.
+func TestAnotherTransportIsNoProof(t *testing.T) {
+	kept, thrown := Offer{Name: "r", Value: "a", Path: "/"}, Offer{Name: "r", Value: "b", Path: "/", NotReturned: "this client keeps no cookies"}
+	m := newModels()
+	m.apply(SessionOpened{Spec: SessionSpec{ID: "s03", Route: "a", Transport: "socketio", Client: ClientNoJar}})
+	for i := range 6 {
+		m.answered("s01", "web-a", kept)
+		m.answered("s03", []string{"web-a", "web-b"}[i%2], thrown)
+	}
+	if f := m.found(); len(f) > 0 {
+		t.Errorf("%v", f)
+	}
+	all := CompareKinds(m.st.Snapshot(m.now))
+	if len(all) != 3 || all[0].Held != 1 || all[2].Transport != "socketio" || all[2].Wander != 1 {
 		t.Errorf("%+v", all)
 	}
 }
@@ -140,7 +159,7 @@ func TestBothWander(t *testing.T) {
 	if f := m.found(); len(f) > 0 {
 		t.Errorf("%v", f)
 	}
-	if all := CompareModels(m.st.Snapshot(m.now)); all[0].Held+all[1].Held != 0 {
+	if all := CompareKinds(m.st.Snapshot(m.now)); all[0].Held+all[1].Held != 0 {
 		t.Errorf("%+v", all)
 	}
 }

@@ -45,16 +45,16 @@ func (t Target) Matches(r Route) bool {
 
 // Budget bounds a plan.
 type Budget struct {
-	PerRoute  int // sessions for each route
-	Max       int // sessions in all
-	Transport string
-	Client    ClientModel
-	From      []netip.Addr          // one browser for each, in place of PerRoute
-	Node      string                // SessionSpec.Node of them
-	Nodes     map[netip.Addr]string // of those that differ
-	Clients   []ClientModel         // several models side by side, in turn; Client alone when empty
-	Extra     map[RouteID]int       // sessions opened by hand, on top
-	Closed    map[SessionID]bool    // sessions ended by hand, never reopened
+	PerRoute   int                   // sessions for each route, of all kinds together
+	Max        int                   // sessions in all
+	Transports []string              // several take turns; "" alone when empty
+	Clients    []ClientModel         // several take turns, each with every transport that it speaks; "" alone when empty
+	Paths      map[string]string     // SessionSpec.Path, by transport
+	From       []netip.Addr          // one browser for each, in place of PerRoute
+	Node       string                // SessionSpec.Node of them
+	Nodes      map[netip.Addr]string // of those that differ
+	Extra      map[RouteID]int       // sessions opened by hand, on top
+	Closed     map[SessionID]bool    // sessions ended by hand, never reopened
 }
 
 // Plan is which sessions should exist, and the routes they go to.
@@ -73,7 +73,10 @@ type Plan struct {
 func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 	plan := Plan{Routes: routes}
 	have := map[RouteID][]SessionSpec{}
-	next := 1
+	next, kinds := 1, b.Kinds()
+	if len(kinds) == 0 {
+		return plan
+	}
 	for _, s := range prev {
 		var n int
 		if _, err := fmt.Sscanf(string(s.ID), "s%d", &n); err == nil && n >= next {
@@ -92,9 +95,9 @@ func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 			}
 		}
 		for ; made < want; made++ {
-			spec := SessionSpec{ID: SessionID(fmt.Sprintf("s%02d", next)), Route: r.ID, Transport: b.Transport}
-			var tab, browser int
-			if spec.Client, tab, browser = b.model(made); spec.Client.Tabs() > 1 {
+			k, tab, browser := kindOf(kinds, made)
+			spec := SessionSpec{ID: SessionID(fmt.Sprintf("s%02d", next)), Route: r.ID, Transport: k.Transport, Client: k.Client, Path: b.Paths[k.Transport]}
+			if spec.Client.Tabs() > 1 {
 				spec.Jar = spec.ID
 				if first := made - tab; tab > 0 && first < len(all) {
 					spec.Jar = all[first].ID
@@ -116,48 +119,69 @@ func MakePlan(prev []SessionSpec, routes []Route, b Budget) Plan {
 	return plan
 }
 
-// models are the client models that take turns.
-func (b Budget) models() []ClientModel {
-	if len(b.Clients) == 0 {
-		return []ClientModel{b.Client}
-	}
-	return b.Clients
+// SessionKind is what tells the sessions of one route apart: what they speak,
+// and for whom.
+type SessionKind struct {
+	Transport string
+	Client    ClientModel
 }
 
-// model returns the client model of a route's n-th session, which tab of its
-// browser it is, and how many browsers come before that one.
-func (b Budget) model(n int) (m ClientModel, tab, browser int) {
-	all, round := b.models(), 0
-	for _, m := range all {
-		round += m.Tabs()
+// Kinds are the kinds that take turns: each client model with each transport
+// that it speaks.
+func (b Budget) Kinds() []SessionKind {
+	transports, clients := b.Transports, b.Clients
+	if len(transports) == 0 {
+		transports = []string{""}
+	}
+	if len(clients) == 0 {
+		clients = []ClientModel{""}
+	}
+	var all []SessionKind
+	for _, m := range clients {
+		for _, t := range transports {
+			if m.Speaks(t) {
+				all = append(all, SessionKind{t, m})
+			}
+		}
+	}
+	return all
+}
+
+// kindOf returns the kind of a route's n-th session, which tab of its browser
+// it is, and how many browsers come before that one. Each kind has browsers of
+// its own.
+func kindOf(all []SessionKind, n int) (k SessionKind, tab, browser int) {
+	round := 0
+	for _, k := range all {
+		round += k.Client.Tabs()
 	}
 	browser = n / round * len(all)
 	n %= round
-	for _, m := range all {
-		if n < m.Tabs() {
-			return m, n, browser
+	for _, k := range all {
+		if n < k.Client.Tabs() {
+			return k, n, browser
 		}
-		n -= m.Tabs()
+		n -= k.Client.Tabs()
 		browser++
 	}
 	return all[0], 0, browser
 }
 
-// perRoute is how many sessions a route gets: enough for one of each model,
+// perRoute is how many sessions a route gets: enough for one of each kind,
 // where it gets any, or one browser, all its tabs, for each address.
 func (b Budget) perRoute() int {
-	all, n := b.models(), 0
+	all, n := b.Kinds(), 0
 	if len(b.From) > 0 {
 		for i := range b.From {
-			n += all[i%len(all)].Tabs()
+			n += all[i%len(all)].Client.Tabs()
 		}
 		return n
 	}
 	if b.PerRoute == 0 {
 		return 0
 	}
-	for _, m := range all {
-		n += m.Tabs()
+	for _, k := range all {
+		n += k.Client.Tabs()
 	}
 	return max(b.PerRoute, n)
 }

@@ -21,7 +21,7 @@ func TestMakePlan(t *testing.T) {
 		}
 		return text
 	}
-	b := Budget{PerRoute: 2, Max: 5, Transport: "http", Client: ClientBrowser}
+	b := Budget{PerRoute: 2, Max: 5, Transports: []string{"http"}, Clients: []ClientModel{ClientBrowser}}
 	p := MakePlan(nil, routes("a"), b)
 	if got := ids(p); got != "s01@a s02@a " {
 		t.Errorf("one route: %s", got)
@@ -43,6 +43,32 @@ func TestMakePlan(t *testing.T) {
 	b = Budget{PerRoute: 3, Max: 4}
 	if p = MakePlan(nil, routes("a", "b"), b); len(p.Sessions) != 4 || p.Dropped != 2 {
 		t.Errorf("cap: %d sessions, %d dropped, want 4 and 2", len(p.Sessions), p.Dropped)
+	}
+}
+
+// TestTransportsTakeTurns: each client model with each transport that it speaks,
+// at least one of each, and the cap holds over all of them.
+func TestTransportsTakeTurns(t *testing.T) {
+	all := []string{"http", "ws", "socketio"}
+	for name, tt := range map[string]struct {
+		b    Budget
+		want string
+	}{
+		"in turn":             {Budget{PerRoute: 4, Transports: all, Clients: []ClientModel{ClientBrowser}}, "http browser, ws browser, socketio browser, http browser"},
+		"one of each":         {Budget{PerRoute: 1, Transports: all, Clients: []ClientModel{ClientBrowser}}, "http browser, ws browser, socketio browser"},
+		"with models":         {Budget{PerRoute: 1, Transports: all[:2], Clients: []ClientModel{ClientBrowser, ClientNoJar}}, "http browser, ws browser, http no-jar, ws no-jar"},
+		"what a model speaks": {Budget{PerRoute: 1, Transports: all, Clients: []ClientModel{ClientWSOnly, "reload=5s", "reload=5", ClientNoJar}}, "socketio ws-only, ws reload=5s, socketio reload=5s, socketio reload=5, http no-jar, ws no-jar, socketio no-jar"},
+		"jars of their own":   {Budget{PerRoute: 4, Transports: all[1:], Clients: []ClientModel{"tabs=2"}}, "ws tabs=2 s01, ws tabs=2 s01, socketio tabs=2 s03, socketio tabs=2 s03"},
+		"capped":              {Budget{PerRoute: 9, Max: 2, Transports: all, Clients: []ClientModel{ClientBrowser}}, "http browser, ws browser"},
+		"none that goes":      {Budget{PerRoute: 3, Transports: all[:1], Clients: []ClientModel{ClientWSOnly}}, ""},
+	} {
+		var got []string
+		for _, s := range MakePlan(nil, []Route{{ID: "r"}}, tt.b).Sessions {
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s", s.Transport, s.Client, s.Jar)))
+		}
+		if text := strings.Join(got, ", "); text != tt.want {
+			t.Errorf("%s: %s, want %s", name, text, tt.want)
+		}
 	}
 }
 

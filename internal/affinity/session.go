@@ -19,6 +19,7 @@ type SessionSpec struct {
 	Route     RouteID
 	Transport string // key of internal/probe's table: "http"
 	Client    ClientModel
+	Path      string     // that its transport asks for on any route; "" for the route's own
 	From      netip.Addr // its own address, by which ClientIP knows it; zero for whichever the system takes
 	Node      string     // whose rules its connections meet first, when it runs on a node; "" when not known
 	// Jar names the session whose jar this one shares, as tabs of one browser
@@ -226,6 +227,7 @@ type Session struct {
 	// unchanged.
 	Rechosen int
 	Failures int
+	Refusals int // of Failures: an Engine.IO server's own reason came with them
 	InARow   int // failures and cuts since the last answer
 	// CutCount counts the held connections that ended unasked and that no failed
 	// request tells of; Cuts are when the last MaxMoves of them did.

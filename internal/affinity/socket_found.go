@@ -65,10 +65,18 @@ func (st *State) find(f Finding, p proof, now time.Time) {
 	}
 	seq := st.happen(Happening{At: now, Source: "probe", Kind: "finding", Session: f.Session, Route: f.Route, Level: level, Text: text})
 	st.found[key] = verdict{Finding: f, proof: p, seen: now, seq: seq}
-	if (f.Rule == "I01" || f.Rule == "I03") && !st.keepsNothingID(f.Session) {
-		st.withdraw(foundKey{"B07", f.Route, ""}, "clients that keep cookies fail too")
+	jarless := foundKey{"B07", f.Route, ""}
+	if (f.Rule == "I01" || f.Rule == "I03") && !st.keepsNothingID(f.Session) && st.speakAlike(st.found[jarless].Session, f.Session) {
+		st.withdraw(jarless, "clients that keep cookies fail too")
 	}
 	st.publish()
+}
+
+// speakAlike reports whether two sessions have one transport: what differs
+// between them is not what they speak.
+func (st *State) speakAlike(a, b SessionID) bool {
+	x, y := st.sessions[a], st.sessions[b]
+	return x != nil && y != nil && x.Spec.Transport == y.Spec.Transport
 }
 
 // publish makes the verdicts of the sockets findings.

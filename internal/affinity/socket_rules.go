@@ -239,7 +239,7 @@ func (st *State) withoutCookie(s *session, f Finding) Finding {
 	f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: why})
 	f.Fix = "let the client keep cookies (withCredentials: true, in Node since Socket.IO 4.7), or connect with transports: [\"websocket\"] alone"
 	f.Verify = "hold sessions with --client browser and --client no-jar: neither is refused with code 1"
-	if by := st.keeper(s.Spec.Route); by != nil {
+	if by := st.keeper(s.Spec.Route, s.Spec.Transport); by != nil {
 		f.Certainty = CertaintyExact
 		f.Evidence = append(f.Evidence, keeperEvidence(st, by))
 	}
@@ -268,9 +268,9 @@ func (st *State) notSentBack(s *session, f Finding) Finding {
 
 // keeper is a session of a cookie-keeping client that gets by: it sent the
 // affinity cookie with several requests and was refused none. nil for none.
-func (st *State) keeper(route RouteID) *session {
+func (st *State) keeper(route RouteID, transport string) *session {
 	for _, id := range st.order {
-		if s := st.sessions[id]; s.Spec.Route == route && s.keeps() {
+		if s := st.sessions[id]; s.Spec.Route == route && s.Spec.Transport == transport && s.keeps() {
 			return s
 		}
 	}
@@ -309,7 +309,7 @@ func keeperEvidence(st *State, s *session) FindingEvidence {
 func (st *State) jarHolds(s *session, leg string, now time.Time) {
 	key := foundKey{"B07", s.Spec.Route, ""}
 	v, ok := st.found[key]
-	if !ok || leg == LegHandshake || v.Certainty == CertaintyExact || !s.keeps() {
+	if !ok || leg == LegHandshake || v.Certainty == CertaintyExact || !s.keeps() || !st.speakAlike(v.Session, s.Spec.ID) {
 		return
 	}
 	f := v.Finding
@@ -369,7 +369,8 @@ func (st *State) hides(s *session, now time.Time) {
 // breaksPolling is the verdict that says that sessions which poll fail.
 func (st *State) breaksPolling(route RouteID) (foundKey, verdict, bool) {
 	for _, key := range []foundKey{{"I01", route, ""}, {"I02", route, "workers"}, {"I03", route, ""}, {"B07", route, ""}} {
-		if v, ok := st.found[key]; ok {
+		v, ok := st.found[key]
+		if s := st.sessions[v.Session]; ok && (key.rule != "B07" || s != nil && len(s.Legs) > 0) { // not of plain HTTP
 			return key, v, true
 		}
 	}

@@ -190,9 +190,6 @@ func (w *World) Target() affinity.Target {
 // Client returns the kind of client that the story is about.
 func (w *World) Client() affinity.ClientModel { return w.scenario.Client }
 
-// Transport returns what the clients of the story speak.
-func (w *World) Transport() string { return w.scenario.Transport }
-
 // Resolve returns the address that the ingress really listens on,
 // "127.0.0.1:port".
 func (w *World) Resolve() string { return w.entrance.Addr() }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/kubestickytop/stickytop/internal/demo/loopback"
 )
 
@@ -18,8 +20,8 @@ const (
 	namesNowhere  = "none"   // only the cookie tells
 )
 
-// process is what runs in a pod's container: the chat's server, for HTTP and
-// for Socket.IO.
+// process is what runs in a pod's container: the chat's server, for HTTP, for
+// Socket.IO and, on any other path, for WebSockets that it echoes.
 type process struct {
 	pod     string
 	names   string
@@ -137,6 +139,10 @@ func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.chat.ServeHTTP(w, r)
 		return
 	}
+	if websocket.IsWebSocketUpgrade(r) {
+		p.echo(w, r)
+		return
+	}
 	answer := map[string]string{"status": "ok"}
 	status := http.StatusOK
 	if sick && r.URL.Path == healthPath {
@@ -151,4 +157,31 @@ func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// echo sends each message of a WebSocket back.
+func (p *process) echo(w http.ResponseWriter, r *http.Request) {
+	header := http.Header{}
+	p.chat.sign(header)
+	up := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }, ReadBufferSize: 1024, WriteBufferSize: 1024}
+	conn, err := up.Upgrade(w, r, header)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	conn.SetReadLimit(maxPayload)
+	for {
+		kind, text, err := conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		select {
+		case <-p.thaw():
+		case <-p.stopped:
+			return
+		}
+		if conn.WriteMessage(kind, text) != nil {
+			return
+		}
+	}
 }

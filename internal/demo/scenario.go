@@ -37,7 +37,8 @@ type Info struct {
 	Story  string // a paragraph or two, no line longer than 78
 	Expect Expect
 
-	Transport string // what its clients speak
+	Transport string               // what its clients speak
+	Client    affinity.ClientModel // how they treat cookies
 }
 
 // Expect is what a run of a scenario must show, when its steps are left to
@@ -118,7 +119,7 @@ func Scenarios() []Info {
 	}
 	infos := make([]Info, len(all))
 	for i, s := range all {
-		infos[i] = Info{Name: s.name, Title: s.Title, Story: s.story, Expect: s.Expect, Transport: s.Transport}
+		infos[i] = Info{Name: s.name, Title: s.Title, Story: s.story, Expect: s.Expect, Transport: s.Transport, Client: s.Client}
 	}
 	return infos
 }

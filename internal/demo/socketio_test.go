@@ -33,7 +33,7 @@ func TestSocketIOStory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := engine.New(engine.Options{Target: w.Target(), Budget: affinity.Budget{PerRoute: 4, Max: 4, Transport: "socketio", Client: w.Client()}}, runner, source)
+	e := engine.New(engine.Options{Target: w.Target(), Budget: affinity.Budget{PerRoute: 4, Max: 4, Transports: []string{"socketio"}, Clients: []affinity.ClientModel{w.Client()}}}, runner, source)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()

@@ -17,7 +17,7 @@ import (
 // plan makes the sessions of client models on a URL.
 func plan(raw, transport string, n int, models ...affinity.ClientModel) affinity.Plan {
 	route := affinity.Route{ID: affinity.RouteID(raw), Kind: affinity.RouteURL, URL: raw}
-	return affinity.MakePlan(nil, []affinity.Route{route}, affinity.Budget{PerRoute: n, Transport: transport, Clients: models})
+	return affinity.MakePlan(nil, []affinity.Route{route}, affinity.Budget{PerRoute: n, Transports: []string{transport}, Clients: models})
 }
 
 func TestTabsShareAJar(t *testing.T) {

@@ -20,7 +20,7 @@ func routeTo(id affinity.RouteID, address string) affinity.Route {
 }
 
 func planOf(perRoute int, routes ...affinity.Route) affinity.Plan {
-	return affinity.MakePlan(nil, routes, affinity.Budget{PerRoute: perRoute, Transport: "http", Client: affinity.ClientBrowser})
+	return affinity.MakePlan(nil, routes, affinity.Budget{PerRoute: perRoute, Transports: []string{"http"}, Clients: []affinity.ClientModel{affinity.ClientBrowser}})
 }
 
 // story renders the events of sessions, in order, without the observations.

@@ -106,7 +106,7 @@ func mustRunner(t *testing.T, o Options) *Runner {
 
 func urlPlan(url string, n int, model affinity.ClientModel) affinity.Plan {
 	route := affinity.Route{ID: "url", Kind: affinity.RouteURL, URL: url}
-	return affinity.MakePlan(nil, []affinity.Route{route}, affinity.Budget{PerRoute: n, Transport: "http", Client: model})
+	return affinity.MakePlan(nil, []affinity.Route{route}, affinity.Budget{PerRoute: n, Transports: []string{"http"}, Clients: []affinity.ClientModel{model}})
 }
 
 // leakCheck fails the test when goroutines of net/http or of this package

@@ -103,8 +103,14 @@ func (m *Model) copyCurl() tea.Cmd {
 // curl is the request of a session as a command for a shell. cookie is
 // "name=value", or "" to leave it out.
 func curl(r affinity.Route, s *affinity.Session, cookie string) string {
-	target, host := routeURL(r, s.AskedHost)
+	target, host := sessionURL(r, s)
 	args := []string{"curl -sS -o /dev/null -D -"}
+	switch s.Spec.Transport {
+	case "socketio": // its answer is in the body, too
+		args = []string{"curl -sS -i"}
+	case "ws": // of which -D shows the answer to the upgrade
+		args = append(args, "-m 5 --http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: c3RpY2t5dG9wLWFza3MhIQ=='")
+	}
 	if cookie != "" {
 		args = append(args, "-b", quote(cookie))
 	}
@@ -112,6 +118,27 @@ func curl(r affinity.Route, s *affinity.Session, cookie string) string {
 		args = append(args, "--connect-to", quote(fmt.Sprintf("::%s", net.JoinHostPort(ip, port))))
 	}
 	return strings.Join(append(args, quote(target)), " ")
+}
+
+// sessionURL is the URL that a session asks for first, and its host.
+func sessionURL(r affinity.Route, s *affinity.Session) (target, host string) {
+	target, host = routeURL(r, s.AskedHost)
+	u, err := url.Parse(target)
+	if err != nil {
+		return target, host
+	}
+	switch own := r.Kind == affinity.RouteURL || strings.HasPrefix(r.ProbeWhy, "--"); {
+	case s.Spec.Transport == "socketio":
+		setPath(u, cmp.Or(s.Spec.Path, "/socket.io/"))
+		version := "4"
+		if s.Socket != nil && s.Socket.Protocol == "Engine.IO 3" {
+			version = "3"
+		}
+		u.RawQuery = "EIO=" + version + "&transport=polling"
+	case s.Spec.Transport == "ws" && !own:
+		setPath(u, cmp.Or(r.Path, "/"))
+	}
+	return u.String(), host
 }
 
 // routeURL is the URL that a route's sessions ask for, and its host. asked is the
@@ -135,6 +162,28 @@ func routeURL(r affinity.Route, asked string) (target, host string) {
 	}
 	setPath(u, r.ProbePath)
 	return u.String(), u.Hostname()
+}
+
+// asksFirst is the session that stands for what r is asked for: one of HTTP
+// where there is any; nil where there is none.
+func asksFirst(d *data, r affinity.Route) *affinity.Session {
+	var first *affinity.Session
+	for _, s := range d.snap.Sessions {
+		if s.Spec.Route == r.ID && (first == nil || first.Spec.Transport != "http" && s.Spec.Transport == "http") {
+			first = s
+		}
+	}
+	return first
+}
+
+// askedURL is the URL that r's sessions ask for, without their query.
+func askedURL(d *data, r affinity.Route) string {
+	target, _ := routeURL(r, askedHost(d, r))
+	if s := asksFirst(d, r); s != nil && s.Spec.Transport != "http" {
+		target, _ = sessionURL(r, s)
+		target, _, _ = strings.Cut(target, "?")
+	}
+	return target
 }
 
 // askedHost is the host that r's sessions ask for; "" while none has.

@@ -77,12 +77,21 @@ func (m *Model) drawPlace(a area) {
 	if r := m.d.route(); r.ID != "" && !m.undecided() {
 		p.gap(2).put(strong, m.routeTitle(r))
 		if a.w >= mediumWidth && r.Kind != affinity.RouteURL {
-			target, _ := routeURL(r, askedHost(&m.d, r))
-			p.gap(2).put(plain, target)
-		} else if path, _ := r.Asks(); path != "" && p.x+2+cells("asks "+path) <= p.a.w {
+			p.gap(2).put(plain, askedURL(&m.d, r))
+		} else if path := m.askedPath(r); path != "" && p.x+2+cells("asks "+path) <= p.a.w {
 			p.gap(2).put(plain, "asks "+path)
 		}
 	}
+}
+
+// askedPath is what r's sessions ask for in place of its own path; "" where that
+// is what they ask for.
+func (m *Model) askedPath(r affinity.Route) string {
+	if s := asksFirst(&m.d, r); s != nil {
+		return r.AsksOf(s.Spec)
+	}
+	path, _ := r.Asks()
+	return path
 }
 
 // undecided reports whether which of several routes is meant is being asked.

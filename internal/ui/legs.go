@@ -18,14 +18,19 @@ var legOrder = [...]struct{ name, letter string }{
 // kindText is a session's transport in four cells and, with room, what carries
 // it now.
 func kindText(s *affinity.Session, wide bool) string {
-	text := s.Spec.Transport
-	if text == "socketio" {
-		text = "sio"
-		if held := s.Socket; wide && held != nil {
-			text += "/" + map[string]string{affinity.CarrierPolling: "poll", affinity.CarrierWebSocket: "ws"}[held.Carrier]
-		}
+	text := kindShort(s.Spec.Transport)
+	if held := s.Socket; wide && held != nil && s.Spec.Transport == "socketio" {
+		text += "/" + map[string]string{affinity.CarrierPolling: "poll", affinity.CarrierWebSocket: "ws"}[held.Carrier]
 	}
 	return text
+}
+
+// kindShort is a transport's name in four cells.
+func kindShort(transport string) string {
+	if transport == "socketio" {
+		return "sio"
+	}
+	return transport
 }
 
 // legPod is the pod of a leg in one cell: its letter, ? when it is not known,

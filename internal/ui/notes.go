@@ -57,7 +57,25 @@ func askedNote(d *data) run {
 	if r.ProbeWhy == "" {
 		return run{}
 	}
-	return run{muted, "probes ask for " + r.ProbePath + ": " + r.ProbeWhy}
+	text, path := "", ""
+	for _, s := range d.snap.Sessions {
+		switch {
+		case s.Spec.Route != r.ID:
+		case s.Spec.Path != "":
+			path = s.Spec.Path
+		default:
+			text = "probes ask for " + r.ProbePath + ": " + r.ProbeWhy
+		}
+	}
+	switch {
+	case path == "":
+		text = "probes ask for " + r.ProbePath + ": " + r.ProbeWhy
+	case text == "":
+		text = "probes ask for " + path + ": --socketio-path"
+	default:
+		text += "; those of Socket.IO for " + path
+	}
+	return run{muted, text}
 }
 
 // drawMore says on the right of line y how to read what has no room, and returns

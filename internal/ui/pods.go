@@ -303,7 +303,7 @@ func drawKinds(a area, d *data) int {
 		if y >= a.h {
 			break
 		}
-		a.clip(0, y, 6, plain, k)
+		a.clip(0, y, 6, plain, kindShort(k))
 		a.right(11, y, plain, strconv.Itoa(kinds[k]))
 		for i, s := range shares {
 			a.sub(first+i*width, y, width-1, 1).right(width-1, 0, plain, strconv.Itoa(s.ByTransport[k]))

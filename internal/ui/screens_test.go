@@ -107,6 +107,8 @@ var screens = []struct {
 	{name: "clientip-decides", make: decides},
 	{name: "clientip-pods", make: pinned, keys: []string{"3"}},
 	{name: "sockets", make: sockets, keys: []string{"2"}},
+	{name: "sockets-topo", make: sockets, keys: []string{"1"}},
+	{name: "sockets-pods", make: sockets, keys: []string{"3"}},
 	{name: "sockets-detail", make: sockets, keys: []string{"2", "enter"}},
 	{name: "sockets-refused", make: sockets, keys: []string{"2", "j", "j", "enter"}},
 	{name: "sockets-cut", make: sockets, keys: []string{"2", "G", "enter"}},

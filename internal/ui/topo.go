@@ -384,6 +384,9 @@ func topoNotes(d *data) []run {
 	if text := d.snap.NamelessText(r); text != "" {
 		out = append(out, run{warn, "▲ " + text})
 	}
+	if text := d.snap.ElsewhereText(r); text != "" {
+		out = append(out, run{warn, "▲ " + text})
+	}
 	if d.sum.limited > 0 {
 		out = append(out, run{warn, "▲ RATE LIMITED (429): " + plural(d.sum.limited, "session backs", "sessions back") + " off"})
 	}

@@ -63,7 +63,7 @@ func (p *topoPanel) drawClients(a area) {
 		if len(names) == 1 {
 			y = mid
 		}
-		a.clip(1, y, 5, plain, n)
+		a.clip(1, y, 5, plain, kindShort(n))
 		a.right(10, y, plain, strconv.Itoa(p.clients[n]))
 		join := "┐"
 		switch {
