@@ -43,7 +43,7 @@ func (o *Output) Write(p []byte) (int, error) {
 	defer o.mu.Unlock()
 	before, after := "", ""
 	switch {
-	case bytes.HasPrefix(p, []byte(ansi.ResetAltScreenSaveCursorMode)):
+	case bytes.HasPrefix(p, []byte(ansi.ResetModeAltScreenSaveCursor)):
 		// tmux 3.3 wraps what is left on the alternate screen after a resize,
 		// and shows the pieces above the shell's own lines.
 		before = ansi.CursorHomePosition + ansi.EraseScreenBelow

@@ -56,7 +56,7 @@ func TestWriteMarksFrames(t *testing.T) {
 		{"a frame", frame, true, ansi.SetModeSynchronizedOutput + frame + ansi.ResetModeSynchronizedOutput},
 		{"a mode", ansi.HideCursor, true, ansi.HideCursor},
 		{"switched off", frame, false, frame},
-		{"the end", ansi.ResetAltScreenSaveCursorMode, false, "\x1b[H\x1b[J\x1b[?1049l"},
+		{"the end", ansi.ResetModeAltScreenSaveCursor, false, "\x1b[H\x1b[J\x1b[?1049l"},
 	} {
 		var b bytes.Buffer
 		n, err := NewOutput(&b, MuxNone, tt.sync).Write([]byte(tt.in))
