@@ -86,9 +86,9 @@ func (m *Model) heed() {
 	if state.Seq == m.findings.mutesSeq {
 		return
 	}
-	m.findings.mutesSeq, m.findings.mutes = state.Seq, make(mutes, len(state.All))
+	m.findings.mutesSeq, m.d.mutes = state.Seq, make(mutes, len(state.All))
 	for _, one := range state.All {
-		m.findings.mutes[one.MuteKey] = one.Worst
+		m.d.mutes[one.MuteKey] = one.Worst
 	}
 	if state.Trouble != "" {
 		m.say(warn, affinity.Clean(state.Trouble, maxPrompt))
@@ -102,7 +102,7 @@ func (m *Model) mute() tea.Cmd {
 	f, _ := m.findings.finding()
 	one := muteOf(f)
 	defer m.heed()
-	if m.findings.mutes.hides(f) {
+	if m.d.mutes.hides(f) {
 		m.opt.Mutes.Unmute(one.MuteKey)
 		m.say(plain, f.Rule+" is shown again")
 		return nil

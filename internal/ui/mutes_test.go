@@ -83,3 +83,14 @@ func TestMutesThatAreNotKept(t *testing.T) {
 		t.Errorf("notice %q, muted %+v", m.notice.text, k.state.All)
 	}
 }
+
+// TestMutedOnTheTopology: what is muted is no mark, neither there nor in the tabs.
+func TestMutedOnTheTopology(t *testing.T) {
+	_, o := judged()
+	m := sized(o, 100, 30)
+	before := m.d.findingMark("msgapp", "ingress/msgapp")
+	press(m, "5", "j", "M", "1")
+	if after := m.d.findingMark("msgapp", "ingress/msgapp"); before != "▲ 2" || after != "▲ 1" || !strings.Contains(stripColours(m.View()), "▲ 1") {
+		t.Errorf("marks %q, then %q:\n%s", before, after, m.View())
+	}
+}
