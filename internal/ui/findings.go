@@ -366,7 +366,7 @@ func findingKeys() []binding {
 		{name: "finding.copy-fix", keys: []string{"y"}, group: "OUTPUT", help: "copy the fix", hint: "copy fix", in: inFindings, do: (*Model).copyFix, off: (*Model).noFinding},
 		{name: "finding.copy-report", keys: []string{"Y"}, group: "OUTPUT", help: "copy all of it, as Markdown", hint: "report", in: inFindings, do: (*Model).copyReport, off: (*Model).noReport},
 		{name: "finding.save", keys: []string{"ctrl+s"}, group: "OUTPUT", help: "save what is shown to a file", hint: "save", in: inFindings, do: (*Model).saveFindings, off: (*Model).noReport},
-		{name: "finding.mute", keys: []string{"M"}, group: "VIEW", help: "mute the rule for this object, also in later runs; or show it again", hint: "mute", in: inFindings, do: (*Model).mute, off: (*Model).noFinding},
+		{name: "finding.mute", keys: []string{"M"}, group: "VIEW", help: "mute the rule for this object, also in later runs; or show it again", hint: "mute", in: inFindings, do: (*Model).mute, off: (*Model).noMute},
 		{name: "finding.passed", keys: []string{"o"}, group: "VIEW", help: "show what passed and what is muted", hint: "show ok", in: inFindings, do: func(m *Model) tea.Cmd { m.findings.passed = !m.findings.passed; return nil }},
 	}
 }

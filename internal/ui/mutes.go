@@ -96,6 +96,18 @@ func (m *Model) heed() {
 	m.rev++
 }
 
+// notARule is where a finding's rule would stand when none was asked.
+const notARule = "—"
+
+// noMute: that nothing was judged is no rule's opinion, and "Nothing found" would
+// stand in its place.
+func (m *Model) noMute() string {
+	if f, _ := m.findings.finding(); f.Rule == notARule {
+		return "no rule says this: it cannot be muted"
+	}
+	return m.noFinding()
+}
+
 // mute hides what the rule says of the object, for whoever runs this; for
 // everybody there is stickytop.dev/ignore on the object.
 func (m *Model) mute() tea.Cmd {

@@ -94,3 +94,14 @@ func TestMutedOnTheTopology(t *testing.T) {
 		t.Errorf("marks %q, then %q:\n%s", before, after, m.View())
 	}
 }
+
+// TestNotJudgedIsNotMuted: it is shown, whatever key is pressed.
+func TestNotJudgedIsNotMuted(t *testing.T) {
+	w, o := told()
+	w.apply(affinity.Findings{Source: "rules", Findings: []affinity.Finding{{Rule: "—", Title: "objects not judged", NotChecked: "no route to host"}}})
+	m := sized(o, 100, 30)
+	press(m, "5", "M")
+	if got := ids(m); got != "—" || m.findings.counts.muted != 0 || !strings.Contains(m.notice.text, "cannot be muted") {
+		t.Errorf("rows %q, notice %q", got, m.notice.text)
+	}
+}
