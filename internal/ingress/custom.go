@@ -65,6 +65,8 @@ var CustomKinds = []CustomKind{
 		Loss: "sessionAffinity of GKE Gateways unknown", New: func() any { return new(gcpBackendPolicy) }},
 	{Group: "networking.gke.io", Version: "v1", Resource: resGCPSessionAffinity, Kind: "GCPSessionAffinityPolicy",
 		Loss: "stateful session affinity of GKE Gateways unknown", New: func() any { return new(gcpSessionAffinityPolicy) }},
+	{Group: "networking.gke.io", Version: "v1", Resource: resGCPSessionFilters, Kind: "GCPSessionAffinityFilter",
+		Loss: "stateful session affinity of rules of GKE Gateways unknown", New: func() any { return new(gcpSessionAffinityFilter) }},
 }
 
 // CustomKindOf finds the kind of an object.

@@ -59,7 +59,12 @@ type (
 			Method      string     `json:"method"`
 		} `json:"matches"`
 		Filters []struct {
-			Type string `json:"type"`
+			Type         string `json:"type"`
+			ExtensionRef *struct {
+				Group string `json:"group"`
+				Kind  string `json:"kind"`
+				Name  string `json:"name"`
+			} `json:"extensionRef"`
 		} `json:"filters"`
 		BackendRefs        []backendRef        `json:"backendRefs"`
 		SessionPersistence *sessionPersistence `json:"sessionPersistence"`

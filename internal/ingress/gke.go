@@ -10,17 +10,20 @@ import (
 )
 
 // This file is GKE: a BackendConfig that an annotation of the Service names,
-// and for Gateways the policies GCPBackendPolicy and GCPSessionAffinityPolicy.
+// and for Gateways the policies GCPBackendPolicy and GCPSessionAffinityPolicy,
+// and the GCPSessionAffinityFilter that a rule of an HTTPRoute names.
 // [kubernetes/ingress-gce pkg/apis/backendconfig/v1/types.go,
 // pkg/annotations/service.go; GoogleCloudPlatform/gke-gateway-api
-// apis/networking/v1/gcpbackendpolicy_types.go,
-// gcpsessionaffinitypolicy_types.go: cookieTtlSec 0 is a session cookie]
+// apis/networking/v1/gcpbackendpolicy_types.go: cookieTtlSec 0 is a session
+// cookie; config/crd/networking.gke.io_gcpsessionaffinityfilters.yaml: the
+// cookie GSSA, of 1 to 86400 s, names a host for as long as that is healthy]
 
 const (
 	gceKey                 = "gce"
 	resBackendConfigs      = "backendconfigs"
 	resGCPBackendPolicies  = "gcpbackendpolicies"
 	resGCPSessionAffinity  = "gcpsessionaffinitypolicies"
+	resGCPSessionFilters   = "gcpsessionaffinityfilters"
 	gceConfigAnnotation    = "cloud.google.com/backend-config"
 	gceOldConfigAnnotation = "beta.cloud.google.com/backend-config"
 	gceNEGAnnotation       = "cloud.google.com/neg"
@@ -52,10 +55,16 @@ type (
 				targetRef
 				Namespace string `json:"namespace"` // the policy's own when empty
 			} `json:"targetRef"`
-			StatefulGeneratedCookie *struct {
-				CookieTTLSeconds *int64 `json:"cookieTtlSeconds"`
-			} `json:"statefulGeneratedCookie"`
+			StatefulGeneratedCookie *gcpStatefulCookie `json:"statefulGeneratedCookie"`
 		} `json:"spec"`
+	}
+	gcpSessionAffinityFilter struct {
+		Spec struct {
+			StatefulGeneratedCookie *gcpStatefulCookie `json:"statefulGeneratedCookie"`
+		} `json:"spec"`
+	}
+	gcpStatefulCookie struct {
+		CookieTTLSeconds *int64 `json:"cookieTtlSeconds"`
 	}
 )
 
@@ -165,10 +174,10 @@ func gcePolicy(kind string, ttl *int64, cookie string) affinity.Policy {
 }
 
 // readGKEGateway: a GCPSessionAffinityPolicy or a GCPBackendPolicy for the
-// Service.
+// Service, or the GCPSessionAffinityFilter of the rule.
 func readGKEGateway(w *World, g gatewayPlace) Reading {
-	r := Reading{Policy: affinity.Policy{Why: "no GCPBackendPolicy or GCPSessionAffinityPolicy for the Service"},
-		Notes: w.unreadCustom(resGCPBackendPolicies, resGCPSessionAffinity)}
+	r := Reading{Policy: affinity.Policy{Why: "no GCPBackendPolicy, GCPSessionAffinityPolicy or GCPSessionAffinityFilter for it"},
+		Notes: w.unreadCustom(resGCPBackendPolicies, resGCPSessionAffinity, resGCPSessionFilters)}
 	if p, ok := w.persistence(g); ok {
 		r.Notes = append(r.Notes, p.where+": whether GKE does what it asks for is not established")
 	}
@@ -183,16 +192,44 @@ func readGKEGateway(w *World, g gatewayPlace) Reading {
 			r.Policy.Why = fmt.Sprintf("sessionAffinity.type %s of %s", affinity.Clean(s.Type, 40), c.object("gcpbackendpolicy"))
 		}
 	}
+	attached := ""
 	for c, p := range customs[gcpSessionAffinityPolicy](w, resGCPSessionAffinity) {
-		if !of(orElse(p.Spec.TargetRef.Namespace, c.Namespace), p.Spec.TargetRef.targetRef) || p.Spec.StatefulGeneratedCookie == nil {
+		if of(orElse(p.Spec.TargetRef.Namespace, c.Namespace), p.Spec.TargetRef.targetRef) && p.Spec.StatefulGeneratedCookie != nil {
+			attached = c.object("gcpsessionaffinitypolicy")
+			r.Policy = gcpStatefulPolicy(p.Spec.StatefulGeneratedCookie, attached)
+		}
+	}
+	for _, f := range g.rule.Filters {
+		x := f.ExtensionRef
+		if f.Type != "ExtensionRef" || x == nil || x.Group != "networking.gke.io" || x.Kind != "GCPSessionAffinityFilter" {
 			continue
 		}
-		r.Policy = affinity.Policy{Mechanism: affinity.MechanismCookie, Mode: "stateful", Cookie: affinity.CookieSpec{FlagsUnknown: true}, Why: "statefulGeneratedCookie of " + c.object("gcpsessionaffinitypolicy"),
-			Notes: []string{"the name of this cookie, and what it holds, is not documented"}}
-		if n := p.Spec.StatefulGeneratedCookie.CookieTTLSeconds; n != nil && *n > 0 && *n <= int64(365*24*time.Hour/time.Second) {
-			r.Policy.Timeout = seconds(*n)
-			r.Policy.Cookie.MaxAge, r.Policy.Cookie.HasAge = r.Policy.Timeout, true
+		at := "gcpsessionaffinityfilter/" + affinity.Clean(x.Name, 253)
+		_, filter := findCustom[gcpSessionAffinityFilter](w, resGCPSessionFilters, g.object.Namespace, x.Name)
+		switch {
+		case filter == nil:
+			r.Policy = affinity.Policy{Mechanism: affinity.MechanismUnknown, Why: fmt.Sprintf("%s, which rule %d names, is not known", at, g.index)}
+			continue
+		case filter.Spec.StatefulGeneratedCookie == nil:
+			r.Notes = append(r.Notes, at+" asks for no cookie")
+			continue
+		}
+		r.Policy = gcpStatefulPolicy(filter.Spec.StatefulGeneratedCookie, at)
+		if attached != "" {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s asks for a cookie too: which of them wins is not established, shown is %s", attached, at))
 		}
 	}
 	return r
+}
+
+// gcpStatefulPolicy: Google's data plane makes the cookie. How it writes the host
+// into it, and when it sets it again, is not documented.
+func gcpStatefulPolicy(s *gcpStatefulCookie, at string) affinity.Policy {
+	p := affinity.Policy{Mechanism: affinity.MechanismCookie, Mode: "stateful", Cookie: affinity.CookieSpec{Name: "GSSA", FlagsUnknown: true}, Why: "statefulGeneratedCookie of " + at,
+		Notes: []string{"the cookie names a host for as long as that is healthy; how it does is not documented"}}
+	if n := s.CookieTTLSeconds; n != nil && *n > 0 && *n <= int64(365*24*time.Hour/time.Second) {
+		p.Timeout = seconds(*n)
+		p.Cookie.MaxAge, p.Cookie.HasAge = p.Timeout, true
+	}
+	return p
 }

@@ -27,6 +27,9 @@ var opaques = []struct {
 	// [ingress-gce pkg/fuzz/features/affinity.go]
 	{"gce", "Google Cloud load balancer", nameIs("GCLB", "GCILB"), nil,
 		"its value is not documented, and without container-native load balancing it means a node", "the load balancer's log names the backend (backendTargetProjectNumber, serverIp)"},
+	// [GoogleCloudPlatform/gke-gateway-api config/crd/networking.gke.io_gcpsessionaffinityfilters.yaml]
+	{"gce", "Google Cloud load balancer, stateful", nameIs("GSSA"), nil,
+		"it names a host, and how it does is not documented", "the load balancer's log names the backend (backendTargetProjectNumber, serverIp)"},
 	// [application-gateway-kubernetes-ingress pkg/appgw/backendhttpsettings.go]
 	{"azure-agic", "Azure Application Gateway", nameBegins("ApplicationGatewayAffinity", "appgw-affinity-", "AGCAffinity"), nil,
 		"its value is not documented", "the gateway's access log names the server (serverRouted)"},

@@ -26,6 +26,7 @@ type data struct {
 	focus int                        // index into scope, of Topo and Pods
 
 	target affinity.Target // chosen on screen, or on the command line
+	mutes  mutes
 
 	revealed affinity.SessionID // whose cookie is shown
 	revealTo time.Time          // until when

@@ -15,8 +15,7 @@ type findingsPanel struct {
 	table[findingID]
 	filterLine
 	of       map[findingID]affinity.Finding
-	mutes    mutes
-	mutesSeq uint64   // of what they are from
+	mutesSeq uint64   // of data.mutes
 	passed   bool     // those that passed and those muted are shown, too
 	full     bool     // the one under the cursor fills the screen
 	page     scrolled // of it
@@ -95,7 +94,7 @@ func (p *findingsPanel) refresh(d *data) {
 			continue
 		}
 		p.of[id] = f
-		muted := p.mutes.hides(f)
+		muted := d.mutes.hides(f)
 		p.counts.add(f, muted)
 		hidden := muted || f.Certainty != affinity.CertaintyNotChecked && f.Severity == affinity.SeverityOK
 		if (p.passed || !hidden) && (p.match == nil || p.match.match(findingRow{f})) {
@@ -230,7 +229,7 @@ func (p *findingsPanel) drawList(a area, d *data, rows int) {
 func (p *findingsPanel) cell(d *data, f affinity.Finding, name string) string {
 	switch name {
 	case "sev":
-		if p.mutes.hides(f) {
+		if d.mutes.hides(f) {
 			return "muted"
 		}
 		return severityWord(f)
@@ -347,11 +346,12 @@ func evidenceLine(e affinity.FindingEvidence, about affinity.ObjectRef) string {
 	return strings.Join(parts, " ")
 }
 
-// findingMark counts the problems of an object for the topology; "" for none.
+// findingMark counts the problems of an object for the topology, those muted left
+// out; "" for none.
 func (d *data) findingMark(namespace, object string) string {
 	n := 0
 	for _, f := range d.snap.Findings {
-		if f.Fails() && f.Object.Namespace == namespace && f.Object.String() == object {
+		if f.Fails() && f.Object.Namespace == namespace && f.Object.String() == object && !d.mutes.hides(f) {
 			n++
 		}
 	}
@@ -366,7 +366,7 @@ func findingKeys() []binding {
 		{name: "finding.copy-fix", keys: []string{"y"}, group: "OUTPUT", help: "copy the fix", hint: "copy fix", in: inFindings, do: (*Model).copyFix, off: (*Model).noFinding},
 		{name: "finding.copy-report", keys: []string{"Y"}, group: "OUTPUT", help: "copy all of it, as Markdown", hint: "report", in: inFindings, do: (*Model).copyReport, off: (*Model).noReport},
 		{name: "finding.save", keys: []string{"ctrl+s"}, group: "OUTPUT", help: "save what is shown to a file", hint: "save", in: inFindings, do: (*Model).saveFindings, off: (*Model).noReport},
-		{name: "finding.mute", keys: []string{"M"}, group: "VIEW", help: "mute the rule for this object, also in later runs; or show it again", hint: "mute", in: inFindings, do: (*Model).mute, off: (*Model).noFinding},
+		{name: "finding.mute", keys: []string{"M"}, group: "VIEW", help: "mute the rule for this object, also in later runs; or show it again", hint: "mute", in: inFindings, do: (*Model).mute, off: (*Model).noMute},
 		{name: "finding.passed", keys: []string{"o"}, group: "VIEW", help: "show what passed and what is muted", hint: "show ok", in: inFindings, do: func(m *Model) tea.Cmd { m.findings.passed = !m.findings.passed; return nil }},
 	}
 }

@@ -102,7 +102,7 @@ var keyTests = map[string]struct {
 	"finding.save": {[]string{"5"}, func(m *Model, r *recorder, _ tea.Cmd) bool {
 		return isMsg[savedMsg](press(m, "enter")) && r.path == "found.md" && len(r.saved) == len(m.findings.rows)
 	}},
-	"finding.mute":   {[]string{"5"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return len(m.findings.mutes) == 1 }},
+	"finding.mute":   {[]string{"5"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return len(m.d.mutes) == 1 }},
 	"finding.passed": {[]string{"5"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.findings.passed }},
 	"view.last":      {[]string{"3", "4"}, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.view == viewPods }},
 	"pane.next":      {nil, func(m *Model, _ *recorder, _ tea.Cmd) bool { return m.topo.pane == paneFuses }},

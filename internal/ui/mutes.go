@@ -86,14 +86,26 @@ func (m *Model) heed() {
 	if state.Seq == m.findings.mutesSeq {
 		return
 	}
-	m.findings.mutesSeq, m.findings.mutes = state.Seq, make(mutes, len(state.All))
+	m.findings.mutesSeq, m.d.mutes = state.Seq, make(mutes, len(state.All))
 	for _, one := range state.All {
-		m.findings.mutes[one.MuteKey] = one.Worst
+		m.d.mutes[one.MuteKey] = one.Worst
 	}
 	if state.Trouble != "" {
 		m.say(warn, affinity.Clean(state.Trouble, maxPrompt))
 	}
 	m.rev++
+}
+
+// notARule is where a finding's rule would stand when none was asked.
+const notARule = "—"
+
+// noMute: that nothing was judged is no rule's opinion, and "Nothing found" would
+// stand in its place.
+func (m *Model) noMute() string {
+	if f, _ := m.findings.finding(); f.Rule == notARule {
+		return "no rule says this: it cannot be muted"
+	}
+	return m.noFinding()
 }
 
 // mute hides what the rule says of the object, for whoever runs this; for
@@ -102,7 +114,7 @@ func (m *Model) mute() tea.Cmd {
 	f, _ := m.findings.finding()
 	one := muteOf(f)
 	defer m.heed()
-	if m.findings.mutes.hides(f) {
+	if m.d.mutes.hides(f) {
 		m.opt.Mutes.Unmute(one.MuteKey)
 		m.say(plain, f.Rule+" is shown again")
 		return nil

@@ -83,3 +83,25 @@ func TestMutesThatAreNotKept(t *testing.T) {
 		t.Errorf("notice %q, muted %+v", m.notice.text, k.state.All)
 	}
 }
+
+// TestMutedOnTheTopology: what is muted is no mark, neither there nor in the tabs.
+func TestMutedOnTheTopology(t *testing.T) {
+	_, o := judged()
+	m := sized(o, 100, 30)
+	before := m.d.findingMark("msgapp", "ingress/msgapp")
+	press(m, "5", "j", "M", "1")
+	if after := m.d.findingMark("msgapp", "ingress/msgapp"); before != "▲ 2" || after != "▲ 1" || !strings.Contains(stripColours(m.View()), "▲ 1") {
+		t.Errorf("marks %q, then %q:\n%s", before, after, m.View())
+	}
+}
+
+// TestNotJudgedIsNotMuted: it is shown, whatever key is pressed.
+func TestNotJudgedIsNotMuted(t *testing.T) {
+	w, o := told()
+	w.apply(affinity.Findings{Source: "rules", Findings: []affinity.Finding{{Rule: "—", Title: "objects not judged", NotChecked: "no route to host"}}})
+	m := sized(o, 100, 30)
+	press(m, "5", "M")
+	if got := ids(m); got != "—" || m.findings.counts.muted != 0 || !strings.Contains(m.notice.text, "cannot be muted") {
+		t.Errorf("rows %q, notice %q", got, m.notice.text)
+	}
+}
