@@ -172,7 +172,7 @@ func redirectText(status int, from, to *url.URL, shown string) string {
 	} else {
 		text += ": it leaves " + from.Scheme + "://" + cleanHost(from.Host)
 	}
-	return affinity.Clean(text, maxText)
+	return affinity.Clean("the probe ended: "+text, maxText)
 }
 
 // maxRetryAfter bounds what a server can ask for.

@@ -212,7 +212,6 @@ func TestBackoff(t *testing.T) {
 			trip.RetryAfter = 3 * time.Second
 			return trip
 		}, []float64{3, 3, 3, 4, 8}},
-		{"sent away", func(affinity.SessionID, int, Target) Trip { return failed(affinity.FailureRedirect) }, []float64{30, 30}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -232,6 +231,22 @@ func TestBackoff(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSentAwayEnds: one request, and one more when the user asks.
+func TestSentAwayEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{reply: func(affinity.SessionID, int, Target) Trip { return failed(affinity.FailureRedirect) }}
+		before := 0
+		s.run(t, Options{}, urlPlan("http://127.0.0.1:1/", 1, affinity.ClientBrowser), time.Hour, func(r *Runner) {
+			time.Sleep(time.Hour)
+			before = len(s.all())
+			r.Do(affinity.Command{Kind: affinity.CommandReprobe, Session: "s01"})
+		})
+		if after := len(s.all()); before != 1 || after != 2 {
+			t.Errorf("%d requests, and %d once the user asked", before, after)
+		}
+	})
 }
 
 func TestSlowAnswersAreLeftAlone(t *testing.T) {

@@ -231,11 +231,15 @@ func (s *session) round(ctx context.Context) (hold bool) {
 		pause = max(pause, reconnect(s.fails))
 	}
 	if failure != nil && failure.Kind == affinity.FailureRedirect {
-		pause = spread(maxBackoff) // it was sent away: no hurry to ask again
+		pause = tillAsked
 	}
 	s.next = s.last.Add(max(pause, trip.RetryAfter))
 	return false
 }
+
+// tillAsked is the pause of a session that was sent off the host: it asks again when
+// the user says so, or when the route leads elsewhere.
+const tillAsked = 10_000 * time.Hour
 
 // refuses reports whether an answer with status is one to ask less often after:
 // a server in trouble, or an error page that nothing shows a pod behind. What

@@ -175,7 +175,7 @@ func Routes(s *affinity.Snapshot, o Options) *RouteList {
 		count[x.Spec.Route]++
 	}
 	for _, r := range s.Routes {
-		if !o.wants(r.ID) {
+		if !o.wants(r.ID) || !o.Target.Matches(r) {
 			continue
 		}
 		out := Route{Name: string(r.ID), Kind: r.Kind, Ref: routeRef(r), Class: r.Class, Addresses: r.Addresses, ProbePath: r.ProbePath, ProbeWhy: r.ProbeWhy,

@@ -71,7 +71,7 @@ func (d *data) session(id affinity.SessionID) *affinity.Session {
 }
 
 // setScope finds the routes that the screen is about: those with sessions,
-// else those the user named, else all.
+// else those the user named or, where nothing was, all.
 func (d *data) setScope() {
 	was := d.route().ID
 	probed := map[affinity.RouteID]bool{}
@@ -94,10 +94,17 @@ func (d *data) setScope() {
 	if len(d.scope) == 0 {
 		d.scope = named
 	}
-	if len(d.scope) == 0 {
+	if len(d.scope) == 0 && d.target.IsZero() {
 		d.scope = all
 	}
 	d.focus = max(0, slices.IndexFunc(d.scope, func(r affinity.Route) bool { return r.ID == was }))
+}
+
+// lost reports whether nothing leads to what the user named, as far as all that
+// is watched tells.
+func (d *data) lost() bool {
+	state, _ := d.snap.Health()
+	return len(d.scope) == 0 && !d.target.IsZero() && state != affinity.SourceSyncing && !d.silent()
 }
 
 // route returns the route in focus; its zero value when there is none.

@@ -29,6 +29,10 @@ func (m *Model) health() status {
 		return status{"✗", "NO PATH", broken}
 	case state == affinity.SourceSyncing, d.silent():
 		return status{"◌", "FIRST SYNC", plain}
+	case d.lost():
+		return status{"✗", "NO ROUTE", warn}
+	case len(d.scope) > 0 && noneReady(d, d.route()):
+		return status{"✗", "NONE READY", broken}
 	case d.sum.limited > 0:
 		return status{"▲", "RATE LIMITED", warn}
 	case bad:

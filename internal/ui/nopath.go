@@ -19,7 +19,7 @@ func unreachable(d *data, r affinity.Route) bool {
 		return false
 	}
 	for _, s := range d.snap.Sessions {
-		if s.Spec.Route == r.ID && s.ClosedAt.IsZero() && s.Requests > 0 && (s.InARow == 0 || affinity.BadStatus(s.LastStatus)) {
+		if s.Spec.Route == r.ID && s.ClosedAt.IsZero() && s.Requests > 0 && (s.InARow == 0 || s.Redirect != "" || affinity.BadStatus(s.LastStatus)) {
 			return false
 		}
 	}

@@ -162,8 +162,16 @@ func drawNothing(a area, d *data) {
 	if !d.target.IsZero() {
 		text = "No route leads to " + affinity.Clean(d.target.String(), 60) + " " + where + "."
 	}
-	a.put(2, 1, strong, text)
-	y := 3
+	y := 1
+	for _, line := range wrap(text, a.w-4) {
+		a.put(2, y, strong, line)
+		y++
+	}
+	for _, line := range wrap(unrouted(d), a.w-4) {
+		a.put(2, y, plain, line)
+		y++
+	}
+	y++
 	a.put(2, y, plain, "Looked for")
 	a.put(28, y, plain, "found")
 	shown, absent := installed(d.snap.Sources)
@@ -189,4 +197,24 @@ func drawNothing(a area, d *data) {
 		y++
 	}
 	a.put(2, y+1, muted, "This screen fills in by itself when an Ingress appears.")
+}
+
+// unrouted says of a Service that was named, and that nothing leads to, how its
+// clients are held; "" of anything else.
+func unrouted(d *data) string {
+	i := slices.IndexFunc(d.snap.Services, func(s affinity.Service) bool {
+		return d.target.Kind == "service" && s.Ref.Name == d.target.Name && (d.target.Namespace == "" || s.Ref.Namespace == d.target.Namespace)
+	})
+	if i < 0 {
+		return ""
+	}
+	s := &d.snap.Services[i]
+	clientIP := s.Policy.Mechanism == affinity.MechanismClientIP
+	switch {
+	case s.NeedsNone != "":
+		return "It needs no affinity: " + s.NeedsNone + "."
+	case clientIP:
+		return "Clients inside the cluster are held by " + timeoutText(s.Policy) + " of ClientIP (6 ClientIP; --from local asks it itself)."
+	}
+	return "Nothing holds its clients: sessionAffinity is not ClientIP."
 }

@@ -112,6 +112,8 @@ func (p *sessionsPanel) drawEmpty(a area, d *data) {
 		a.put(0, 2, plain, p.noMatch("session"))
 	case d.opt.ReadOnly:
 		a.put(0, 2, plain, "No sessions: nothing is being probed (--no-probe).")
+	case d.lost():
+		drawNothing(a, d)
 	default:
 		a.put(0, 2, plain, "No sessions yet.  n opens one.")
 	}

@@ -354,20 +354,21 @@ func levelStyle(h affinity.Happening) style {
 	return plain
 }
 
+// noneReady reports whether the cluster says that no pod behind r is ready.
+func noneReady(d *data, r affinity.Route) bool {
+	if r.Kind == affinity.RouteURL || r.Backend.Service.Name == "" || len(d.sources(affinity.SourceForbidden)) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(d.snap.RouteEndpoints(r), func(e affinity.Endpoint) bool { return e.Ready })
+}
+
 // topoNotes are what the reader should know about the route: no endpoints,
 // bypassed layers, doubts about the controller, merges.
 func topoNotes(d *data) []run {
 	r := d.route()
 	var out []run
-	endpoints := d.snap.RouteEndpoints(r)
-	ready := 0
-	for _, e := range endpoints {
-		if e.Ready {
-			ready++
-		}
-	}
-	if r.Kind != affinity.RouteURL && ready == 0 && len(d.sources(affinity.SourceForbidden)) == 0 && r.Backend.Service.Name != "" {
-		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + r.Backend.Service.Name + " has " + plural(len(endpoints), "endpoint", "endpoints") + ", none of them ready"})
+	if noneReady(d, r) {
+		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + r.Backend.Service.Name + " has " + plural(len(d.snap.RouteEndpoints(r)), "endpoint", "endpoints") + ", none of them ready"})
 	}
 	if n := len(d.scope); n > 1 && d.sum.total == 0 {
 		out = append(out, run{plain, fmt.Sprintf("route %d of %d: h and l show the others", d.focus+1, n)})
