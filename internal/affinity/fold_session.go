@@ -38,6 +38,7 @@ type session struct {
 	doubled     bool      // the last request carried two different cookies of the pin's name
 	created     time.Time // of Pod, as of the last answer
 	failure     *Failure  // the last one
+	failing     time.Time // of the first of a row that nothing explains yet
 	cutsInARow  int       // of InARow
 	points      PodRef    // that the held cookie named at the last answer
 	stay        stay      // that stayText is about
@@ -224,8 +225,11 @@ func (st *State) failed(s *session, o Observed, now time.Time) {
 	s.failure = o.Failure
 	st.decodePin(s, now)
 	if s.InARow == 1 {
-		st.happen(Happening{At: now, Source: "probe", Kind: "failing", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route, Level: LevelBroken,
-			Text: fmt.Sprintf("%s failing: %s", s.Spec.ID, o.Failure.Text)})
+		h := Happening{At: now, Source: "probe", Kind: "failing", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route, Level: LevelBroken,
+			Text: fmt.Sprintf("%s failing: %s", s.Spec.ID, o.Failure.Text)}
+		s.failing = now
+		h.CauseText, h.Cause = st.whyFailing(s)
+		st.happen(h)
 	}
 }
 

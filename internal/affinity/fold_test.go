@@ -31,7 +31,8 @@ var tNow = time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
 //	1 edit "affinity-mode balanced→persistent"
 //	1 source endpointslices stale
 //	1 is s01 STUCK pod=a moves=0 …  what must be true then
-//	1 timeline move "s01 A→B"       the newest line of that kind contains the text
+//	1 timeline move "s01 A→B"       the newest line of that kind contains the text,
+//	                                or ends with one before $
 //
 // A cookie's value is the pod it names; the balanced decoder hashes the first
 // letter over the ready endpoints.
@@ -466,7 +467,8 @@ func (s *script) timeline(args []string) {
 	all := s.st.Snapshot(s.now).Timeline
 	for i := len(all) - 1; i >= 0; i-- {
 		if all[i].Kind == args[0] {
-			if line := all[i].Text + " · " + all[i].CauseText; !strings.Contains(line, args[1]) {
+			line := all[i].Text + " · " + all[i].CauseText
+			if end, exact := strings.CutSuffix(args[1], "$"); exact && !strings.HasSuffix(line, end) || !exact && !strings.Contains(line, args[1]) {
 				s.t.Errorf("%s: newest %s line is %q, want %q in it", s.where, args[0], line, args[1])
 			}
 			return

@@ -202,6 +202,7 @@ func (st *State) endpointCause(b *backend, s *session, m Move, since time.Time) 
 // explainAgain looks for the cause of the session's last move, if it has none
 // yet: the watch may be slower than the probe.
 func (st *State) explainAgain(s *session, now time.Time) {
+	st.explainFailing(s, now)
 	m, ok := s.LastMove()
 	if !ok || m.Explained() {
 		return
@@ -218,12 +219,53 @@ func (st *State) explainAgain(s *session, now time.Time) {
 	m.Cause, m.CauseSeq = text, seq
 	s.Moves = slices.Clone(s.Moves)
 	s.Moves[len(s.Moves)-1] = m
+	st.amend("move", s.Spec.ID, m.At, func(h *Happening) { h.Cause, h.CauseText, h.Level = seq, text, LevelChange })
+}
+
+// amend changes what the timeline says of a session at an instant.
+func (st *State) amend(kind string, id SessionID, at time.Time, change func(*Happening)) {
 	for i := len(st.timeline) - 1; i >= 0; i-- {
-		if h := st.timeline[i]; h.Kind == "move" && h.Session == s.Spec.ID && h.At.Equal(m.At) {
-			h.Cause, h.CauseText, h.Level = seq, text, LevelChange
+		if h := st.timeline[i]; h.Kind == kind && h.Session == id && h.At.Equal(at) {
+			change(&h)
 			st.timeline = slices.Clone(st.timeline)
 			st.timeline[i] = h
 			return
 		}
+	}
+}
+
+// whyFailing says what was seen of the pod that has a session when its requests
+// began to fail, as far as the proxy's answer can come from that.
+func (st *State) whyFailing(s *session) (text string, seq uint64) {
+	b := st.backendOf(s)
+	if b == nil || !s.failure.ofBackend() {
+		s.failing = time.Time{}
+		return "", 0
+	}
+	m := Move{At: s.failing, From: s.Pod, CookieChanged: true} // of no balancing: nobody moved
+	if pod, _ := st.decodedPod(s); !pod.IsZero() {
+		m.From = pod
+	}
+	if !m.From.IsZero() {
+		if text, seq, ok := st.endpointCause(b, s, m, s.failing.Add(-causeBefore)); ok {
+			s.failing = time.Time{}
+			return text, seq
+		}
+	}
+	if st.sources["endpointslices"].State == SourceLive && !slices.ContainsFunc(b.all, func(e Endpoint) bool { return e.Ready }) {
+		return "the Service has no ready endpoint", 0
+	}
+	return "", 0
+}
+
+// explainFailing looks again for what explains a failing session: the watch may
+// be slower than the probe.
+func (st *State) explainFailing(s *session, now time.Time) {
+	at := s.failing
+	if at.IsZero() || now.Sub(at) > causeAfter {
+		return
+	}
+	if text, seq := st.whyFailing(s); text != "" {
+		st.amend("failing", s.Spec.ID, at, func(h *Happening) { h.Cause, h.CauseText = seq, text })
 	}
 }
