@@ -9,11 +9,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/probe"
 )
 
 func (f *probeFlags) addClients(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.client, "client", []string{string(affinity.ClientBrowser)},
-		"how the sessions treat cookies: browser (keeps a jar), browser-cross-site (a page at --origin), no-jar, ws-only (Socket.IO without polling), tabs=N (N sessions, one jar), reload=DURATION|REQUESTS; several take turns")
+		"how the sessions treat cookies: browser (keeps a jar), browser-cross-site (a page at --origin), no-jar, ws-only (Socket.IO without polling), tabs=N (N sessions, one jar), reload=DURATION|REQUESTS (requests of Socket.IO by polling alone); several take turns")
 	fs.BoolVar(&f.compare, "compare", false, "compare client models in one run: those of --client, or browser and no-jar")
 }
 
@@ -48,11 +49,18 @@ func (f *probeFlags) checkClients() error {
 			return usageError("--client %s: a WebSocket is one request; give a duration", m)
 		case kind == affinity.ClientReload && !spoken:
 			return usageError("--client reload is for sessions that hold a connection: --transport ws or socketio")
+		case kind == affinity.ClientReload && countsRequests(m) && f.socket.IOTransports != probe.IOPolling:
+			return usageError("--client %s: once it is upgraded, a Socket.IO session makes no requests to count; give a duration, or --socketio-transports polling", m)
 		case kind == affinity.ClientCrossSite && f.socket.Origin == "":
 			return usageError("--client browser-cross-site acts for a page elsewhere: name its origin with --origin")
 		}
 	}
 	return nil
+}
+
+func countsRequests(m affinity.ClientModel) bool {
+	n, _ := m.Reload()
+	return n > 0
 }
 
 // compareKinds prints what the sessions of each client model and transport came

@@ -204,11 +204,17 @@ func socketText(held *affinity.Socket, now time.Time) string {
 	if held.Idle {
 		parts = append(parts, "says nothing (--idle)")
 	}
+	if held.Note != "" {
+		parts = append(parts, held.Note)
+	}
 	return strings.Join(parts, ", ")
 }
 
 // socketEndText is how a connection ended: who, why, after how long.
 func socketEndText(end *affinity.SocketEnd) string {
-	who := map[affinity.EndedBy]string{affinity.EndedByClient: "by this client", affinity.EndedByServer: "by the server", affinity.EndedByUnknown: "cut, nobody said by whom"}[end.By]
+	if end.By == affinity.EndedByUnknown {
+		return fmt.Sprintf("after %s, nobody said by whom: %s", exactly(end.Lasted), end.Text)
+	}
+	who := map[affinity.EndedBy]string{affinity.EndedByClient: "by this client", affinity.EndedByServer: "by the server"}[end.By]
 	return fmt.Sprintf("%s after %s: %s", who, exactly(end.Lasted), end.Text)
 }
