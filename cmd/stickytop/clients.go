@@ -130,7 +130,7 @@ func (c comparison) verdict() string {
 		}
 	}
 	if text != "" && !c.speaking {
-		return text
+		return text + c.other(text)
 	}
 	if text != "" {
 		text += "; "
@@ -151,7 +151,22 @@ func (c comparison) verdict() string {
 	if len(unknown) > 0 && len(unknown) < len(c.all) {
 		text += "; not known for " + strings.Join(unknown, ", ") + namePods
 	}
-	return text
+	return text + c.other(text)
+}
+
+// other names the rules that sessions showed and text does not: one pod may hold
+// them all and still refuse some requests.
+func (c comparison) other(text string) string {
+	var rules []string
+	for _, f := range c.snap.Findings {
+		if f.Route == c.all[0].Route && f.Session != "" && strings.HasPrefix(f.Rule, "I") && !strings.Contains(text, f.Rule) && !slices.Contains(rules, f.Rule) {
+			rules = append(rules, f.Rule)
+		}
+	}
+	if len(rules) == 0 {
+		return ""
+	}
+	return "; they show " + strings.Join(rules, ", ") + " too: get findings"
 }
 
 const namePods = ": nothing names the pods that answered (--pod-header, --pod-json, --path)"
