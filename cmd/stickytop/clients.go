@@ -187,7 +187,7 @@ func (c comparison) difference() string {
 			if m.Broken == m.Sessions {
 				failing++
 			}
-			not = append(not, fmt.Sprintf("%s (%d of %d fail)", c.name(m), m.Broken, m.Sessions))
+			not = append(not, fmt.Sprintf("%s (%d of %d fail%s)", c.name(m), m.Broken, m.Sessions, c.why(m)))
 		default:
 			partly = partly || m.Held > 0
 			not = append(not, fmt.Sprintf("%s (%d of %d%s)", c.name(m), m.Held, m.Sessions, broken))
@@ -211,6 +211,16 @@ func (c comparison) difference() string {
 		return "no " + c.noun() + " was held"
 	}
 	return "not held the same: " + strings.Join(not, ", ")
+}
+
+// why is how the first session of a kind that fails does.
+func (c comparison) why(m affinity.KindSummary) string {
+	for _, x := range c.snap.Sessions {
+		if x.Spec.Route == m.Route && x.Spec.Transport == m.Transport && x.Spec.Client == m.Client && x.InARow > 0 && x.LastFailure != nil {
+			return ": " + affinity.Clean(x.LastFailure.Text, 100)
+		}
+	}
+	return ""
 }
 
 // breaks is the rule that says that failures of a kind are ones of affinity: its
