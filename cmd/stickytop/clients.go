@@ -9,11 +9,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/probe"
 )
 
 func (f *probeFlags) addClients(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.client, "client", []string{string(affinity.ClientBrowser)},
-		"how the sessions treat cookies: browser (keeps a jar), browser-cross-site (a page at --origin), no-jar, ws-only (Socket.IO without polling), tabs=N (N sessions, one jar), reload=DURATION|REQUESTS; several take turns")
+		"how the sessions treat cookies: browser (keeps a jar), browser-cross-site (a page at --origin), no-jar, ws-only (Socket.IO without polling), tabs=N (N sessions, one jar), reload=DURATION|REQUESTS (requests of Socket.IO by polling alone); several take turns")
 	fs.BoolVar(&f.compare, "compare", false, "compare client models in one run: those of --client, or browser and no-jar")
 }
 
@@ -48,11 +49,18 @@ func (f *probeFlags) checkClients() error {
 			return usageError("--client %s: a WebSocket is one request; give a duration", m)
 		case kind == affinity.ClientReload && !spoken:
 			return usageError("--client reload is for sessions that hold a connection: --transport ws or socketio")
+		case kind == affinity.ClientReload && countsRequests(m) && f.socket.IOTransports != probe.IOPolling:
+			return usageError("--client %s: once it is upgraded, a Socket.IO session makes no requests to count; give a duration, or --socketio-transports polling", m)
 		case kind == affinity.ClientCrossSite && f.socket.Origin == "":
 			return usageError("--client browser-cross-site acts for a page elsewhere: name its origin with --origin")
 		}
 	}
 	return nil
+}
+
+func countsRequests(m affinity.ClientModel) bool {
+	n, _ := m.Reload()
+	return n > 0
 }
 
 // compareKinds prints what the sessions of each client model and transport came
@@ -122,7 +130,7 @@ func (c comparison) verdict() string {
 		}
 	}
 	if text != "" && !c.speaking {
-		return text
+		return text + c.other(text)
 	}
 	if text != "" {
 		text += "; "
@@ -143,7 +151,22 @@ func (c comparison) verdict() string {
 	if len(unknown) > 0 && len(unknown) < len(c.all) {
 		text += "; not known for " + strings.Join(unknown, ", ") + namePods
 	}
-	return text
+	return text + c.other(text)
+}
+
+// other names the rules that sessions showed and text does not: one pod may hold
+// them all and still refuse some requests.
+func (c comparison) other(text string) string {
+	var rules []string
+	for _, f := range c.snap.Findings {
+		if f.Route == c.all[0].Route && f.Session != "" && strings.HasPrefix(f.Rule, "I") && !strings.Contains(text, f.Rule) && !slices.Contains(rules, f.Rule) {
+			rules = append(rules, f.Rule)
+		}
+	}
+	if len(rules) == 0 {
+		return ""
+	}
+	return "; they show " + strings.Join(rules, ", ") + " too: get findings"
 }
 
 const namePods = ": nothing names the pods that answered (--pod-header, --pod-json, --path)"
@@ -164,7 +187,7 @@ func (c comparison) difference() string {
 			if m.Broken == m.Sessions {
 				failing++
 			}
-			not = append(not, fmt.Sprintf("%s (%d of %d fail)", c.name(m), m.Broken, m.Sessions))
+			not = append(not, fmt.Sprintf("%s (%d of %d fail%s)", c.name(m), m.Broken, m.Sessions, c.why(m)))
 		default:
 			partly = partly || m.Held > 0
 			not = append(not, fmt.Sprintf("%s (%d of %d%s)", c.name(m), m.Held, m.Sessions, broken))
@@ -188,6 +211,16 @@ func (c comparison) difference() string {
 		return "no " + c.noun() + " was held"
 	}
 	return "not held the same: " + strings.Join(not, ", ")
+}
+
+// why is how the first session of a kind that fails does.
+func (c comparison) why(m affinity.KindSummary) string {
+	for _, x := range c.snap.Sessions {
+		if x.Spec.Route == m.Route && x.Spec.Transport == m.Transport && x.Spec.Client == m.Client && x.InARow > 0 && x.LastFailure != nil {
+			return ": " + affinity.Clean(x.LastFailure.Text, 100)
+		}
+	}
+	return ""
 }
 
 // breaks is the rule that says that failures of a kind are ones of affinity: its

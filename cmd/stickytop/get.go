@@ -269,6 +269,7 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
 	}
+	sayOfSockets(snap, streams.ErrOut)
 	if slices.ContainsFunc(snap.Sessions, answered) {
 		sayHowTheyFail(snap, streams.ErrOut)
 		return nil
@@ -279,6 +280,30 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 // answered reports whether the application behind the ingress answered x at
 // all, be it to refuse.
 func answered(x *affinity.Session) bool { return x.Requests > x.Failures || x.Refusals > 0 }
+
+// sayOfSockets tells what became of held connections: the table's narrow form
+// has no room for it.
+func sayOfSockets(snap *affinity.Snapshot, w io.Writer) {
+	const most = 6
+	var cut, notes []string
+	for _, x := range snap.Sessions {
+		if end := x.LastEnd; end != nil && end.Failed != nil && x.CutCount > 0 {
+			cut = append(cut, fmt.Sprintf("%s after %s: %s", x.Spec.ID, end.Lasted.Round(100*time.Millisecond), end.Text))
+		}
+		if x.Socket != nil && x.Socket.Note != "" && !slices.Contains(notes, x.Socket.Note) {
+			notes = append(notes, x.Socket.Note)
+		}
+	}
+	for _, text := range cut[:min(len(cut), most)] {
+		fmt.Fprintln(w, "note: connection lost, "+affinity.Clean(text, 200))
+	}
+	if more := len(cut) - most; more > 0 {
+		fmt.Fprintf(w, "note: and those of %d more sessions; -o wide lists them\n", more)
+	}
+	for _, text := range notes {
+		fmt.Fprintln(w, "note: "+affinity.Clean(text, 200))
+	}
+}
 
 // sayHowTheyFail tells why no session works, where that is so.
 func sayHowTheyFail(snap *affinity.Snapshot, w io.Writer) {

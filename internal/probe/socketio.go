@@ -239,6 +239,10 @@ func (h *ioHold) begin() {
 	h.opening = time.Time{}
 	h.held.Protocol, h.held.SID = fmt.Sprintf("Engine.IO %d", v), affinity.Secret(open.SID)
 	h.held.PingInterval, h.held.PingTimeout = open.PingInterval, open.PingTimeout
+	if v == 3 && h.o.IOAuth != "" {
+		h.authless = true
+		h.held.Note = h.note()
+	}
 	if v == 3 {
 		h.ping = time.Now().Add(open.PingInterval)
 	} else {
@@ -266,14 +270,35 @@ func (h *ioHold) join() {
 
 // askPod emits the event whose ack names the pod.
 func (h *ioHold) askPod() {
-	if h.o.IOAsk == "" || !h.held.Joined || h.askID >= 0 && !h.asked.IsZero() {
+	if h.o.IOAsk == "" || !h.held.Joined || h.askID >= 0 && !h.asked.IsZero() && !h.unheard {
 		return
 	}
+	h.unheard = false
 	name, _ := json.Marshal([]string{h.o.IOAsk})
 	h.askID = h.nextID
 	h.nextID++
 	h.asked = time.Now()
 	h.say(engineio.SocketPacket{Type: engineio.Event, Namespace: h.o.IONamespace, ID: h.askID, Data: name}.Packet())
+}
+
+// unanswered is when the ack that is waited for is late; zero when none is.
+func (h *ioHold) unanswered() time.Time {
+	if h.asked.IsZero() || h.unheard {
+		return time.Time{}
+	}
+	return h.asked.Add(h.s.client.set.Timeout)
+}
+
+// note is what of the session's options came to nothing.
+func (h *ioHold) note() string {
+	var all []string
+	if h.authless {
+		all = append(all, "the auth payload is not sent: Socket.IO 2 takes none")
+	}
+	if h.unheard {
+		all = append(all, fmt.Sprintf("no ack of %s within %s", h.o.IOAsk, h.s.client.set.Timeout))
+	}
+	return affinity.Clean(strings.Join(all, "; "), maxText)
 }
 
 // say sends a packet, at once or with the next POST.
@@ -350,7 +375,8 @@ func (h *ioHold) socket(p engineio.SocketPacket) {
 		if p.ID != h.askID || h.asked.IsZero() {
 			return
 		}
-		h.held.RTT, h.asked = time.Since(h.asked), time.Time{}
+		h.held.RTT, h.asked, h.unheard = time.Since(h.asked), time.Time{}, false
+		h.held.Note = h.note()
 		var args []json.RawMessage
 		if json.Unmarshal(p.Data, &args) == nil && len(args) > 0 {
 			h.word(args[0], "ack of "+h.o.IOAsk+":")

@@ -46,6 +46,8 @@ type ioHold struct {
 	nextID   int
 	askID    int
 	asked    time.Time // zero once it was answered
+	unheard  bool      // the answer is late
+	authless bool      // the server takes no auth payload
 	events   *rate.Limiter
 	slow     bool
 	reload   time.Time // when the page is loaded anew; zero for never
@@ -90,7 +92,7 @@ func (h *ioHold) run(ctx context.Context) *affinity.SocketEnd {
 			h.answered(o)
 		case f := <-frames:
 			h.frame(f)
-		case <-h.timer.set(h.opening, h.greeted, h.ping, h.dead(), h.upgradeEnd(), h.nextPoll(), expiry, h.leaving(), h.news.flush()):
+		case <-h.timer.set(h.opening, h.greeted, h.ping, h.dead(), h.upgradeEnd(), h.unanswered(), h.nextPoll(), expiry, h.leaving(), h.news.flush()):
 			h.due(time.Now(), expiry)
 		}
 	}
@@ -142,6 +144,10 @@ func (h *ioHold) due(now time.Time, expiry time.Time) {
 		h.finish(affinity.EndedByClient, affinity.FailureTimeout, fmt.Sprintf("ping timeout: no heartbeat within %s + %s", h.held.PingInterval, h.held.PingTimeout))
 	case past(h.upgradeEnd(), now):
 		h.giveUp()
+	case past(h.unanswered(), now):
+		h.unheard = true
+		h.held.Note = h.note()
+		h.news.tell(h.held)
 	case past(h.ping, now):
 		h.pinged, h.ping = now, now.Add(h.held.PingInterval)
 		h.say(engineio.Packet{Type: engineio.Ping})

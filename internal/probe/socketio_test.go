@@ -58,6 +58,29 @@ func TestSocketIOWithRealServers(t *testing.T) {
 	}
 }
 
+// TestSocketIOInVain: an event that the server does not answer, and auth that it
+// does not take, are told of; the session is held all the same.
+func TestSocketIOInVain(t *testing.T) {
+	for kind, wants := range map[string][]string{"io4": {"", "no ack of nobody within 500ms"},
+		"io2": {"the auth payload is not sent: Socket.IO 2 takes none", "the auth payload is not sent: Socket.IO 2 takes none; no ack of nobody within 500ms"}} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := startPeer(t, kind, "msgapp-a", `{}`)
+			r := mustRunner(t, Options{Timeout: 500 * time.Millisecond, Socket: SocketOptions{IOTransports: IOBoth, IOAsk: "nobody", IOAuth: `{"token":"x"}`}})
+			rec, _ := start(t, r)
+			r.Want(socketPlan(p.url.String(), "socketio", 1, affinity.ClientBrowser))
+			rec.until(t, wants[1], func(all []affinity.Event) bool {
+				held := socketsOf(all)
+				return len(held) > 0 && held[len(held)-1].Note == wants[1]
+			})
+			all := socketsOf(rec.all())
+			if last := all[len(all)-1]; all[0].Note != wants[0] || !last.Joined || last.Ended != nil {
+				t.Errorf("began with %q, then %+v", all[0].Note, last)
+			}
+		})
+	}
+}
+
 // checkLegs looks for the requests that a browser would have made.
 func checkLegs(t *testing.T, all []affinity.Event, kind, transports string) {
 	t.Helper()

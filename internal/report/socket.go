@@ -19,6 +19,7 @@ type Held struct {
 	HeldSince        *metav1.MicroTime `json:"heldSince,omitempty"`
 	Joined           bool              `json:"joined,omitempty"`
 	PingMilliseconds float64           `json:"pingMilliseconds,omitempty"`
+	Note             string            `json:"note,omitempty"` // what of the options came to nothing: an event without an ack
 	Legs             []Leg             `json:"legs,omitempty"`
 	Closed           *Closed           `json:"closed,omitempty"` // the last connection that ended, and when; another is held since heldSince
 	Fuses            []Timer           `json:"fuses,omitempty"`  // the timers that run, the next to end the session first
@@ -61,6 +62,7 @@ func heldOf(x *affinity.Session, now time.Time) Held {
 		out.Legs = append(out.Legs, leg)
 	}
 	if h := x.Socket; h != nil {
+		out.Note = h.Note
 		out.Protocol, out.Carrier, out.Joined, out.PingMilliseconds = h.Protocol, h.Carrier, h.Joined, millis(h.RTT)
 		if h.Ended == nil {
 			out.HeldSince = instant(h.Opened)

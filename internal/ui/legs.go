@@ -106,6 +106,7 @@ func roundTrip(s *affinity.Session) time.Duration {
 // second that starts at end.
 func holdStrip(out []stripCell, s *affinity.Session, end time.Time) {
 	held := s.Socket
+	heldBefore(out, s, end)
 	l, ok := s.HeldLeg()
 	if !ok || l.Tag == "" {
 		return
@@ -121,6 +122,33 @@ func holdStrip(out []stripCell, s *affinity.Session, end time.Time) {
 	}
 	if i := until.Unix() - first; held.Ended != nil && held.Ended.Failed != nil && i >= 0 && i < int64(len(out)) {
 		out[i] = failed
+	}
+}
+
+// heldBefore does so for the connection before the one that is held: it was where
+// the last answer before its end came from.
+func heldBefore(out []stripCell, s *affinity.Session, end time.Time) {
+	was := s.LastEnd
+	if was == nil || s.Socket == nil || s.Socket.Ended != nil {
+		return
+	}
+	cell, from := silence, was.At.Add(-was.Lasted)
+	for _, x := range s.Exchanges {
+		if x.At.After(was.At) {
+			break
+		}
+		if x.Failure == "" && x.Tag != "" && !x.At.Before(from.Add(-x.Took-time.Second)) {
+			cell, from = stripCell{tagCell(x.Tag), podStyle(x.Tag)}, x.At
+		}
+	}
+	first := end.Unix() - int64(len(out)) + 1
+	for i := max(0, from.Unix()-first); cell != silence && i < int64(len(out)) && first+i <= was.At.Unix(); i++ {
+		if out[i] != silence {
+			continue
+		}
+		if out[i] = cell; first+i == was.At.Unix() && was.Failed != nil {
+			out[i] = failed
+		}
 	}
 }
 
@@ -204,11 +232,17 @@ func socketText(held *affinity.Socket, now time.Time) string {
 	if held.Idle {
 		parts = append(parts, "says nothing (--idle)")
 	}
+	if held.Note != "" {
+		parts = append(parts, held.Note)
+	}
 	return strings.Join(parts, ", ")
 }
 
 // socketEndText is how a connection ended: who, why, after how long.
 func socketEndText(end *affinity.SocketEnd) string {
-	who := map[affinity.EndedBy]string{affinity.EndedByClient: "by this client", affinity.EndedByServer: "by the server", affinity.EndedByUnknown: "cut, nobody said by whom"}[end.By]
+	if end.By == affinity.EndedByUnknown {
+		return fmt.Sprintf("after %s, nobody said by whom: %s", exactly(end.Lasted), end.Text)
+	}
+	who := map[affinity.EndedBy]string{affinity.EndedByClient: "by this client", affinity.EndedByServer: "by the server"}[end.By]
 	return fmt.Sprintf("%s after %s: %s", who, exactly(end.Lasted), end.Text)
 }

@@ -27,6 +27,8 @@ type sessionsPanel struct {
 
 	sorted  time.Time // when the order was computed last
 	touched time.Time // when the cursor was moved last
+	kinds   bool      // sessions differ in what they speak
+	clients bool      // and in whom they act for
 	dirty   bool      // sort and filter again, hold or not
 	born    uint64    // data.born of the rows
 }
@@ -40,6 +42,11 @@ func (p *sessionsPanel) refresh(d *data) {
 	p.dirty, p.sorted, p.born = false, d.now, d.born
 	p.legs = slices.ContainsFunc(d.snap.Sessions, func(s *affinity.Session) bool { return len(s.Legs) > 0 })
 	p.unheld = slices.ContainsFunc(d.snap.Sessions, func(s *affinity.Session) bool { return s.UnheldCount > 0 })
+	p.kinds, p.clients = false, false
+	for _, s := range d.snap.Sessions {
+		p.kinds = p.kinds || s.Spec.Transport != d.snap.Sessions[0].Spec.Transport
+		p.clients = p.clients || s.Spec.Client != d.snap.Sessions[0].Spec.Client
+	}
 	rows := make([]affinity.SessionID, 0, len(d.snap.Sessions))
 	for _, s := range d.snap.Sessions {
 		if p.match == nil || p.match.match(sessionRow{s, d}) {
@@ -144,6 +151,8 @@ func sessionKey(d *data, s *affinity.Session, by string) sortKey {
 		return sortKey{num: -s.Opened.UnixNano()}
 	case "kind":
 		return sortKey{text: s.Spec.Transport}
+	case "client":
+		return sortKey{text: string(s.Spec.Client)}
 	case "legs":
 		return sortKey{text: legText(s)}
 	case "route":

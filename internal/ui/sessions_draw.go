@@ -27,6 +27,12 @@ func (p *sessionsPanel) columns(d *data) []column {
 		state, pod,
 		{name: "via", title: "VIA", min: 4, ideal: 4},
 	}
+	if p.kinds { // else it tells nothing that is not seen elsewhere
+		all[1].drop = 0
+	}
+	if p.clients {
+		all = append(all, column{name: "client", title: "CLIENT", min: 7, ideal: map[bool]int{true: 12, false: 7}[c >= classM], drop: 6})
+	}
 	if p.legs {
 		if c >= classM {
 			all[1].ideal = 8
@@ -57,7 +63,11 @@ func (p *sessionsPanel) columns(d *data) []column {
 		}
 		all = append(all, column{name: "route", title: "ROUTE", min: 16, ideal: 30, flex: 1, drop: 10})
 	}
-	return append(all, column{name: "rtt", title: "RTT", min: 4, ideal: 5, drop: 3, right: true})
+	rtt := column{name: "rtt", title: "RTT", min: 4, ideal: 5, drop: 3, right: true}
+	if p.kinds { // before the legs
+		rtt.drop = 5
+	}
+	return append(all, rtt)
 }
 
 // cursorGutter is the room left of every row, for the cursor.
@@ -250,6 +260,8 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 		return string(s.Spec.ID)
 	case "kind":
 		return kindText(s, true)
+	case "client":
+		return string(s.Spec.Client)
 	case "legs":
 		return legText(s)
 	case "state":

@@ -38,6 +38,41 @@ func TestStrip(t *testing.T) {
 	}
 }
 
+// TestStripBefore: the seconds of a held connection stay its pod's once another
+// is held.
+func TestStripBefore(t *testing.T) {
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	cut := &affinity.Failure{Text: "cut"}
+	for name, tt := range map[string]struct {
+		end  affinity.SocketEnd
+		in   []affinity.Exchange
+		held bool
+		want string
+	}{
+		"cut":          {affinity.SocketEnd{At: at(5000), Lasted: 4900 * time.Millisecond, Failed: cut}, []affinity.Exchange{{At: at(100), Tag: "A"}, {At: at(7000), Tag: "B"}}, true, "AAAAA×·B··"},
+		"left":         {affinity.SocketEnd{At: at(5000), Lasted: 4900 * time.Millisecond}, []affinity.Exchange{{At: at(100), Tag: "A"}, {At: at(7000), Tag: "B"}}, true, "AAAAAA·B··"},
+		"upgraded":     {affinity.SocketEnd{At: at(5000), Lasted: 4900 * time.Millisecond}, []affinity.Exchange{{At: at(100), Tag: "A"}, {At: at(2100), Tag: "C"}, {At: at(7000), Tag: "B"}}, true, "A·CCCC·B··"},
+		"pod unknown":  {affinity.SocketEnd{At: at(5000), Lasted: 4900 * time.Millisecond, Failed: cut}, []affinity.Exchange{{At: at(100)}, {At: at(7000), Tag: "B"}}, true, "?······B··"},
+		"none is held": {affinity.SocketEnd{At: at(5000), Lasted: 4900 * time.Millisecond, Failed: cut}, []affinity.Exchange{{At: at(100), Tag: "A"}}, false, "A·········"},
+		"older answer": {affinity.SocketEnd{At: at(8000), Lasted: 2 * time.Second, Failed: cut}, []affinity.Exchange{{At: at(100), Tag: "A"}, {At: at(6000)}}, true, "A·····?···"},
+	} {
+		s := &affinity.Session{LastEnd: &tt.end, Exchanges: tt.in}
+		if tt.held {
+			s.Socket = &affinity.Socket{Opened: at(7000)}
+		}
+		out := make([]stripCell, 10)
+		strip(out, s.Exchanges, start.Add(9*time.Second))
+		holdStrip(out, s, start.Add(9*time.Second))
+		got := ""
+		for _, c := range out {
+			got += c.glyph
+		}
+		if got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
 func TestFuseText(t *testing.T) {
 	timer := affinity.Timer{Letter: 'C', Renewal: affinity.RenewalAbsolute, Deadline: start.Add(2*time.Hour + 47*time.Minute), Total: 3 * time.Hour, Seen: true}
 	modelled := timer
