@@ -262,6 +262,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		return nil
 	}
 	for _, r := range routes {
+		if text := unready(snap, r); text != "" {
+			fmt.Fprintln(streams.ErrOut, "note: "+text)
+		}
 		if text := snap.NamelessText(r); text != "" {
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
@@ -275,6 +278,18 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		return nil
 	}
 	return s.unanswered(snap)
+}
+
+// unready says that no pod behind a route is ready, where the cluster says so.
+func unready(snap *affinity.Snapshot, r affinity.Route) string {
+	known := slices.ContainsFunc(snap.Sources, func(s affinity.SourceStatus) bool {
+		return s.Name == "endpointslices" && s.State == affinity.SourceLive
+	})
+	all := snap.RouteEndpoints(r)
+	if !known || r.Backend.Service.Name == "" || slices.ContainsFunc(all, func(e affinity.Endpoint) bool { return e.Ready }) {
+		return ""
+	}
+	return fmt.Sprintf("svc/%s has %d endpoints, none of them ready", r.Backend.Service.Name, len(all))
 }
 
 // answered reports whether the application behind the ingress answered x at

@@ -3,13 +3,18 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/engine"
@@ -210,6 +215,11 @@ func (f *clusterFlags) restConfig() (*rest.Config, string, error) {
 	cfg, namespace, err := kube.Config(f.config.loader(), f.config.overrides.CurrentContext)
 	if err == nil && unnamed(cfg, &f.config) {
 		err = &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
+		if f.config.file == "" {
+			if gone := goneFiles(os.Getenv(clientcmd.RecommendedConfigPathEnvVar)); gone != "" {
+				err = &kube.Problem{What: "kubeconfig " + gone + " does not exist", Hint: "$KUBECONFIG names it; without that ~/.kube/config is read"}
+			}
+		}
 	}
 	return cfg, namespace, err
 }
@@ -232,6 +242,17 @@ func (s *setup) musterCrew(ctx context.Context, c *config, cfg *rest.Config, nam
 		c.cluster.from.addrs, c.cluster.from.nodes, c.dialFrom = s.crew.clients()
 	}
 	return nil
+}
+
+// goneFiles are those of a list of paths that are not there, quoted.
+func goneFiles(list string) string {
+	var gone []string
+	for _, path := range filepath.SplitList(list) {
+		if _, err := os.Stat(path); path != "" && errors.Is(err, fs.ErrNotExist) {
+			gone = append(gone, strconv.Quote(affinity.Clean(path, 200)))
+		}
+	}
+	return strings.Join(gone, ", ")
 }
 
 // unnamed reports whether nothing names a cluster: the host is client-go's last

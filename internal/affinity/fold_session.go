@@ -18,6 +18,7 @@ type session struct {
 	read   reading
 
 	kept        []kept    // cookies that may yet turn out to be one
+	unkept      string    // which of any name was last offered and is not sent back, and why
 	cookies     bool      // a cookie of any name was offered, ever
 	offered     bool      // an affinity cookie was offered, ever
 	offeredLast bool      // by the last answer

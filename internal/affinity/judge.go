@@ -114,6 +114,9 @@ func (st *State) cookielessDetail(s *session) string {
 		if others := s.keptNames(); others != "" {
 			return "no cookie of a known format was offered; it holds " + others + ": if that keeps it on its pod, name it with --cookie"
 		}
+		if s.unkept != "" {
+			return "no cookie of a known format was offered; " + s.unkept
+		}
 		return "no cookie of a known format was offered"
 	case p.Mechanism == MechanismCookie:
 		return "no Set-Cookie for " + p.Cookie.Name + ", though it is configured"

@@ -107,6 +107,9 @@ func (s *session) keep(it kept) (changed bool) {
 	changed = !slices.ContainsFunc(s.kept, func(k kept) bool { return k.offer.Name == offer.Name && k.offer.Value == offer.Value })
 	s.kept = slices.DeleteFunc(s.kept, func(k kept) bool { return k.offer.Name == offer.Name })
 	if offer.Deletes || offer.NotReturned != "" {
+		if !offer.Deletes {
+			s.unkept = offer.Name + " is not sent back: " + offer.NotReturned
+		}
 		return false
 	}
 	if len(s.kept) == maxKept {

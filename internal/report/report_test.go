@@ -70,6 +70,11 @@ func world() (*affinity.State, time.Time) {
 func TestFormats(t *testing.T) {
 	st, now := world()
 	snap := st.Snapshot(now)
+	for target, want := range map[affinity.Target]int{{Kind: "ingress", Name: "chat"}: 0, {Kind: "ingress", Name: "msgapp"}: 1, {}: 1} {
+		if got := Routes(snap, Options{Target: target}); len(got.Items) != want {
+			t.Errorf("%+v: %d routes, want %d", target, len(got.Items), want)
+		}
+	}
 	lists := map[string]Printable{"sessions": Sessions(snap, Options{Exchanges: true}), "pods": Pods(snap, Options{}), "routes": Routes(snap, Options{})}
 	formats := map[string]string{"table": "", "wide": "wide", "json": "json", "yaml": "yaml", "name": "name"}
 	for kind, list := range lists {

@@ -28,16 +28,32 @@ var groupsOf = map[string]string{
 }
 
 // installed parts the sources whose API is there from the names of the others,
-// which are many and of no interest.
+// which are many and of no interest. What every screen is made of comes first.
 func installed(all []affinity.SourceStatus) (shown []affinity.SourceStatus, absent []string) {
+	var others []affinity.SourceStatus
 	for _, s := range all {
-		if s.State == affinity.SourceAbsent {
+		switch {
+		case s.State == affinity.SourceAbsent:
 			absent = append(absent, s.Name)
-			continue
+		case blindness[s.Name] != "":
+			shown = append(shown, s)
+		default:
+			others = append(others, s)
 		}
-		shown = append(shown, s)
 	}
-	return shown, absent
+	return append(shown, others...), absent
+}
+
+// staleWhy is what most of the watches that are lost have in common, "" where
+// no two do.
+func staleWhy(d *data) string {
+	count, why := map[string]int{}, ""
+	for _, s := range d.sources(affinity.SourceStale) {
+		if count[s.Detail]++; s.Detail != "" && count[s.Detail] > max(1, count[why]) {
+			why = s.Detail
+		}
+	}
+	return why
 }
 
 // drawAbsent names in at most three lines what is not installed, and returns
@@ -68,7 +84,14 @@ func drawAccess(a area, d *data) {
 		a.put(17, y, plain, "stickytop goes on with what it may read.")
 	} else {
 		a.put(2, y, strong, "ACCESS")
-		a.put(9, y, plain, "Nothing that was asked for is forbidden.")
+		text, st := "Nothing that was asked for is forbidden.", plain
+		if why := staleWhy(d); why != "" {
+			text, st = "What was read is stale: "+why, broken
+		}
+		for i, line := range wrap(text, max(a.w-9-1, 10)) {
+			y += min(i, 1)
+			a.put(9, y, st, line)
+		}
 	}
 	y += 2
 	a.put(2, y, strong, "CAN I LIST AND WATCH?")

@@ -176,6 +176,9 @@ func (m *Model) degraded() string {
 		return "may not read " + strings.Join(names, ", ") + " (A)"
 	case m.d.isStale():
 		since, _ := m.d.stale()
+		if why := staleWhy(&m.d); why != "" && m.view != viewTopo {
+			return "stale: " + why
+		}
 		return "stale since " + m.d.clock.format(since, m.d.now)
 	case m.view == viewClientIP && m.d.nodeTrouble() != "":
 		return m.d.nodeTrouble()

@@ -62,6 +62,9 @@ func drawNoPath(a area, d *data) {
 	y += 1 + gap
 	a.put(2, y, strong, "Try")
 	for _, t := range tries {
+		if r.Kind == affinity.RouteURL && t.flag == "--via-controller" {
+			continue // takes a cluster
+		}
 		y = drawTry(a, y, t)
 	}
 }
@@ -176,6 +179,10 @@ func drawStaleNote(a area, d *data) {
 func staleLines(d *data, w int) [][]run {
 	since, _ := d.stale()
 	out := [][]run{{{broken, " CLUSTER VIEW IS STALE for " + exactly(max(0, d.now.Sub(since))) + "."}}}
+	why := staleWhy(d)
+	for _, line := range wrap(why, w-2) {
+		out = append(out, []run{{broken, " " + line}})
+	}
 	for _, line := range wrap("Probes still run, so the pins above are live; pod states, ages and causes are as of "+d.clock.format(since, d.now)+
 		". Moves during the gap are kept, and explained again when the watch returns.", w-2) {
 		out = append(out, []run{{plain, " " + line}})
@@ -190,6 +197,9 @@ func staleLines(d *data, w int) [][]run {
 		name, retry := pad("watch "+s.Name, 21)+" ", ""
 		if s.State == affinity.SourceStale && !s.Retry.IsZero() {
 			retry = "  retry in " + exactly(max(0, s.Retry.Sub(d.now)))
+		}
+		if s.State == affinity.SourceStale && s.Detail == why {
+			s.Detail = "" // it stands above
 		}
 		room := w - 1 - 3 - cells(name) - cells(retry)
 		if cells(s.Detail) > room { // what is wrong has lines of its own then

@@ -76,6 +76,8 @@ var screens = []struct {
 	}},
 	{name: "picker", make: pickable2},
 	{name: "nothing", make: nothing},
+	{name: "no-route", make: noRoute},
+	{name: "no-route-sessions", make: noRoute, keys: []string{"2"}},
 	{name: "sync", make: syncing},
 	{name: "limited", make: limited},
 	{name: "nopath", make: noPath},
@@ -143,6 +145,18 @@ func pickable2() (*world, Options) {
 	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route, shop}})
 	o := w.options()
 	o.Target, o.Namespace = affinity.Target{}, ""
+	return w, o
+}
+
+// noRoute is a Service that no Ingress leads to, and that needs no affinity.
+func noRoute() (*world, Options) {
+	w := newWorld()
+	w.sources(affinity.SourceLive, "")
+	w.apply(affinity.Routes{Routes: []affinity.Route{w.route}})
+	o := w.options()
+	db := affinity.ServiceRef{Namespace: "msgapp", Name: "msgapp-mongodb"}
+	w.apply(affinity.ServiceChanged{Service: affinity.Service{Ref: db, Headless: true, NeedsNone: "headless: clients choose a pod themselves, by its DNS name"}})
+	o.Target = affinity.Target{Kind: "service", Namespace: "msgapp", Name: "msgapp-mongodb"}
 	return w, o
 }
 
