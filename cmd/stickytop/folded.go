@@ -7,20 +7,37 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 	xterm "github.com/charmbracelet/x/term"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // folded is text as w shows it best: on a terminal its lines are broken between
 // words, elsewhere they stay as they are.
 func folded(w io.Writer, text string) string {
+	if width := widthOf(w); width > 0 {
+		return fold(text, width)
+	}
+	return text
+}
+
+// widthOf is how many columns the terminal w has; 0 when w is none.
+func widthOf(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
-		return text
+		return 0
 	}
 	width, _, err := xterm.GetSize(f.Fd())
-	if err != nil || width <= 0 {
-		return text
+	if err != nil {
+		return 0
 	}
-	return fold(text, width)
+	return max(0, width)
+}
+
+// foldFlags makes the help of root and its commands break the lines of flags at
+// the width of the terminal w. It changes a template function of the process.
+func foldFlags(root *cobra.Command, w io.Writer) {
+	cobra.AddTemplateFunc("folded", func(fs *pflag.FlagSet) string { return fs.FlagUsagesWrapped(widthOf(w)) })
+	root.SetUsageTemplate(strings.NewReplacer(".LocalFlags.FlagUsages", "folded .LocalFlags", ".InheritedFlags.FlagUsages", "folded .InheritedFlags").Replace(root.UsageTemplate()))
 }
 
 // fold breaks the lines of text that are wider than width between words. What

@@ -77,3 +77,35 @@ func TestConsentOnTerminal(t *testing.T) {
 		t.Fatal("nothing was asked")
 	}
 }
+
+// TestHelpFits: no line of the flags' help is wider than the terminal, and all
+// of it is there.
+func TestHelpFits(t *testing.T) {
+	ptmx, tty, err := pty.Open()
+	if err != nil {
+		t.Skip("no pseudo terminal: ", err)
+	}
+	defer ptmx.Close()
+	defer tty.Close()
+	if err := pty.Setsize(ptmx, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
+		t.Fatal(err)
+	}
+	usage := func(out io.Writer) string {
+		root := newRoot("stickytop", genericiooptions.IOStreams{In: strings.NewReader(""), Out: out, ErrOut: io.Discard})
+		text := ""
+		for _, c := range append(root.Commands(), root) {
+			_, flags, _ := strings.Cut(c.UsageString(), "\nFlags:\n")
+			text += flags
+		}
+		return text
+	}
+	fits, whole := usage(tty), usage(io.Discard)
+	for line := range strings.Lines(fits) {
+		if n := ansi.StringWidth(strings.TrimRight(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %q", n, line)
+		}
+	}
+	if a, b := strings.Fields(fits), strings.Fields(whole); strings.Join(a, " ") != strings.Join(b, " ") {
+		t.Errorf("folded help has %d words, unfolded %d", len(a), len(b))
+	}
+}

@@ -91,6 +91,7 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 		newVersion(streams),
 	)
 	offers.to(root)
+	foldFlags(root, streams.Out)
 	completeProbes(root) // and those that share its flags
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		hint := "see '" + name + " --help'"
