@@ -114,11 +114,7 @@ func (p *AddressPin) row(wide bool) []string {
 	}
 	row := []string{p.Client, p.Node, p.Namespace + "/" + p.Service, port, p.Pod, left, p.Source, state}
 	if wide {
-		since := ""
-		if p.Since != nil {
-			since = p.Since.UTC().Format("15:04:05Z")
-		}
-		row = append(row, p.ClientIs, p.Endpoint, p.Front, duration(p.TimeoutSeconds), since, p.Note)
+		row = append(row, p.ClientIs, p.Endpoint, p.Front, duration(p.TimeoutSeconds), clock(p.Since), p.Note)
 	}
 	return row
 }

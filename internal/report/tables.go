@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
@@ -35,7 +37,7 @@ func (l *List[T]) table(wide bool) table {
 	case *SessionList:
 		t = table{header: sessionHeader(wide), empty: "No sessions."}
 	case *PodList:
-		t = table{header: []string{"TAG", "POD", "STATUS", "READY", "PINS", "SHARE", "FAIR", "NODE", "RESTARTS"}, empty: "No pods."}
+		t = table{header: podHeader(wide), empty: "No pods."}
 	case *RouteList:
 		t = table{header: routeHeader(wide), empty: "No routes."}
 	case *PinList:
@@ -50,7 +52,7 @@ func (l *List[T]) table(wide bool) table {
 		case *Session:
 			t.rows = append(t.rows, x.row(wide))
 		case *Pod:
-			t.rows = append(t.rows, x.row())
+			t.rows = append(t.rows, x.row(wide))
 		case *Route:
 			t.rows = append(t.rows, x.row(wide))
 		case *AddressPin:
@@ -114,8 +116,28 @@ func (x *Session) row(wide bool) []string {
 	return row
 }
 
-func (p *Pod) row() []string {
-	return []string{p.Tag, p.Name, p.Phase, fmt.Sprint(p.Ready), fmt.Sprint(p.Pins), percent(p.Share), percent(p.FairShare), p.Node, fmt.Sprint(p.Restarts)}
+func podHeader(wide bool) []string {
+	h := []string{"TAG", "POD", "STATUS", "READY", "PINS", "SHARE", "FAIR", "NODE", "RESTARTS"}
+	if wide {
+		h = append(h, "NAMESPACE", "IP", "ENDS", "GONE", "REASON")
+	}
+	return h
+}
+
+func (p *Pod) row(wide bool) []string {
+	row := []string{p.Tag, p.Name, p.Phase, fmt.Sprint(p.Ready), fmt.Sprint(p.Pins), percent(p.Share), percent(p.FairShare), p.Node, fmt.Sprint(p.Restarts)}
+	if wide {
+		row = append(row, p.Namespace, p.IP, clock(p.Deletion), clock(p.Gone), p.Reason)
+	}
+	return row
+}
+
+// clock is the time of day of an instant, "" for none.
+func clock(t *metav1.MicroTime) string {
+	if t == nil {
+		return ""
+	}
+	return t.UTC().Format("15:04:05Z")
 }
 
 func routeHeader(wide bool) []string {
