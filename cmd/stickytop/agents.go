@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -120,8 +121,9 @@ func newAgentsUp(streams genericiooptions.IOStreams, cluster *clusterFlags) *cob
 // nothing of them is left, which is said too.
 func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, w io.Writer) (pods []kube.AgentPod, err error) {
 	jobs := spec.Jobs(time.Now())
-	if err := a.Up(ctx, jobs); err != nil {
-		return nil, err
+	tell := func(text string) { fmt.Fprintln(w, text) }
+	if err := a.Up(ctx, jobs, tell); err != nil {
+		return nil, cmp.Or(ctx.Err(), err)
 	}
 	agents := strconv.Itoa(len(jobs)) + " agents"
 	if len(jobs) == 1 {
@@ -142,7 +144,7 @@ func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, w io.Writer
 	}()
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	pods, err = a.Wait(wait, spec.Namespace, spec.Run, len(jobs), func(text string) { fmt.Fprintln(w, text) })
+	pods, err = a.Wait(wait, spec.Namespace, spec.Run, len(jobs), tell)
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
