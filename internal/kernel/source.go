@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -116,6 +117,10 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 		s.told = lists
 		emit(affinity.AddressPinsChanged{Node: s.opts.Node, Put: put, Gone: gone, Lists: lists})
 	}
+	if lost := s.want.without(n.absent); len(lost) > 0 {
+		s.say(emit, affinity.SourceAbsent, tableGone(lost)+"; "+describe(n, s.ledger, s.reader.clock), s.ledger.pins)
+		return
+	}
 	text := describe(n, s.ledger, s.reader.clock)
 	if gap := n.at.Sub(s.last).Round(time.Second); !s.last.IsZero() && gap > s.opts.Interval.Round(time.Second) {
 		text += fmt.Sprintf("; read every %s, so that it costs no more than 1 %% of a core", gap)
@@ -175,6 +180,18 @@ func ready(s *affinity.Snapshot) (affinity.SourceState, string) {
 	}
 	return affinity.SourceLive, ""
 }
+
+// tableGone says that a family's table is not there, though Services are.
+func tableGone(families []string) string {
+	var tables []string
+	for _, f := range families {
+		tables = append(tables, "no nftables table "+nftFamilies[f]+" kube-proxy here, which holds the pins of "+f+" Services")
+	}
+	return strings.Join(tables, ", ") + ": is kube-proxy running?"
+}
+
+// nftFamilies are nft's words for them.
+var nftFamilies = map[string]string{affinity.IPv4: "ip", affinity.IPv6: "ip6"}
 
 func describe(n reading, w *ledger, c clock) string {
 	text := fmt.Sprintf("%s: %d lists", n.mode, len(w.lists))

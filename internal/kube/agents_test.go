@@ -242,7 +242,10 @@ func TestAgentsUpGivenUp(t *testing.T) {
 		left   int
 		told   string
 	}{
-		{"interrupted", func(_ *jobServer, cancel func(), w http.ResponseWriter, _ *http.Request) { cancel(); w.WriteHeader(201) }, nil, 0, ""},
+		{"interrupted", func(_ *jobServer, cancel func(), w http.ResponseWriter, _ *http.Request) {
+			cancel()
+			w.WriteHeader(201)
+		}, nil, 0, ""},
 		{"not confirmed", func(_ *jobServer, _ func(), w http.ResponseWriter, r *http.Request) {
 			refuse(500, metav1.StatusReasonInternalError, "etcd is slow")(w, r)
 		}, nil, 0, ""},
