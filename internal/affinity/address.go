@@ -42,7 +42,7 @@ type AddressKey struct {
 	PortName string
 	Protocol string // "TCP"
 	Client   netip.Addr
-	Endpoint string // "ip:port", as Endpoint.Addr
+	Endpoint string // "ip:port", as Endpoint.Addr; "" of a pin that our own connection made, and whose pod nothing names
 	Front    string // "ip:port" that was asked for, where the dataplane keeps pins apart by it (ipvs); else ""
 }
 

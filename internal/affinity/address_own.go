@@ -1,8 +1,11 @@
 package affinity
 
 import (
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -103,9 +106,12 @@ func (st *State) pinOf(s *session) *AddressPin {
 		return nil
 	}
 	var best *AddressPin
+	if p := st.addresses.pins[key]; p != nil { // of an endpoint that nothing names
+		best = p
+	}
 	b := st.backends[key.Service]
 	if b == nil {
-		return nil
+		return best
 	}
 	for _, list := range [][]Endpoint{b.all, b.gone} {
 		for _, e := range list {
@@ -149,11 +155,15 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	if s.heard(o, now); len(a.lists[key.Node]) > 0 {
 		st.judgeAgainst(s, now)
 	}
-	if len(a.lists[key.Node]) > 0 || o.Failure != nil || s.Via != SourceHeader && s.Via != SourceBody {
+	if len(a.lists[key.Node]) > 0 || o.Failure != nil {
+		return
+	}
+	if s.Spec.Transport == "tcp" {
+		st.derive(AddressPin{AddressKey: key, Port: port.Port, Note: namesNone}, policy, o, now)
 		return
 	}
 	b := st.backends[key.Service]
-	if b == nil {
+	if b == nil || s.Via != SourceHeader && s.Via != SourceBody {
 		return
 	}
 	at := slices.IndexFunc(b.all, func(e Endpoint) bool { return e.PortName == key.PortName && endpointPod(key.Service, e) == s.Pod })
@@ -173,19 +183,41 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 		}
 	}
 	key.Endpoint = b.all[at].Addr
+	st.derive(AddressPin{AddressKey: key, Port: port.Port, Pod: s.Pod}, policy, o, now)
+	st.tagLists([]AddressList{{Service: key.Service, Pod: s.Pod, Live: 1}})
+}
+
+// namesNone is why the pod of a pin of ours is not known.
+const namesNone = "a TCP connection names no pod: --kernel reads which one it is tied to"
+
+// derive holds a pin that a connection of ours made or renewed. Where nothing in
+// the answer was the Service's, its address has to be.
+func (st *State) derive(pin AddressPin, policy Policy, o Observed, now time.Time) {
+	a, key, p := &st.addresses, pin.AddressKey, &pin
 	made := now.Add(-o.Took)
-	p := &AddressPin{AddressKey: key, Port: port.Port, Pod: s.Pod, Timeout: policy.Timeout, Since: made, Renewed: made, Expires: made.Add(policy.Timeout),
-		Renewal: RenewalSliding, Source: DeadlineDerived}
+	p.Timeout, p.Since, p.Renewed, p.Expires = policy.Timeout, made, made, made.Add(policy.Timeout)
+	p.Renewal, p.Source = RenewalSliding, DeadlineDerived
+	var notes []string
+	if p.Note != "" {
+		notes = append(notes, p.Note)
+	}
+	if key.Endpoint == "" && o.Remote != net.JoinHostPort(st.services[key.Service].ClusterIP, strconv.Itoa(p.Port)) {
+		p.Source = DeadlineAssumed
+		notes = append(notes, "taken that "+Clean(o.Remote, 60)+" leads to the Service")
+	}
 	plane := st.planeOf(key.Node)
 	switch plane.Mode {
 	case "iptables", "nftables":
 	case "ipvs":
-		p.Note = "ipvs holds it beyond its time while connections are open"
+		notes = append(notes, "ipvs holds it beyond its time while connections are open")
 	case "":
-		p.Source, p.Note = DeadlineAssumed, "how "+nodeOr(key.Node)+" keeps pins is not known; this is kube-proxy's way with iptables and nftables"
+		p.Source = DeadlineAssumed
+		notes = append(notes, "how "+nodeOr(key.Node)+" keeps pins is not known; this is kube-proxy's way with iptables and nftables")
 	default:
-		p.Source, p.Note, p.Renewal = DeadlineAssumed, plane.Doubt(), plane.Renews()
+		p.Source, p.Renewal = DeadlineAssumed, plane.Renews()
+		notes = append(notes, plane.Doubt())
 	}
+	p.Note = strings.Join(notes, "; ")
 	if old := a.pins[key]; old != nil && a.derived[key] && !old.Over(now) {
 		p.Since = old.Since
 		if p.Renewal == RenewalAbsolute {
@@ -194,7 +226,6 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	}
 	a.put(p)
 	a.derived[key] = true
-	st.tagLists([]AddressList{{Service: key.Service, Pod: p.Pod, Live: 1}})
 }
 
 func nodeOr(name string) string {

@@ -28,7 +28,7 @@ type AddressPin struct {
 	Client           string            `json:"client"`
 	ClientIs         string            `json:"clientIs,omitempty"`
 	Pod              string            `json:"pod,omitempty"`
-	Endpoint         string            `json:"endpoint"`
+	Endpoint         string            `json:"endpoint"` // "" when nothing names it
 	Since            *metav1.MicroTime `json:"since,omitempty"`
 	Renewed          *metav1.MicroTime `json:"renewed,omitempty"`
 	Expires          *metav1.MicroTime `json:"expires,omitempty"`
@@ -112,7 +112,11 @@ func (p *AddressPin) row(wide bool) []string {
 	if p.ServicePort.Protocol != "TCP" {
 		port += "/" + p.ServicePort.Protocol
 	}
-	row := []string{p.Client, p.Node, p.Namespace + "/" + p.Service, port, p.Pod, left, p.Source, state}
+	pod := p.Pod
+	if p.Endpoint == "" {
+		pod = "not known"
+	}
+	row := []string{p.Client, p.Node, p.Namespace + "/" + p.Service, port, pod, left, p.Source, state}
 	if wide {
 		since := ""
 		if p.Since != nil {
