@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/engine"
+	"github.com/kubestickytop/stickytop/internal/kube"
 	"github.com/kubestickytop/stickytop/internal/report"
 )
 
@@ -240,6 +241,11 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 		if why := strangeNode(s.machine, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
 			fmt.Fprintln(streams.ErrOut, "warning: "+why)
+		}
+		for _, src := range snap.Sources {
+			if src.Name == kube.IngressPodsSource && src.State == affinity.SourceAbsent {
+				fmt.Fprintln(streams.ErrOut, "note: "+src.Detail)
+			}
 		}
 		if text := unpinned(snap, s.target); text != "" {
 			fmt.Fprintln(streams.ErrOut, "note: "+text)

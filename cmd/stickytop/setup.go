@@ -152,6 +152,13 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 		return nil, err
 	}
 	sources = append(sources, plane)
+	if s.namespace != "" && (c.cluster.kernel.where != "" || from.on()) {
+		pods, err := kube.NewIngressPods(cfg, c.version)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, pods)
+	}
 	if c.streams != nil {
 		if err := s.musterCrew(ctx, &c, cfg, namespace); err != nil {
 			return nil, err
