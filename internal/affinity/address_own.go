@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -18,10 +19,49 @@ import (
 func (st *State) applyDataplane(e DataplaneDetected) {
 	if e.Node == "" {
 		st.dataplane = e.Dataplane
+	} else {
+		st.addresses.init()
+		st.modeOf(e.Node, e.Dataplane.Mode)
+	}
+	st.judgePlane()
+}
+
+// byWord is what tells where a kube-proxy was asked.
+const byWord = "kube-proxy on "
+
+// judgePlane works out what keeps pins, of all nodes: what their tables are is
+// believed before the cluster's objects, and what the objects tell before the
+// word of a node.
+func (st *State) judgePlane() {
+	a := &st.addresses
+	a.plane = st.dataplane
+	for _, from := range []struct {
+		modes map[string]string
+		why   string
+	}{{a.tables, "the tables of "}, {a.modes, byWord}} {
+		if from.why == byWord && st.dataplane.Mode != "" {
+			return
+		}
+		var nodes, told []string
+		mode := ""
+		for _, n := range slices.Sorted(maps.Keys(from.modes)) {
+			if m := from.modes[n]; m != "" {
+				nodes, told = append(nodes, n), append(told, n+" "+m)
+				if mode == "" {
+					mode = m
+				}
+			}
+		}
+		switch differ := slices.ContainsFunc(nodes, func(n string) bool { return from.modes[n] != mode }); {
+		case mode == "":
+			continue
+		case differ:
+			a.plane = Dataplane{Why: "nodes differ: " + Clean(strings.Join(told, ", "), 120)}
+		case mode != st.dataplane.Mode:
+			a.plane = Dataplane{Mode: mode, Why: from.why + Clean(strings.Join(nodes, ", "), 120)}
+		}
 		return
 	}
-	st.addresses.init()
-	st.modeOf(e.Node, e.Dataplane.Mode)
 }
 
 func (st *State) modeOf(node, mode string) {

@@ -19,7 +19,7 @@ type Snapshot struct {
 	AddressLists []AddressList // by Service, port, endpoint, node
 	AddressEnds  []AddressEnd  // the last ones that ended, oldest first
 	IngressPods  []Pod         // of controllers, where they were looked for beyond what is watched
-	Dataplane    Dataplane     // what keeps them, as the cluster's objects tell
+	Dataplane    Dataplane     // what keeps them, as the nodes that are read or the cluster's objects tell
 
 	endpoints map[ServiceRef][]Endpoint
 	podIndex  map[PodRef]int

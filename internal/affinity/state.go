@@ -168,7 +168,7 @@ func (st *State) Snapshot(now time.Time) *Snapshot {
 		Timeline:  st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
 		Findings:  st.views.findings,
 		endpoints: st.views.endpoints,
-		Dataplane: st.dataplane, IngressPods: st.ingressPods,
+		Dataplane: st.addresses.plane, IngressPods: st.ingressPods,
 
 		AddressPins: st.addresses.viewPins, AddressLists: st.addresses.viewLists, AddressEnds: lastOf(st.addresses.ends, maxAddressEnds),
 	}

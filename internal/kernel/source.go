@@ -40,6 +40,7 @@ type Source struct {
 	want   *expected // of objects
 	of     signature
 	told   []affinity.AddressList
+	mode   Mode // that was told
 	status affinity.SourceStatus
 	last   time.Time // of the last reading
 }
@@ -113,9 +114,9 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 		return
 	}
 	put, gone, lists := s.ledger.take(n, s.want, &s.reader.clock)
-	if len(put) > 0 || len(gone) > 0 || !slices.Equal(lists, s.told) {
-		s.told = lists
-		emit(affinity.AddressPinsChanged{Node: s.opts.Node, Put: put, Gone: gone, Lists: lists})
+	if len(put) > 0 || len(gone) > 0 || !slices.Equal(lists, s.told) || s.mode != n.mode {
+		s.told, s.mode = lists, n.mode
+		emit(affinity.AddressPinsChanged{Node: s.opts.Node, Mode: string(n.mode), Put: put, Gone: gone, Lists: lists})
 	}
 	if lost := s.want.without(n.absent); len(lost) > 0 {
 		s.say(emit, affinity.SourceAbsent, tableGone(lost)+"; "+describe(n, s.ledger, s.reader.clock), s.ledger.pins)
@@ -131,7 +132,7 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 
 // forget ends every pin: the tables are not read any more.
 func (s *Source) forget(emit func(affinity.Event)) {
-	if s.ledger.pins == 0 && len(s.told) == 0 {
+	if s.ledger.pins == 0 && len(s.told) == 0 && s.mode == "" {
 		return
 	}
 	at := time.Now()
@@ -140,6 +141,7 @@ func (s *Source) forget(emit func(affinity.Event)) {
 		e.Gone = append(e.Gone, affinity.AddressEnd{AddressPin: p, At: at, Reason: affinity.AddressEndUnread})
 	}
 	s.ledger, s.told = newLedger(s.opts.Node), nil
+	s.mode = ""
 	emit(e)
 }
 

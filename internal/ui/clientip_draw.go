@@ -235,9 +235,9 @@ func (p *clientIPPanel) drawLegend(a area, d *data, y int) {
 	refills := "~ a new connection refills"
 	legend := refills
 	if a.w >= mediumWidth {
-		legend += "   kernel: read there  derived: from own connections  assumed: the dataplane is not known"
+		legend += "   kernel: read there  derived: from own connections  assumed: what it rests on is not certain"
 	}
-	a.put(x+2, y, muted, firstThatFits(a.w-x-2, legend, refills+"  derived: own connections  assumed: unknown dataplane", refills, "~ refills", ""))
+	a.put(x+2, y, muted, firstThatFits(a.w-x-2, legend, refills+"  derived: own connections  assumed: not certain", refills, "~ refills", ""))
 }
 
 // drawShort says in two lines what is known of a pin.
