@@ -257,6 +257,10 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	}
 	routes := engine.Chosen(snap.Routes, s.target)
 	switch {
+	case what == "findings": // are of objects, which need no route
+		return nil
+	case len(routes) == 0 && s.target.Direct:
+		return cannot("", "svc/%s has no address that can be asked in %s", affinity.Clean(s.target.Name, 253), s.where())
 	case len(snap.Routes) == 0 && s.cluster:
 		return cannot("-A looks in all namespaces, --url probes without a cluster, stickytop demo needs none", "no Ingress found in %s", s.where())
 	case len(routes) == 0 && s.target.Kind != "":

@@ -141,7 +141,12 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 			s.end()
 		}
 	}()
-	s.lookup = func(ctx context.Context) error { return source.Lookup(ctx, s.target) }
+	s.lookup = func(ctx context.Context) error {
+		if err := source.Lookup(ctx, s.target); err != nil || !s.target.Direct || door != "" {
+			return err
+		}
+		return source.Asked(ctx, s.target)
+	}
 	s.own = from.on()
 	var prober engine.Prober
 	snapshot := func() *affinity.Snapshot { return s.engine.Snapshot() }
