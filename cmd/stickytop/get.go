@@ -242,6 +242,7 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		if why := strangeNode(s.machine, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
 			fmt.Fprintln(streams.ErrOut, "warning: "+why)
 		}
+		sayFilling(report.Pins(snap, s.target).Metadata.FillingLists, streams.ErrOut)
 		for _, src := range snap.Sources {
 			if src.Name == kube.IngressPodsSource && src.State == affinity.SourceAbsent {
 				fmt.Fprintln(streams.ErrOut, "note: "+src.Detail)

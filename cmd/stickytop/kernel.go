@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/engine"
 	"github.com/kubestickytop/stickytop/internal/kernel"
+	"github.com/kubestickytop/stickytop/internal/report"
 )
 
 // Where --kernel reads.
@@ -117,6 +119,19 @@ func (s *setup) collectPins(ctx context.Context, out outputFlags, deadline <-cha
 				return nil
 			}
 		}
+	}
+}
+
+// maxFillingSaid bounds the lists that are told of one by one.
+const maxFillingSaid = 5
+
+// sayFilling tells which nodes' lists fill up, and what they do then.
+func sayFilling(lists []report.FillingList, w io.Writer) {
+	for _, l := range lists[:min(len(lists), maxFillingSaid)] {
+		fmt.Fprintln(w, "note: "+l.Text())
+	}
+	if more := len(lists) - maxFillingSaid; more > 0 {
+		fmt.Fprintf(w, "note: %d more lists fill up; metadata.fillingLists of -o json has them\n", more)
 	}
 }
 

@@ -99,6 +99,11 @@ type AddressList struct {
 	Evicts bool
 }
 
+// Filling reports whether it is four fifths full, or full.
+func (l AddressList) Filling() bool {
+	return l.Limit > 0 && float64(l.Live+l.Expired) >= listFilling*float64(l.Limit)
+}
+
 // Full reports whether no further client fits.
 func (l AddressList) Full() bool { return l.Limit > 0 && l.Live+l.Expired >= l.Limit }
 

@@ -137,7 +137,7 @@ func (st *State) judgeLists(e AddressPinsChanged, now time.Time) (changed bool) 
 	for _, l := range e.Lists {
 		key := addressKeyed{"F05", l.Service, l.Node + " " + l.Name}
 		old, had := a.found[key]
-		if l.Limit <= 0 || float64(l.Live+l.Expired) < listFilling*float64(l.Limit) {
+		if !l.Filling() {
 			if had && old.Severity < SeverityHigh { // one that was full has lost clients: that stays
 				delete(a.found, key)
 				changed = true
