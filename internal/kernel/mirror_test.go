@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -278,4 +279,35 @@ func TestTableGone(t *testing.T) {
 	if status.State != affinity.SourceLive || status.Objects != 2 {
 		t.Errorf("the table is back: %+v", status)
 	}
+}
+
+// TestFirstReading: the tables are read as soon as the objects are there, not a
+// whole interval later.
+func TestFirstReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var st affinity.State
+		snap := st.Snapshot(time.Now())
+		began := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s := New(Options{Node: "node1", Objects: func() *affinity.Snapshot { return snap }, Remote: func(context.Context, Names, uint64) (Frame, time.Time, error) {
+			return Frame{Seq: 1, Full: true, Mode: ModeNFTables}, time.Now(), nil
+		}})
+		time.AfterFunc(300*time.Millisecond, func() {
+			for _, name := range needed {
+				st.Apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceLive}}, time.Now())
+			}
+			snap = st.Snapshot(time.Now())
+		})
+		var read time.Duration
+		_ = s.Run(ctx, func(e affinity.Event) {
+			if e, ok := e.(affinity.SourceChanged); ok && e.Status.State == affinity.SourceLive {
+				read = time.Since(began)
+				cancel()
+			}
+		})
+		if read > 400*time.Millisecond {
+			t.Errorf("read first after %s", read)
+		}
+	})
 }

@@ -66,7 +66,11 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 	for {
 		began, used := time.Now(), threadTime()
 		s.step(ctx, emit)
-		pause := max(s.opts.Interval, budget(threadTime()-used)) - time.Since(began)
+		interval := s.opts.Interval
+		if s.status.State == affinity.SourceSyncing {
+			interval = min(interval, soon) // nothing was read
+		}
+		pause := max(interval, budget(threadTime()-used)) - time.Since(began)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -81,6 +85,8 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 const (
 	share   = 100
 	slowest = 8 * time.Second // an agent's answer has to come in time
+
+	soon = 50 * time.Millisecond // until the objects are there to read for
 )
 
 // budget is how long after the beginning of a reading the next may begin, when
@@ -94,7 +100,7 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 		s.say(emit, state, why, s.ledger.pins)
 		return
 	}
-	if of := sign(objects); !slices.Equal(of, s.of) {
+	if of := sign(objects); s.want == nil || !slices.Equal(of, s.of) {
 		s.want, s.of = expect(objects), of
 	}
 	n, err := s.read(ctx, s.want)
