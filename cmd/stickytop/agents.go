@@ -168,11 +168,23 @@ func dryRunAgents(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, keep
 		return err
 	}
 	fmt.Fprint(streams.Out, text)
-	fmt.Fprintf(streams.ErrOut, "Once it is applied: stickytop --from pods (the token of run %s is kept on this machine; the manifest holds its digest only)\n", spec.Run)
+	fmt.Fprintf(streams.ErrOut, "Once it is applied: %s (the token of run %s is kept on this machine; the manifest holds its digest only)\n", useOf(spec), spec.Run)
 	if _, toUse, err := a.Missing(ctx, spec.Namespace); err == nil && len(toUse) > 0 {
 		fmt.Fprintf(streams.ErrOut, "To use them you also need, in namespace %s: %s\n", spec.Namespace, strings.Join(toUse, ", "))
 	}
 	return nil
+}
+
+// useOf is how a later run uses the agents of a specification.
+func useOf(spec kube.AgentSpec) string {
+	switch in := " -n " + spec.Namespace; {
+	case spec.Clients == 0:
+		return "stickytop get pins --kernel" + in
+	case len(spec.Nodes) == 0:
+		return "stickytop svc/NAME --from pods" + in
+	default:
+		return "stickytop svc/NAME --from pods --kernel" + in
+	}
 }
 
 func newAgentsLs(streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {

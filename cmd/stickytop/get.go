@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -214,7 +215,10 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 		list = report.Sessions(snap, o)
 	}
 	if err := p(streams.Out, list); err != nil {
-		return err
+		// A template that does not fit: kubectl's printers add the whole object.
+		text, _, _ := strings.Cut(err.Error(), "Printing more information")
+		text, _, _ = strings.Cut(text, "\n")
+		return usageError("-o: %s", affinity.Clean(strings.TrimRight(text, ". "), 300))
 	}
 	if what == "sessions" {
 		compareKinds(streams.ErrOut, snap)
@@ -239,7 +243,7 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		if d := snap.Dataplane; d.Mode != "" {
 			fmt.Fprintf(streams.ErrOut, "note: %s keeps these pins (%s): %s\n", d.Mode, d.Why, d.Semantics())
 		}
-		if why := strangeNode(s.machine, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
+		if why := strangeNode(s.machine, s.read, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
 			fmt.Fprintln(streams.ErrOut, "warning: "+why)
 		}
 		sayFilling(report.Pins(snap, s.target).Metadata.FillingLists, streams.ErrOut)

@@ -43,7 +43,8 @@ type setup struct {
 	actions []ui.Action
 	caption func() string
 	crew    *crew  // agents; nil for none
-	machine string // what this machine is called as a node whose tables are read; "" where they are not
+	machine string // what this machine is called as a node, where pins go by that; "" where none do
+	read    bool   // its tables are read: it is a node
 }
 
 // end gives back what newSetup took: the agents that it made.
@@ -191,6 +192,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	}
 	if from.where == fromLocal {
 		sources = append(sources, proxyMode{c.cluster.kernel.name()})
+		s.machine = c.cluster.kernel.name()
 	}
 	sources[0] = c.probe.asks(sources[0])
 	if c.probe.logs {
@@ -203,7 +205,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	}
 	if k := c.cluster.kernel.source(snapshot); k != nil {
 		sources = append(sources, k)
-		s.machine = c.cluster.kernel.name()
+		s.machine, s.read = c.cluster.kernel.name(), true
 	}
 	s.engine = engine.New(engine.Options{Target: s.target, Budget: from.budget(c.probe.budget(), c.cluster.kernel.name()), Hints: c.probe.hints(), Perform: func(cmd affinity.Command) {
 		if cmd.Kind == affinity.CommandReconnect {
