@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -120,8 +121,9 @@ func newAgentsUp(streams genericiooptions.IOStreams, cluster *clusterFlags) *cob
 // nothing of them is left, which is said too.
 func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, w io.Writer) (pods []kube.AgentPod, err error) {
 	jobs := spec.Jobs(time.Now())
-	if err := a.Up(ctx, jobs); err != nil {
-		return nil, err
+	tell := func(text string) { fmt.Fprintln(w, text) }
+	if err := a.Up(ctx, jobs, tell); err != nil {
+		return nil, cmp.Or(ctx.Err(), err)
 	}
 	agents := strconv.Itoa(len(jobs)) + " agents"
 	if len(jobs) == 1 {
@@ -142,7 +144,7 @@ func raise(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, w io.Writer
 	}()
 	wait, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	pods, err = a.Wait(wait, spec.Namespace, spec.Run, len(jobs), func(text string) { fmt.Fprintln(w, text) })
+	pods, err = a.Wait(wait, spec.Namespace, spec.Run, len(jobs), tell)
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -166,11 +168,23 @@ func dryRunAgents(ctx context.Context, a *kube.Agents, spec kube.AgentSpec, keep
 		return err
 	}
 	fmt.Fprint(streams.Out, text)
-	fmt.Fprintf(streams.ErrOut, "Once it is applied: stickytop --from pods (the token of run %s is kept on this machine; the manifest holds its digest only)\n", spec.Run)
+	fmt.Fprintf(streams.ErrOut, "Once it is applied: %s (the token of run %s is kept on this machine; the manifest holds its digest only)\n", useOf(spec), spec.Run)
 	if _, toUse, err := a.Missing(ctx, spec.Namespace); err == nil && len(toUse) > 0 {
 		fmt.Fprintf(streams.ErrOut, "To use them you also need, in namespace %s: %s\n", spec.Namespace, strings.Join(toUse, ", "))
 	}
 	return nil
+}
+
+// useOf is how a later run uses the agents of a specification.
+func useOf(spec kube.AgentSpec) string {
+	switch in := " -n " + spec.Namespace; {
+	case spec.Clients == 0:
+		return "stickytop get pins --kernel" + in
+	case len(spec.Nodes) == 0:
+		return "stickytop svc/NAME --from pods" + in
+	default:
+		return "stickytop svc/NAME --from pods --kernel" + in
+	}
 }
 
 func newAgentsLs(streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {

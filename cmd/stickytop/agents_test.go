@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/agent"
+	"github.com/kubestickytop/stickytop/internal/kube"
 )
 
 func TestJoinKernel(t *testing.T) {
@@ -145,6 +146,19 @@ func TestNodesMeant(t *testing.T) {
 		got, err := nodesMeant(c.named, list, c.err)
 		if !slices.Equal(got, c.want) || (err == nil) != (c.fails == "") || err != nil && (!strings.Contains(err.Error(), c.fails) || strings.Contains(err.Error(), "\x1b")) {
 			t.Errorf("%v: %v, %v", c.named, got, err)
+		}
+	}
+}
+
+// TestUseOf: what is said once a manifest is applied uses the agents it makes.
+func TestUseOf(t *testing.T) {
+	for want, spec := range map[string]kube.AgentSpec{
+		"stickytop get pins --kernel -n web":             {Namespace: "web", Nodes: []string{"n1"}},
+		"stickytop svc/NAME --from pods -n web":          {Namespace: "web", Clients: 2},
+		"stickytop svc/NAME --from pods --kernel -n web": {Namespace: "web", Clients: 2, Nodes: []string{"n1"}},
+	} {
+		if got := useOf(spec); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ func muster(ctx context.Context, c config, cfg *rest.Config, namespace string) (
 	w := &crew{agents: a, namespace: namespace, streams: *c.streams}
 	if err := w.gather(ctx, f, use, kernels); err != nil {
 		w.end()
-		return nil, err
+		return nil, cmp.Or(ctx.Err(), err)
 	}
 	return w, nil
 }
@@ -102,8 +103,11 @@ func (w *crew) make(ctx context.Context, f *agentFlags, spec kube.AgentSpec) ([]
 		return nil, err
 	}
 	spec.By = w.agents.Whoami(ctx)
-	w.run = spec.Run
-	return raise(ctx, w.agents, spec, w.streams.ErrOut)
+	pods, err := raise(ctx, w.agents, spec, w.streams.ErrOut)
+	if err == nil { // else nothing is left of it
+		w.run = spec.Run
+	}
+	return pods, err
 }
 
 // standing are the agents that are up and whose token is kept here.

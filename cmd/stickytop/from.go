@@ -86,6 +86,11 @@ func (f *fromFlags) check(c *config) error {
 		return usageError("--from connects itself: no --via-controller and no --probe-proxy, which have addresses of their own")
 	}
 	var err error
+	if p.url != "" {
+		if _, err := urlRoute(p.url, ""); err != nil {
+			return usageError("--url: %w", err)
+		}
+	}
 	f.addrs, err = sourceIPs(f.ips)
 	if kinds, n := len(p.budget().Kinds()), cmp.Or(len(f.addrs), c.cluster.agents.clients); err == nil && n > 0 && n < kinds {
 		return usageError("%d addresses for %d kinds of sessions: each address has one client, of one --client and one --transport", n, kinds)

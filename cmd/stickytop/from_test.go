@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
@@ -98,5 +100,19 @@ func TestElsewherePastTheIngress(t *testing.T) {
 	s.target.Direct = false
 	if hint := s.elsewhere(); !strings.Contains(hint, "--via-controller") {
 		t.Errorf("hint %q", hint)
+	}
+}
+
+// TestFindingsNeedNoRoute: those of a Service that no Ingress leads to are all
+// that was asked for.
+func TestFindingsNeedNoRoute(t *testing.T) {
+	streams, _, _, errs := genericiooptions.NewTestIOStreams()
+	s := setup{cluster: true, readOnly: true, target: affinity.Target{Kind: "service", Name: "db"}}
+	if err := s.verdict(&affinity.Snapshot{}, "findings", streams); err != nil || errs.Len() > 0 {
+		t.Errorf("%v, %s", err, errs)
+	}
+	s.readOnly, s.target.Direct = false, true
+	if err := s.verdict(&affinity.Snapshot{Routes: []affinity.Route{{ID: "r"}}}, "sessions", streams); err == nil || strings.Contains(err.Error(), "Ingress") {
+		t.Errorf("a Service that is asked itself: %v", err)
 	}
 }

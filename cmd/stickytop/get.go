@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/engine"
+	"github.com/kubestickytop/stickytop/internal/kube"
 	"github.com/kubestickytop/stickytop/internal/report"
 )
 
@@ -213,7 +215,10 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 		list = report.Sessions(snap, o)
 	}
 	if err := p(streams.Out, list); err != nil {
-		return err
+		// A template that does not fit: kubectl's printers add the whole object.
+		text, _, _ := strings.Cut(err.Error(), "Printing more information")
+		text, _, _ = strings.Cut(text, "\n")
+		return usageError("-o: %s", affinity.Clean(strings.TrimRight(text, ". "), 300))
 	}
 	if what == "sessions" {
 		compareKinds(streams.ErrOut, snap)
@@ -238,8 +243,14 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		if d := snap.Dataplane; d.Mode != "" {
 			fmt.Fprintf(streams.ErrOut, "note: %s keeps these pins (%s): %s\n", d.Mode, d.Why, d.Semantics())
 		}
-		if why := strangeNode(s.machine, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
+		if why := strangeNode(s.machine, s.read, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
 			fmt.Fprintln(streams.ErrOut, "warning: "+why)
+		}
+		sayFilling(report.Pins(snap, s.target).Metadata.FillingLists, streams.ErrOut)
+		for _, src := range snap.Sources {
+			if src.Name == kube.IngressPodsSource && src.State == affinity.SourceAbsent {
+				fmt.Fprintln(streams.ErrOut, "note: "+src.Detail)
+			}
 		}
 		if text := unpinned(snap, s.target); text != "" {
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
@@ -251,6 +262,10 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	}
 	routes := engine.Chosen(snap.Routes, s.target)
 	switch {
+	case what == "findings": // are of objects, which need no route
+		return nil
+	case len(routes) == 0 && s.target.Direct:
+		return cannot("", "svc/%s has no address that can be asked in %s", affinity.Clean(s.target.Name, 253), s.where())
 	case len(snap.Routes) == 0 && s.cluster:
 		return cannot("-A looks in all namespaces, --url probes without a cluster, stickytop demo needs none", "no Ingress found in %s", s.where())
 	case len(routes) == 0 && s.target.Kind != "":

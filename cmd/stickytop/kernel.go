@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/engine"
 	"github.com/kubestickytop/stickytop/internal/kernel"
+	"github.com/kubestickytop/stickytop/internal/report"
 )
 
 // Where --kernel reads.
@@ -83,6 +85,9 @@ func (f *kernelFlags) name() string {
 
 // pinsLayer checks what `get pins` was asked for.
 func (c *config) pinsLayer(layer string) error {
+	if err := c.cluster.agents.check(); err != nil {
+		return err
+	}
 	asks := c.cluster.from.on() || len(c.cluster.from.ips) > 0 || c.cluster.agents.clients > 0
 	switch {
 	case layer != "clientip":
@@ -120,14 +125,43 @@ func (s *setup) collectPins(ctx context.Context, out outputFlags, deadline <-cha
 	}
 }
 
+// maxFillingSaid bounds the lists that are told of one by one.
+const maxFillingSaid = 5
+
+// sayFilling tells which nodes' lists fill up, and what they do then.
+func sayFilling(lists []report.FillingList, w io.Writer) {
+	for _, l := range lists[:min(len(lists), maxFillingSaid)] {
+		fmt.Fprintln(w, "note: "+l.Text())
+	}
+	if more := len(lists) - maxFillingSaid; more > 0 {
+		fmt.Fprintf(w, "note: %d more lists fill up; metadata.fillingLists of -o json has them\n", more)
+	}
+}
+
 // pinsVerdict is the failure that an unread table is.
 func pinsVerdict(snap *affinity.Snapshot) error {
 	for _, src := range snap.Sources {
+		if src.OfNode() && src.State == affinity.SourceSyncing {
+			return cannot("a longer --for waits for them, without --for get pins waits as long as it takes", "pins by address: the tables were not read yet: %s", src.Detail)
+		}
 		if src.OfNode() && src.State != affinity.SourceLive {
 			return cannot("", "pins by address: %s", src.Detail)
 		}
 	}
 	return nil
+}
+
+// bypassed says why none of a target's routes meets the Service's affinity; ""
+// where one does.
+func bypassed(snap *affinity.Snapshot, target affinity.Target) (why string) {
+	for _, r := range engine.Chosen(snap.Routes, target) {
+		l, ok := r.Layer(affinity.LayerService)
+		if !ok || l.Bypassed == "" {
+			return ""
+		}
+		why = l.Bypassed
+	}
+	return why
 }
 
 // unpinned says why a Service that was asked for cannot have pins by address,
@@ -154,6 +188,8 @@ func unpinned(snap *affinity.Snapshot, target affinity.Target) string {
 		return fmt.Sprintf("svc/%s is headless: its clients connect to its pods themselves, and no node pins them", of.Ref.Name)
 	case of.Policy.Mechanism != affinity.MechanismClientIP:
 		return fmt.Sprintf("svc/%s has no sessionAffinity: ClientIP, so nodes pin nobody to its pods", of.Ref.Name)
+	case target.Kind != "service" && bypassed(snap, target) != "":
+		return fmt.Sprintf("what comes through %s meets no sessionAffinity of svc/%s, and makes no pin: %s", target, of.Ref.Name, bypassed(snap, target))
 	}
 	return ""
 }

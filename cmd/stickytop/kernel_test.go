@@ -18,6 +18,10 @@ func TestUnpinned(t *testing.T) {
 		},
 		Routes: []affinity.Route{
 			{Kind: affinity.RouteIngress, Namespace: "shop", Name: "front", Backend: affinity.Backend{Service: ref("web")}},
+			{Kind: affinity.RouteIngress, Namespace: "shop", Name: "cart", Backend: affinity.Backend{Service: ref("cart")},
+				Layers: []affinity.Layer{{Where: affinity.LayerService, Bypassed: "traefik connects to pods"}}},
+			{Kind: affinity.RouteIngress, Namespace: "shop", Name: "met", Backend: affinity.Backend{Service: ref("cart")},
+				Layers: []affinity.Layer{{Where: affinity.LayerService}}},
 			{Kind: affinity.RouteIngress, Namespace: "shop", Name: "both", Backend: affinity.Backend{Service: ref("web")}},
 			{Kind: affinity.RouteIngress, Namespace: "shop", Name: "both", Path: "/db", Backend: affinity.Backend{Service: ref("db")}},
 		},
@@ -27,6 +31,8 @@ func TestUnpinned(t *testing.T) {
 		{"service", "db", "headless"},
 		{"service", "web", "no sessionAffinity: ClientIP"},
 		{"service", "other", ""},
+		{"ingress", "cart", "traefik connects to pods"},
+		{"ingress", "met", ""},
 		{"ingress", "front", "svc/web has no"},
 		{"ingress", "both", ""}, // two Services: each for reasons of its own
 		{"", "", ""},
@@ -35,5 +41,21 @@ func TestUnpinned(t *testing.T) {
 		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s/%s: %q, want %q", c.kind, c.name, got, c.want)
 		}
+	}
+}
+
+// TestUnreadYet: a window that ends before the first reading is told as that.
+func TestUnreadYet(t *testing.T) {
+	of := func(state affinity.SourceState) *affinity.Snapshot {
+		return &affinity.Snapshot{Sources: []affinity.SourceStatus{{Name: "kernel", State: state, Detail: "why"}}}
+	}
+	if err := pinsVerdict(of(affinity.SourceLive)); err != nil {
+		t.Error(err)
+	}
+	if err := pinsVerdict(of(affinity.SourceSyncing)); err == nil || !strings.Contains(err.Error(), "not read yet") {
+		t.Errorf("%v", err)
+	}
+	if err := pinsVerdict(of(affinity.SourceAbsent)); err == nil || strings.Contains(err.Error(), "yet") {
+		t.Errorf("%v", err)
 	}
 }

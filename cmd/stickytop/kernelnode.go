@@ -9,10 +9,11 @@ import (
 )
 
 // strangeNode says why the name that this machine's pins go by may be none of the
-// cluster's: no pod is on a node of that name. What pods are at one of the
+// cluster's: no pod is on a node of that name. A machine that is no node for sure
+// need not have one. What pods are at one of the
 // machine's addresses, own, tells what the cluster calls it. "" where the name
 // is known, or nothing tells.
-func strangeNode(name string, pods []affinity.Pod, own []netip.Addr) string {
+func strangeNode(name string, node bool, pods []affinity.Pod, own []netip.Addr) string {
 	placed, here := false, ""
 	for _, p := range pods {
 		if p.Node == name {
@@ -34,6 +35,9 @@ func strangeNode(name string, pods []affinity.Pod, own []netip.Addr) string {
 		return ""
 	case here != "":
 		return fmt.Sprintf("this machine goes by %q, and the cluster calls it %s: --kernel-node %[2]s", name, affinity.Clean(here, 253))
+	}
+	if !node {
+		return ""
 	}
 	return fmt.Sprintf("this machine goes by %q, and no pod here is on a node of that name: --kernel-node says what the cluster calls it", name)
 }

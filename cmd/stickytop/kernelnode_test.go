@@ -15,15 +15,18 @@ func TestStrangeNode(t *testing.T) {
 		name string
 		pods []affinity.Pod
 		want string
+		away bool // no node for sure
 	}{
-		{"node2", pods, ""},
-		{"vm", nil, ""},
-		{"vm", []affinity.Pod{{}}, ""},
-		{"vm", pods, "the cluster calls it node2: --kernel-node node2"},
-		{"vm", pods[:1], "no pod here is on a node of that name"},
-		{"vm", []affinity.Pod{{Node: "kind", HostIP: "127.0.0.1"}}, "no pod here is on a node of that name"},
+		{"node2", pods, "", false},
+		{"vm", nil, "", false},
+		{"vm", []affinity.Pod{{}}, "", false},
+		{"vm", pods, "the cluster calls it node2: --kernel-node node2", false},
+		{"vm", pods, "the cluster calls it node2: --kernel-node node2", true},
+		{"vm", pods[:1], "", true},
+		{"vm", pods[:1], "no pod here is on a node of that name", false},
+		{"vm", []affinity.Pod{{Node: "kind", HostIP: "127.0.0.1"}}, "no pod here is on a node of that name", false},
 	} {
-		if got := strangeNode(tt.name, tt.pods, own); tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+		if got := strangeNode(tt.name, !tt.away, tt.pods, own); tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
 			t.Errorf("%s among %v: %q, want %q", tt.name, tt.pods, got, tt.want)
 		}
 	}

@@ -48,7 +48,8 @@ type setup struct {
 	actions []ui.Action
 	caption func() string
 	crew    *crew  // agents; nil for none
-	machine string // what this machine is called as a node whose tables are read; "" where they are not
+	machine string // what this machine is called as a node, where pins go by that; "" where none do
+	read    bool   // its tables are read: it is a node
 }
 
 // end gives back what newSetup took: the agents that it made.
@@ -146,7 +147,12 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 			s.end()
 		}
 	}()
-	s.lookup = func(ctx context.Context) error { return source.Lookup(ctx, s.target) }
+	s.lookup = func(ctx context.Context) error {
+		if err := source.Lookup(ctx, s.target); err != nil || !s.target.Direct || door != "" {
+			return err
+		}
+		return source.Asked(ctx, s.target)
+	}
 	s.own = from.on()
 	var prober engine.Prober
 	snapshot := func() *affinity.Snapshot { return s.engine.Snapshot() }
@@ -157,6 +163,13 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 		return nil, err
 	}
 	sources = append(sources, plane)
+	if s.namespace != "" && (c.cluster.kernel.where != "" || from.on()) {
+		pods, err := kube.NewIngressPods(cfg, c.version)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, pods)
+	}
 	if c.streams != nil {
 		if err := s.musterCrew(ctx, &c, cfg, namespace); err != nil {
 			return nil, err
@@ -184,6 +197,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	}
 	if from.where == fromLocal {
 		sources = append(sources, proxyMode{c.cluster.kernel.name()})
+		s.machine = c.cluster.kernel.name()
 	}
 	sources[0] = c.probe.asks(sources[0])
 	if c.probe.logs {
@@ -196,7 +210,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	}
 	if k := c.cluster.kernel.source(snapshot); k != nil {
 		sources = append(sources, k)
-		s.machine = c.cluster.kernel.name()
+		s.machine, s.read = c.cluster.kernel.name(), true
 	}
 	s.engine = engine.New(engine.Options{Target: s.target, Budget: from.budget(c.probe.budget(), c.cluster.kernel.name()), Hints: c.probe.hints(), Perform: func(cmd affinity.Command) {
 		if cmd.Kind == affinity.CommandReconnect {

@@ -42,7 +42,7 @@ type AddressKey struct {
 	PortName string
 	Protocol string // "TCP"
 	Client   netip.Addr
-	Endpoint string // "ip:port", as Endpoint.Addr
+	Endpoint string // "ip:port", as Endpoint.Addr; "" of a pin that our own connection made, and whose pod nothing names
 	Front    string // "ip:port" that was asked for, where the dataplane keeps pins apart by it (ipvs); else ""
 }
 
@@ -99,6 +99,11 @@ type AddressList struct {
 	Evicts bool
 }
 
+// Filling reports whether it is four fifths full, or full.
+func (l AddressList) Filling() bool {
+	return l.Limit > 0 && float64(l.Live+l.Expired) >= listFilling*float64(l.Limit)
+}
+
 // Full reports whether no further client fits.
 func (l AddressList) Full() bool { return l.Limit > 0 && l.Live+l.Expired >= l.Limit }
 
@@ -129,6 +134,7 @@ type AddressEnd struct {
 // AddressPinsChanged is the difference between two readings of a node's tables.
 type AddressPinsChanged struct {
 	Node  string
+	Mode  string        // of what keeps them there, as in Dataplane; "" when it is not read any more
 	Put   []AddressPin  // new, or with another deadline or state
 	Gone  []AddressEnd  // no longer there; Seq is the State's
 	Lists []AddressList // all of the node's, also those without a pin
@@ -154,6 +160,8 @@ type addresses struct {
 	owners    map[netip.Addr]AddressOwner // nil when pods have changed
 	nodes     map[netip.Addr]string       // by the address that their pods give as their host's
 	modes     map[string]string           // of kube-proxy, by node
+	tables    map[string]string           // likewise, of the nodes whose tables are read
+	plane     Dataplane                   // what the nodes and the objects amount to
 	derived   map[AddressKey]bool         // pins that our own connections made, and no kernel told of
 	own       map[netip.Addr]bool         // addresses of sessions
 
@@ -167,8 +175,14 @@ func (st *State) applyAddressPins(e AddressPinsChanged, now time.Time) {
 	a.init()
 	a.viewLists = nil
 	a.lists[e.Node] = e.Lists
-	if len(e.Lists) > 0 {
-		st.modeOf(e.Node, e.Lists[0].Mode)
+	mode := e.Mode
+	if mode == "" && len(e.Lists) > 0 {
+		mode = e.Lists[0].Mode
+	}
+	st.modeOf(e.Node, mode)
+	if a.tables[e.Node] != mode {
+		a.tables[e.Node] = mode
+		st.judgePlane()
 	}
 	evicted := map[string]int{} // by endpoint
 	for _, end := range e.Gone {
@@ -222,6 +236,7 @@ func (st *State) tagLists(lists []AddressList) {
 func (a *addresses) init() {
 	if a.pins == nil {
 		a.pins, a.lists, a.touched = map[AddressKey]*AddressPin{}, map[string][]AddressList{}, map[AddressKey]struct{}{}
+		a.tables = map[string]string{}
 		a.modes, a.derived, a.lastEnds = map[string]string{}, map[AddressKey]bool{}, map[AddressKey]AddressEnd{}
 	}
 }

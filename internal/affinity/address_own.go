@@ -1,8 +1,12 @@
 package affinity
 
 import (
+	"maps"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,10 +19,49 @@ import (
 func (st *State) applyDataplane(e DataplaneDetected) {
 	if e.Node == "" {
 		st.dataplane = e.Dataplane
+	} else {
+		st.addresses.init()
+		st.modeOf(e.Node, e.Dataplane.Mode)
+	}
+	st.judgePlane()
+}
+
+// byWord is what tells where a kube-proxy was asked.
+const byWord = "kube-proxy on "
+
+// judgePlane works out what keeps pins, of all nodes: what their tables are is
+// believed before the cluster's objects, and what the objects tell before the
+// word of a node.
+func (st *State) judgePlane() {
+	a := &st.addresses
+	a.plane = st.dataplane
+	for _, from := range []struct {
+		modes map[string]string
+		why   string
+	}{{a.tables, "the tables of "}, {a.modes, byWord}} {
+		if from.why == byWord && st.dataplane.Mode != "" {
+			return
+		}
+		var nodes, told []string
+		mode := ""
+		for _, n := range slices.Sorted(maps.Keys(from.modes)) {
+			if m := from.modes[n]; m != "" {
+				nodes, told = append(nodes, n), append(told, n+" "+m)
+				if mode == "" {
+					mode = m
+				}
+			}
+		}
+		switch differ := slices.ContainsFunc(nodes, func(n string) bool { return from.modes[n] != mode }); {
+		case mode == "":
+			continue
+		case differ:
+			a.plane = Dataplane{Why: "nodes differ: " + Clean(strings.Join(told, ", "), 120)}
+		case mode != st.dataplane.Mode:
+			a.plane = Dataplane{Mode: mode, Why: from.why + Clean(strings.Join(nodes, ", "), 120)}
+		}
 		return
 	}
-	st.addresses.init()
-	st.modeOf(e.Node, e.Dataplane.Mode)
 }
 
 func (st *State) modeOf(node, mode string) {
@@ -103,9 +146,12 @@ func (st *State) pinOf(s *session) *AddressPin {
 		return nil
 	}
 	var best *AddressPin
+	if p := st.addresses.pins[key]; p != nil { // of an endpoint that nothing names
+		best = p
+	}
 	b := st.backends[key.Service]
 	if b == nil {
-		return nil
+		return best
 	}
 	for _, list := range [][]Endpoint{b.all, b.gone} {
 		for _, e := range list {
@@ -149,11 +195,15 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	if s.heard(o, now); len(a.lists[key.Node]) > 0 {
 		st.judgeAgainst(s, now)
 	}
-	if len(a.lists[key.Node]) > 0 || o.Failure != nil || s.Via != SourceHeader && s.Via != SourceBody {
+	if len(a.lists[key.Node]) > 0 || o.Failure != nil {
+		return
+	}
+	if s.Spec.Transport == "tcp" {
+		st.derive(AddressPin{AddressKey: key, Port: port.Port, Note: namesNone}, policy, o, now)
 		return
 	}
 	b := st.backends[key.Service]
-	if b == nil {
+	if b == nil || s.Via != SourceHeader && s.Via != SourceBody {
 		return
 	}
 	at := slices.IndexFunc(b.all, func(e Endpoint) bool { return e.PortName == key.PortName && endpointPod(key.Service, e) == s.Pod })
@@ -173,19 +223,41 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 		}
 	}
 	key.Endpoint = b.all[at].Addr
+	st.derive(AddressPin{AddressKey: key, Port: port.Port, Pod: s.Pod}, policy, o, now)
+	st.tagLists([]AddressList{{Service: key.Service, Pod: s.Pod, Live: 1}})
+}
+
+// namesNone is why the pod of a pin of ours is not known.
+const namesNone = "a TCP connection names no pod: --kernel reads which one it is tied to"
+
+// derive holds a pin that a connection of ours made or renewed. Where nothing in
+// the answer was the Service's, its address has to be.
+func (st *State) derive(pin AddressPin, policy Policy, o Observed, now time.Time) {
+	a, key, p := &st.addresses, pin.AddressKey, &pin
 	made := now.Add(-o.Took)
-	p := &AddressPin{AddressKey: key, Port: port.Port, Pod: s.Pod, Timeout: policy.Timeout, Since: made, Renewed: made, Expires: made.Add(policy.Timeout),
-		Renewal: RenewalSliding, Source: DeadlineDerived}
+	p.Timeout, p.Since, p.Renewed, p.Expires = policy.Timeout, made, made, made.Add(policy.Timeout)
+	p.Renewal, p.Source = RenewalSliding, DeadlineDerived
+	var notes []string
+	if p.Note != "" {
+		notes = append(notes, p.Note)
+	}
+	if key.Endpoint == "" && o.Remote != net.JoinHostPort(st.services[key.Service].ClusterIP, strconv.Itoa(p.Port)) {
+		p.Source = DeadlineAssumed
+		notes = append(notes, "taken that "+Clean(o.Remote, 60)+" leads to the Service")
+	}
 	plane := st.planeOf(key.Node)
 	switch plane.Mode {
 	case "iptables", "nftables":
 	case "ipvs":
-		p.Note = "ipvs holds it beyond its time while connections are open"
+		notes = append(notes, "ipvs holds it beyond its time while connections are open")
 	case "":
-		p.Source, p.Note = DeadlineAssumed, "how "+nodeOr(key.Node)+" keeps pins is not known; this is kube-proxy's way with iptables and nftables"
+		p.Source = DeadlineAssumed
+		notes = append(notes, "how "+nodeOr(key.Node)+" keeps pins is not known; this is kube-proxy's way with iptables and nftables")
 	default:
-		p.Source, p.Note, p.Renewal = DeadlineAssumed, plane.Doubt(), plane.Renews()
+		p.Source, p.Renewal = DeadlineAssumed, plane.Renews()
+		notes = append(notes, plane.Doubt())
 	}
+	p.Note = strings.Join(notes, "; ")
 	if old := a.pins[key]; old != nil && a.derived[key] && !old.Over(now) {
 		p.Since = old.Since
 		if p.Renewal == RenewalAbsolute {
@@ -194,7 +266,6 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	}
 	a.put(p)
 	a.derived[key] = true
-	st.tagLists([]AddressList{{Service: key.Service, Pod: p.Pod, Live: 1}})
 }
 
 func nodeOr(name string) string {

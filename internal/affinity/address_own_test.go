@@ -2,6 +2,7 @@ package affinity
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -141,5 +142,39 @@ func TestPlanFromAddresses(t *testing.T) {
 	plan := MakePlan(nil, []Route{direct}, Budget{PerRoute: 6, Max: 500, From: from, Node: "node2"})
 	if len(plan.Sessions) != 2 || plan.Sessions[0].From != from[0] || plan.Sessions[1].From != from[1] || plan.Sessions[0].Node != "node2" {
 		t.Errorf("%+v", plan.Sessions)
+	}
+}
+
+// TestDerivedPinOfTCP: a connection that names nobody is a pin all the same, of
+// a pod that is not known, until the tables tell.
+func TestDerivedPinOfTCP(t *testing.T) {
+	st, at := ownWorld()
+	at(DataplaneDetected{Dataplane: Dataplane{Mode: "nftables", Why: "configmap"}}, 0)
+	s := spec("s01", "172.30.0.101")
+	s.Spec.Transport = "tcp"
+	at(s, 0)
+	at(came("s01", ""), time.Second)
+	p := st.onlyPin(t, time.Second)
+	if p.Source != DeadlineDerived || p.Endpoint != "" || !p.Pod.IsZero() || p.Note != namesNone || !p.Expires.Equal(tNow.Add(61*time.Second)) {
+		t.Errorf("%+v", p)
+	}
+	x := st.Snapshot(tNow.Add(time.Second)).Session("s01")
+	if timer, ok := x.Fuse(tNow.Add(time.Second)); !ok || !timer.Deadline.Equal(p.Expires) {
+		t.Errorf("fuse %+v", timer)
+	}
+	if _, detail := x.Condition(tNow.Add(time.Second)); !strings.Contains(detail, "TCP") || !strings.Contains(detail, "--kernel") {
+		t.Errorf("detail %q", detail)
+	}
+	o := came("s01", "") // by an address that may be anybody's
+	o.Remote = "172.30.0.12:30080"
+	at(o, 2*time.Second)
+	if p = st.onlyPin(t, 2*time.Second); p.Source != DeadlineAssumed || !strings.Contains(p.Note, "172.30.0.12:30080 leads to the Service") || !p.Since.Equal(tNow.Add(time.Second)) {
+		t.Errorf("%+v", p)
+	}
+	read := AddressPin{AddressKey: p.AddressKey, Pod: PodRef{"msgapp", "echo-b"}, Expires: tNow.Add(62 * time.Second), Timeout: time.Minute, Source: DeadlineKernel}
+	read.Endpoint = "10.244.1.3:8080"
+	at(AddressPinsChanged{Node: "node2", Put: []AddressPin{read}, Lists: []AddressList{{Node: "node2", Service: p.Service, Mode: "nftables"}}}, 3*time.Second)
+	if p = st.onlyPin(t, 3*time.Second); p.Source != DeadlineKernel || p.Pod.Name != "echo-b" {
+		t.Errorf("the tables tell: %+v", p)
 	}
 }

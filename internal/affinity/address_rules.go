@@ -58,7 +58,33 @@ func (st *State) judgeAddresses(e AddressPinsChanged, now time.Time) {
 		st.judgeHeld(p, now)
 	}
 	st.judgeBypass(e, now)
-	if changed || len(a.found) != before || len(a.found) > 0 && a.foundWith != st.routesVersion {
+	st.tellFound(changed || len(a.found) != before)
+}
+
+// applyIngressPods keeps whose addresses those are, and judges the pins that were
+// read before.
+func (st *State) applyIngressPods(e IngressPodsListed, now time.Time) {
+	a := &st.addresses
+	st.ingressPods, a.owners = e.Pods, nil
+	before := len(a.found)
+	mine := map[netip.Addr]bool{}
+	for _, p := range e.Pods {
+		if ip, err := netip.ParseAddr(p.IP); err == nil {
+			mine[ip.Unmap()] = true
+		}
+	}
+	for _, p := range a.pins {
+		if mine[p.Client] && !p.Shadowed && p.Source == DeadlineKernel {
+			st.judgeShared(p, now)
+		}
+	}
+	st.tellFound(len(a.found) != before)
+}
+
+// tellFound makes what was found the findings of pins, where that is news.
+func (st *State) tellFound(changed bool) {
+	a := &st.addresses
+	if changed || len(a.found) > 0 && a.foundWith != st.routesVersion {
 		a.foundWith = st.routesVersion
 		all := make([]Finding, 0, len(a.found))
 		for key, f := range a.found {
@@ -111,7 +137,7 @@ func (st *State) judgeLists(e AddressPinsChanged, now time.Time) (changed bool) 
 	for _, l := range e.Lists {
 		key := addressKeyed{"F05", l.Service, l.Node + " " + l.Name}
 		old, had := a.found[key]
-		if l.Limit <= 0 || float64(l.Live+l.Expired) < listFilling*float64(l.Limit) {
+		if !l.Filling() {
 			if had && old.Severity < SeverityHigh { // one that was full has lost clients: that stays
 				delete(a.found, key)
 				changed = true
@@ -174,11 +200,11 @@ func (st *State) judgeShared(p *AddressPin, now time.Time) {
 func (st *State) ownerOf(ip netip.Addr) AddressOwner {
 	a := &st.addresses
 	if a.owners == nil {
-		pods := make([]Pod, 0, len(st.pods))
+		pods := make([]Pod, 0, len(st.pods)+len(st.ingressPods))
 		for _, p := range st.pods {
 			pods = append(pods, p)
 		}
-		a.owners = owners(pods)
+		a.owners = owners(append(pods, st.ingressPods...))
 	}
 	return a.owners[ip]
 }

@@ -190,6 +190,17 @@ func TestPinFindings(t *testing.T) {
 			t.Errorf("%+v", all)
 		}
 	})
+	t.Run("E03 of an ingress pod that is not watched", func(t *testing.T) {
+		w := newRulesWorld(t)
+		w.read("node1", nil, w.pin("node1", "10.244.2.3", "http", "a"))
+		w.want()
+		pod := Pod{Ref: PodRef{"ingress", "controller-1"}, IP: "10.244.2.3", Node: "node2", Labels: map[string]string{"app.kubernetes.io/name": "traefik"}}
+		w.apply(IngressPodsListed{Pods: []Pod{pod}}) // after the tables were read
+		w.want("E03 critical exact: all users of ingress pod ingress/controller-1 are one client, on pod a")
+		if got := w.st.Snapshot(w.now).KnownAddresses()[netip.MustParseAddr("10.244.2.3")]; got != "ingress pod ingress/controller-1" {
+			t.Errorf("it is %q", got)
+		}
+	})
 	t.Run("F01", func(t *testing.T) {
 		w := newRulesWorld(t)
 		ref := ServiceRef{"msgapp", "echo"}

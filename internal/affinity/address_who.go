@@ -35,7 +35,9 @@ func (o AddressOwner) String() string {
 
 // Owners says whose addresses are known. A node's address is that which its
 // pods give as their host's.
-func (s *Snapshot) Owners() map[netip.Addr]AddressOwner { return owners(s.Pods) }
+func (s *Snapshot) Owners() map[netip.Addr]AddressOwner {
+	return owners(slices.Concat(s.Pods, s.IngressPods))
+}
 
 func owners(pods []Pod) map[netip.Addr]AddressOwner {
 	known := make(map[netip.Addr]AddressOwner, len(pods))
@@ -75,12 +77,25 @@ const agentName = "stickytop-agent"
 var controllerNames = []string{"ingress-nginx", "rke2-ingress-nginx", "nginx-ingress", "nginx-ingress-microk8s", "traefik", "haproxy-ingress", "kubernetes-ingress",
 	"contour", "kong", "apisix", "envoy", "istio-ingressgateway", "ingress-controller"}
 
+// ControllerLabels are those that tell an ingress controller's pods: one in full,
+// and keys that have one of the names.
+func ControllerLabels() (full string, keys, names []string) {
+	return componentKey + "=" + componentName, slices.Clone(controllerKeys), slices.Clone(controllerNames)
+}
+
+const (
+	componentKey  = "app.kubernetes.io/component"
+	componentName = "ingress-controller"
+)
+
+var controllerKeys = []string{"app.kubernetes.io/name", "app", "name"}
+
 // routes reports whether p's labels are those of an ingress controller.
 func (p Pod) routes() bool {
-	if p.Labels["app.kubernetes.io/component"] == "ingress-controller" {
+	if p.Labels[componentKey] == componentName {
 		return true
 	}
-	for _, key := range []string{"app.kubernetes.io/name", "app", "name"} {
+	for _, key := range controllerKeys {
 		for _, n := range controllerNames {
 			if strings.EqualFold(p.Labels[key], n) {
 				return true

@@ -1,7 +1,7 @@
 package affinity
 
 // Dataplane is what keeps pins by address on the nodes, as the cluster's own
-// objects tell.
+// objects or the nodes tell.
 type Dataplane struct {
 	Mode string // one of the Mode… values; "" when nothing tells
 	Why  string // which object says so, or what could not be read; safe to print

@@ -54,3 +54,33 @@ func TestPlanOnNodes(t *testing.T) {
 		t.Errorf("%+v", plan.Sessions)
 	}
 }
+
+// TestDataplaneByTables: what was read on nodes is believed, though no list is in
+// it, and forgotten when it is not read any more.
+func TestDataplaneByTables(t *testing.T) {
+	unknown := Dataplane{Why: "may not be read: DaemonSets"}
+	objects := Dataplane{Mode: ModeNFTables, Why: "configmap/kube-proxy"}
+	read := func(node, mode string) Event { return AddressPinsChanged{Node: node, Mode: mode} }
+	for _, c := range []struct {
+		name   string
+		plane  Dataplane
+		events []Event
+		want   Dataplane
+	}{
+		{"read", unknown, []Event{read("node2", "nftables"), read("node1", "nftables")}, Dataplane{ModeNFTables, "the tables of node1, node2"}},
+		{"read, and the objects say so", objects, []Event{read("node1", "nftables")}, objects},
+		{"read before the objects", objects, []Event{read("node1", "iptables")}, Dataplane{ModeIPTables, "the tables of node1"}},
+		{"nodes differ", objects, []Event{read("node1", "iptables"), read("node2", "nftables")}, Dataplane{Why: "nodes differ: node1 iptables, node2 nftables"}},
+		{"read no more", objects, []Event{read("node1", "iptables"), read("node1", "")}, objects},
+		{"a word", unknown, []Event{DataplaneDetected{Node: "node1", Dataplane: Dataplane{Mode: "ipvs"}}}, Dataplane{ModeIPVS, "kube-proxy on node1"}},
+	} {
+		var st State
+		st.Apply(DataplaneDetected{Dataplane: c.plane}, tNow)
+		for _, e := range c.events {
+			st.Apply(e, tNow)
+		}
+		if got := st.Snapshot(tNow).Dataplane; got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}

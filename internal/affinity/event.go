@@ -35,6 +35,10 @@ type PodChanged struct{ Pod Pod }
 // PodGone removes a pod; it stays known as gone for the pins that name it.
 type PodGone struct{ Ref PodRef }
 
+// IngressPodsListed are the pods of ingress controllers, those of namespaces that
+// are not watched among them: all there are.
+type IngressPodsListed struct{ Pods []Pod }
+
 // SourceChanged is a source's own state: RBAC, staleness, sync progress.
 type SourceChanged struct{ Status SourceStatus }
 
@@ -206,17 +210,18 @@ func (s SourceState) String() string {
 	return [...]string{"syncing", "live", "stale", "forbidden", "absent", "off"}[s]
 }
 
-func (Routes) event()           {}
-func (ServiceChanged) event()   {}
-func (ServiceGone) event()      {}
-func (EndpointsChanged) event() {}
-func (PodChanged) event()       {}
-func (PodGone) event()          {}
-func (SourceChanged) event()    {}
-func (ClusterEvent) event()     {}
-func (SessionOpened) event()    {}
-func (SessionClosed) event()    {}
-func (CookieDropped) event()    {}
-func (PathChecked) event()      {}
-func (Observed) event()         {}
-func (Awaiting) event()         {}
+func (Routes) event()            {}
+func (ServiceChanged) event()    {}
+func (ServiceGone) event()       {}
+func (EndpointsChanged) event()  {}
+func (PodChanged) event()        {}
+func (PodGone) event()           {}
+func (IngressPodsListed) event() {}
+func (SourceChanged) event()     {}
+func (ClusterEvent) event()      {}
+func (SessionOpened) event()     {}
+func (SessionClosed) event()     {}
+func (CookieDropped) event()     {}
+func (PathChecked) event()       {}
+func (Observed) event()          {}
+func (Awaiting) event()          {}

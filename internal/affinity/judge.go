@@ -51,6 +51,9 @@ func (st *State) verdict(s *session) (Condition, string) {
 		if !s.Pod.IsZero() {
 			return Unknown, "the last answer names no pod; " + st.podLabel(s.Pod) + " was named last at " + s.answered.UTC().Format("15:04:05Z")
 		}
+		if s.Spec.Transport == "tcp" {
+			return Unknown, "a TCP connection names no pod; --kernel reads which one the node has tied it to"
+		}
 		return Unknown, "no header, body or decodable cookie names the pod"
 	}
 	return Stuck, st.held(s)

@@ -18,7 +18,8 @@ type Snapshot struct {
 	AddressPins  []*AddressPin // by Service, port, client, node
 	AddressLists []AddressList // by Service, port, endpoint, node
 	AddressEnds  []AddressEnd  // the last ones that ended, oldest first
-	Dataplane    Dataplane     // what keeps them, as the cluster's objects tell
+	IngressPods  []Pod         // of controllers, where they were looked for beyond what is watched
+	Dataplane    Dataplane     // what keeps them, as the nodes that are read or the cluster's objects tell
 
 	endpoints map[ServiceRef][]Endpoint
 	podIndex  map[PodRef]int

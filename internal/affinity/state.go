@@ -41,6 +41,8 @@ type State struct {
 	views     views
 	addresses addresses
 	dataplane Dataplane
+	// ingressPods are known for their addresses alone.
+	ingressPods []Pod
 }
 
 // settlement is which candidate policy the cookies proved.
@@ -137,6 +139,8 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.observe(e, now)
 	case AddressPinsChanged:
 		st.applyAddressPins(e, now)
+	case IngressPodsListed:
+		st.applyIngressPods(e, now)
 	case DataplaneDetected:
 		st.applyDataplane(e)
 	case Findings:
@@ -164,7 +168,7 @@ func (st *State) Snapshot(now time.Time) *Snapshot {
 		Timeline:  st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
 		Findings:  st.views.findings,
 		endpoints: st.views.endpoints,
-		Dataplane: st.dataplane,
+		Dataplane: st.addresses.plane, IngressPods: st.ingressPods,
 
 		AddressPins: st.addresses.viewPins, AddressLists: st.addresses.viewLists, AddressEnds: lastOf(st.addresses.ends, maxAddressEnds),
 	}

@@ -16,16 +16,19 @@ func (r Rule) Explain() string {
 	}
 	section("severity", r.Severity.String()+" at worst; a finding says its own")
 	section("what happens", r.What)
-	section("sessions show it when", r.Shown)
+	section("a run shows it when", r.Shown)
 	section("impact", r.Impact)
 	section("fix", r.Fix)
 	section("how to verify", r.verify())
 	if len(r.Needs) > 0 {
 		section("needs", "in a cluster, the right to read "+strings.Join(r.Needs, ", ")+"; without it the rule is not checked, and says so")
 	}
-	if r.Runtime {
+	switch {
+	case r.Tables != "":
+		section("read from", "the tables of nodes: "+r.Tables+" shows it; lint cannot")
+	case r.Runtime:
 		section("read from", "sessions alone: stickytop --transport socketio, or get sessions --transport socketio, shows it; lint cannot")
-	} else {
+	default:
 		section("silence it", fmt.Sprintf("a comment in the document or an annotation, with a reason:  %s: %s WHY", annotationIgnore, r.ID))
 	}
 	fmt.Fprintf(&b, "SOURCES\n")
@@ -48,7 +51,7 @@ func Page() string {
 	for _, r := range Rules {
 		fmt.Fprintf(&b, "\n## %s\n\n**%s.** %s\n\n", r.ID, r.Title, r.What)
 		if r.Shown != "" {
-			fmt.Fprintf(&b, "- Sessions show it when %s\n", r.Shown)
+			fmt.Fprintf(&b, "- A run shows it when %s\n", r.Shown)
 		}
 		fmt.Fprintf(&b, "- Impact: %s.\n- Fix: %s.\n- Verify: %s.\n- Sources: %s.\n", r.Impact, r.Fix, r.verify(), strings.Join(r.Sources, "; "))
 	}

@@ -51,3 +51,17 @@ func TestSplitIgnore(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainNamesTheSource: what nodes' tables show is not said to be shown by
+// sessions.
+func TestExplainNamesTheSource(t *testing.T) {
+	for _, r := range findings.Rules {
+		if !r.Runtime {
+			continue
+		}
+		tables := strings.Contains(r.Shown, "(--kernel)")
+		if text := strings.Join(strings.Fields(r.Explain()), " "); strings.Contains(text, "READ FROM sessions alone") == tables || strings.Contains(text, "READ FROM the tables of nodes") != tables || tables && !strings.Contains(text, "--kernel") {
+			t.Errorf("%s: %s", r.ID, text)
+		}
+	}
+}

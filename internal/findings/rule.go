@@ -22,9 +22,12 @@ type Rule struct {
 	Verify  string
 	Sources []string // where the facts are from: issues, documentation, source
 	Needs   []string // kinds without which it cannot be checked
-	Shown   string   // when sessions show it; "" when they cannot
-	Runtime bool     // sessions alone show it: no object is read for it
-	check   func(*check)
+	Shown   string   // when sessions, or nodes' tables, show it; "" when they cannot
+	Runtime bool     // sessions or nodes' tables alone show it: no object is read for it
+	// Tables is the command that shows a Runtime rule of nodes' tables; "" where
+	// sessions show it.
+	Tables string
+	check  func(*check)
 }
 
 // check is one rule's look at the world.

@@ -74,6 +74,7 @@ var i08 = Rule{
 
 var d02 = Rule{
 	ID: "D02", Title: "ClientIP feeds a pod that is not ready", Severity: affinity.SeverityHigh, Runtime: true,
+	Tables:  "stickytop --kernel, or get findings --kernel,",
 	What:    "kube-proxy keeps a client on its endpoint as long as the EndpointSlice calls that ready. With publishNotReadyAddresses it always does, and where no endpoint is ready the terminating ones serve. A connection that fails renews the pin like any other, so a client that retries never leaves.",
 	Shown:   "the tables of a node (--kernel) hold a pin that was renewed five seconds or more after its pod was seen not ready, terminating or gone.",
 	Impact:  "pinned clients stay with a pod that does not serve, while others are ready",
@@ -84,6 +85,7 @@ var d02 = Rule{
 
 var e04 = Rule{
 	ID: "E04", Title: "A poller holds its ClientIP pin alive", Severity: affinity.SeverityHigh, Runtime: true,
+	Tables:  "stickytop --kernel, or get findings --kernel,",
 	What:    "Each new connection restarts the time of a pin. A client that connects more often than the timeout, a health check or a proxy, never moves again, also when pods are added.",
 	Shown:   "the tables of a node (--kernel) hold a pin for three times its timeout or more. It is told of one client of a Service, and is high where that is the only one of the node's, for then one pod has all the traffic; else it is a fact.",
 	Impact:  "where the only client is a proxy, one pod gets everything and the others nothing",
@@ -94,7 +96,8 @@ var e04 = Rule{
 
 var f09 = Rule{
 	ID: "F09", Title: "The node sends a connection to one pod, and another answers", Severity: affinity.SeverityHigh, Runtime: true,
-	What: "Two sources contradict each other: the tables of the node pin a client to one pod, and the answer to that client's new connection names another. Behind the Service something passes requests on (a sidecar, a proxy in the pod, a mesh), or the answer names a pod that it is not from.",
+	Tables: "stickytop svc/NAME --kernel --agents 3, or with --from,",
+	What:   "Two sources contradict each other: the tables of the node pin a client to one pod, and the answer to that client's new connection names another. Behind the Service something passes requests on (a sidecar, a proxy in the pod, a mesh), or the answer names a pod that it is not from.",
 	Shown: "a session from an address of its own is answered, in a header or the body, twice in a row by another pod than the one that the node's tables (--kernel) had pinned its address to for two seconds or more, and each of those connections renewed that pin. " +
 		"It is not said of a pin that the connection did not renew (another node's rules, an address that a load balancer put in its place), that is over or shadowed, where the node has one for the other pod too, or by ipvs, which does not tell what renewed it. It stays likely: another client of that address may connect at the same instants.",
 	Impact:  "ClientIP does not hold the request where it is answered, or what names the pod cannot be believed",

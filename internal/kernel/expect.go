@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,8 @@ type place struct {
 	protocol string
 	timeout  time.Duration // as the Service says
 	endpoint affinity.Endpoint
-	order    int // in the node's rules: endpoints sorted by the text "ip:port"
+	family   string // of the endpoint's address
+	order    int    // in the node's rules: endpoints sorted by the text "ip:port"
 }
 
 // expected are the places that the objects know.
@@ -83,12 +85,33 @@ func (x *expected) add(svc affinity.Service, port affinity.ServicePort, all []af
 	for i, e := range mine {
 		n := len(x.places)
 		x.places = append(x.places, place{service: svc.Ref, portName: port.Name, port: port.Port, protocol: port.Protocol,
-			timeout: svc.Policy.Timeout, endpoint: e, order: i})
+			timeout: svc.Policy.Timeout, endpoint: e, family: familyOf(e.Addr), order: i})
 		x.recent[recentName(svc.Ref, port.Name, port.Protocol, e.Addr)] = n
 		x.sets[setName(svc.Ref, port.Name, port.Protocol, e.Addr)] = n
 		key := port.Protocol + " " + e.Addr
 		x.byEndpoint[key] = append(x.byEndpoint[key], n)
 	}
+}
+
+// familyOf is that of "ip:port"; "" for what is none.
+func familyOf(addr string) string {
+	a, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return ""
+	}
+	return affinity.FamilyOf(a.Addr())
+}
+
+// without returns which of the families the places need.
+func (x *expected) without(families []string) []string {
+	var out []string
+	for _, f := range families {
+		if slices.ContainsFunc(x.places, func(p place) bool { return p.family == f }) {
+			out = append(out, f)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // ofTemplate finds the place of a pin of ipvs or Cilium: by the Service's own

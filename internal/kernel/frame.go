@@ -22,6 +22,7 @@ type Frame struct {
 	Age     time.Duration `json:"age,omitempty"`    // of the reading when the frame was made
 	Unknown int           `json:"unknown,omitempty"`
 	Others  int           `json:"others,omitempty"` // pins that no address names
+	Absent  []string      `json:"absent,omitempty"` // families without a table
 	HZ      uint64        `json:"hz,omitempty"`
 	Offset  int64         `json:"offset,omitempty"`
 	Exact   bool          `json:"exact,omitempty"`
@@ -162,7 +163,7 @@ func (f *Feed) Read(names Names, since uint64) Frame {
 	if err != nil {
 		return f.fault(err)
 	}
-	out := Frame{Full: since == 0 || since != f.seq, Mode: n.mode, Uptime: n.uptime, Age: time.Since(n.at), Unknown: n.unknown, Others: n.others}
+	out := Frame{Full: since == 0 || since != f.seq, Mode: n.mode, Uptime: n.uptime, Age: time.Since(n.at), Unknown: n.unknown, Others: n.others, Absent: n.absent}
 	if n.mode == ModeIPTables {
 		if f.reader.clock.hz == 0 {
 			f.reader.clock.infer(newest(n.lists), n.uptime)

@@ -261,6 +261,8 @@ func (l *ledger) close(n reading, gone []affinity.AddressEnd) []affinity.Address
 			switch {
 			case h.pin.Over(n.at.Add(jitter)):
 				end.Reason = affinity.AddressEndExpired
+			case !there && slices.Contains(n.absent, b.place.family):
+				end.Reason = affinity.AddressEndUnread
 			case !there:
 				end.Reason = affinity.AddressEndRemoved
 			case b.list.Full() && b.list.Evicts:

@@ -55,7 +55,7 @@ func (m *mirror) apply(f Frame, at time.Time) (reading, clock, error) {
 	for _, l := range f.Lists {
 		m.list(l)
 	}
-	n := reading{mode: f.Mode, at: at, uptime: f.Uptime, unknown: f.Unknown, others: f.Others}
+	n := reading{mode: f.Mode, at: at, uptime: f.Uptime, unknown: f.Unknown, others: f.Others, absent: f.Absent}
 	total := 0
 	for name, s := range m.lists {
 		l := List{Name: name, Family: s.head.Family, Timeout: s.head.Timeout, Limit: s.head.Limit, Cut: s.head.Cut, Entries: make([]Entry, 0, len(s.entries))}

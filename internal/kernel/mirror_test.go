@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -216,6 +217,97 @@ func FuzzMirror(f *testing.F) {
 			}
 			want, _, _ := fixture(time.Minute)
 			newLedger("node1").take(n, want, &c)
+		}
+	})
+}
+
+// TestTableGone: a family's missing table is no empty one. Its pins end unread,
+// the other family's stay, and the source says which table is missing.
+func TestTableGone(t *testing.T) {
+	var st affinity.State
+	now := time.Now()
+	st.Apply(affinity.ServiceChanged{Service: affinity.Service{Ref: svc5, ClusterIP: "10.96.0.1", Ports: []affinity.ServicePort{{Name: "p80", Port: 80, Protocol: "TCP"}},
+		Policy: affinity.Policy{Mechanism: affinity.MechanismClientIP, Timeout: time.Minute}}}, now)
+	four, six := "10.180.0.3:80", "[fd00:10:180::3]:80"
+	var endpoints []affinity.Endpoint
+	for _, a := range []string{four, six} {
+		endpoints = append(endpoints, affinity.Endpoint{Addr: a, PortName: "p80", Ready: true, Pod: affinity.PodRef{Namespace: "ns5", Name: "pod"}})
+	}
+	st.Apply(affinity.EndpointsChanged{Service: svc5, Endpoints: endpoints}, now)
+	for _, name := range needed {
+		st.Apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceLive}}, now)
+	}
+	snap := st.Snapshot(now)
+	list := func(addr, client string) ListFrame {
+		return ListFrame{Name: setName(svc5, "p80", "TCP", addr), Timeout: time.Minute, Limit: 65535,
+			Put: []EntryFrame{{EntryKey: EntryKey{Client: netip.MustParseAddr(client)}, End: 1030 * time.Second}}}
+	}
+	var frames []Frame
+	s := New(Options{Node: "node1", Objects: func() *affinity.Snapshot { return snap }, Remote: func(context.Context, Names, uint64) (Frame, time.Time, error) {
+		f := frames[0]
+		frames = frames[1:]
+		return f, now, nil
+	}})
+	var status affinity.SourceStatus
+	ends := map[string]affinity.AddressEndReason{}
+	step := func(f Frame) {
+		f.Mode, f.Uptime = ModeNFTables, 1000*time.Second
+		frames = append(frames, f)
+		s.step(context.Background(), func(e affinity.Event) {
+			switch e := e.(type) {
+			case affinity.SourceChanged:
+				status = e.Status
+			case affinity.AddressPinsChanged:
+				for _, g := range e.Gone {
+					ends[g.Endpoint] = g.Reason
+				}
+			}
+		})
+	}
+	step(Frame{Seq: 1, Full: true, Lists: []ListFrame{list(four, "10.9.0.2"), list(six, "fd00:9::2")}})
+	if status.State != affinity.SourceLive || status.Objects != 2 {
+		t.Fatalf("%+v", status)
+	}
+	step(Frame{Seq: 2, Absent: []string{affinity.IPv4}, Gone: []string{setName(svc5, "p80", "TCP", four)}})
+	if status.State != affinity.SourceAbsent || !strings.Contains(status.Detail, "no nftables table ip kube-proxy") || status.Objects != 1 {
+		t.Errorf("%+v", status)
+	}
+	if len(ends) != 1 || ends[four] != affinity.AddressEndUnread {
+		t.Errorf("ended: %v", ends)
+	}
+	step(Frame{Seq: 3, Lists: []ListFrame{list(four, "10.9.0.2")}})
+	if status.State != affinity.SourceLive || status.Objects != 2 {
+		t.Errorf("the table is back: %+v", status)
+	}
+}
+
+// TestFirstReading: the tables are read as soon as the objects are there, not a
+// whole interval later.
+func TestFirstReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var st affinity.State
+		snap := st.Snapshot(time.Now())
+		began := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s := New(Options{Node: "node1", Objects: func() *affinity.Snapshot { return snap }, Remote: func(context.Context, Names, uint64) (Frame, time.Time, error) {
+			return Frame{Seq: 1, Full: true, Mode: ModeNFTables}, time.Now(), nil
+		}})
+		time.AfterFunc(300*time.Millisecond, func() {
+			for _, name := range needed {
+				st.Apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceLive}}, time.Now())
+			}
+			snap = st.Snapshot(time.Now())
+		})
+		var read time.Duration
+		_ = s.Run(ctx, func(e affinity.Event) {
+			if e, ok := e.(affinity.SourceChanged); ok && e.Status.State == affinity.SourceLive {
+				read = time.Since(began)
+				cancel()
+			}
+		})
+		if read > 400*time.Millisecond {
+			t.Errorf("read first after %s", read)
 		}
 	})
 }

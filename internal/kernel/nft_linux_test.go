@@ -58,6 +58,9 @@ func TestNFT(t *testing.T) {
 		if err != nil || n.mode != ModeNFTables || n.unknown != 1 || len(n.lists) != 1 || len(n.lists[0].Entries) != 1 {
 			t.Fatalf("%+v %v", n, err)
 		}
+		if len(n.absent) != 1 || n.absent[0] != affinity.IPv6 {
+			t.Errorf("families without a table: %v", n.absent)
+		}
 		l := n.lists[0]
 		if e := l.Entries[0]; e.Client != netip.MustParseAddr("10.9.0.2") || e.Left > 21*time.Second || e.Left < 15*time.Second || l.Timeout != 20*time.Second || l.Limit != 65535 {
 			t.Errorf("%+v", l)

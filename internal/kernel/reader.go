@@ -12,9 +12,10 @@ type reading struct {
 	mode    Mode
 	at      time.Time
 	uptime  time.Duration
-	lists   []List // by no order
-	unknown int    // lists of kube-proxy's for no endpoint that is known; Cilium's pins likewise
-	others  int    // Cilium's pins of network namespaces: no address names them
+	lists   []List   // by no order
+	unknown int      // lists of kube-proxy's for no endpoint that is known; Cilium's pins likewise
+	others  int      // Cilium's pins of network namespaces: no address names them
+	absent  []string // families without a table, where the other has one (nftables)
 }
 
 // Reader reads the tables of this machine. One goroutine at a time may use it.

@@ -115,6 +115,7 @@ func (r *Reader) readSets(want *expected) (n reading, same bool, err error) {
 		table := &nftables.Table{Name: proxyTable, Family: family}
 		sets, err := r.sets(table)
 		if errors.Is(err, fs.ErrNotExist) {
+			n.absent = append(n.absent, name)
 			continue
 		}
 		if err != nil {

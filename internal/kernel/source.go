@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -39,6 +40,7 @@ type Source struct {
 	want   *expected // of objects
 	of     signature
 	told   []affinity.AddressList
+	mode   Mode // that was told
 	status affinity.SourceStatus
 	last   time.Time // of the last reading
 }
@@ -64,7 +66,11 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 	for {
 		began, used := time.Now(), threadTime()
 		s.step(ctx, emit)
-		pause := max(s.opts.Interval, budget(threadTime()-used)) - time.Since(began)
+		interval := s.opts.Interval
+		if s.status.State == affinity.SourceSyncing {
+			interval = min(interval, soon) // nothing was read
+		}
+		pause := max(interval, budget(threadTime()-used)) - time.Since(began)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -79,6 +85,8 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 const (
 	share   = 100
 	slowest = 8 * time.Second // an agent's answer has to come in time
+
+	soon = 50 * time.Millisecond // until the objects are there to read for
 )
 
 // budget is how long after the beginning of a reading the next may begin, when
@@ -92,7 +100,7 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 		s.say(emit, state, why, s.ledger.pins)
 		return
 	}
-	if of := sign(objects); !slices.Equal(of, s.of) {
+	if of := sign(objects); s.want == nil || !slices.Equal(of, s.of) {
 		s.want, s.of = expect(objects), of
 	}
 	n, err := s.read(ctx, s.want)
@@ -112,9 +120,13 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 		return
 	}
 	put, gone, lists := s.ledger.take(n, s.want, &s.reader.clock)
-	if len(put) > 0 || len(gone) > 0 || !slices.Equal(lists, s.told) {
-		s.told = lists
-		emit(affinity.AddressPinsChanged{Node: s.opts.Node, Put: put, Gone: gone, Lists: lists})
+	if len(put) > 0 || len(gone) > 0 || !slices.Equal(lists, s.told) || s.mode != n.mode {
+		s.told, s.mode = lists, n.mode
+		emit(affinity.AddressPinsChanged{Node: s.opts.Node, Mode: string(n.mode), Put: put, Gone: gone, Lists: lists})
+	}
+	if lost := s.want.without(n.absent); len(lost) > 0 {
+		s.say(emit, affinity.SourceAbsent, tableGone(lost)+"; "+describe(n, s.ledger, s.reader.clock), s.ledger.pins)
+		return
 	}
 	text := describe(n, s.ledger, s.reader.clock)
 	if gap := n.at.Sub(s.last).Round(time.Second); !s.last.IsZero() && gap > s.opts.Interval.Round(time.Second) {
@@ -126,7 +138,7 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 
 // forget ends every pin: the tables are not read any more.
 func (s *Source) forget(emit func(affinity.Event)) {
-	if s.ledger.pins == 0 && len(s.told) == 0 {
+	if s.ledger.pins == 0 && len(s.told) == 0 && s.mode == "" {
 		return
 	}
 	at := time.Now()
@@ -135,6 +147,7 @@ func (s *Source) forget(emit func(affinity.Event)) {
 		e.Gone = append(e.Gone, affinity.AddressEnd{AddressPin: p, At: at, Reason: affinity.AddressEndUnread})
 	}
 	s.ledger, s.told = newLedger(s.opts.Node), nil
+	s.mode = ""
 	emit(e)
 }
 
@@ -175,6 +188,18 @@ func ready(s *affinity.Snapshot) (affinity.SourceState, string) {
 	}
 	return affinity.SourceLive, ""
 }
+
+// tableGone says that a family's table is not there, though Services are.
+func tableGone(families []string) string {
+	var tables []string
+	for _, f := range families {
+		tables = append(tables, "no nftables table "+nftFamilies[f]+" kube-proxy here, which holds the pins of "+f+" Services")
+	}
+	return strings.Join(tables, ", ") + ": is kube-proxy running?"
+}
+
+// nftFamilies are nft's words for them.
+var nftFamilies = map[string]string{affinity.IPv4: "ip", affinity.IPv6: "ip6"}
 
 func describe(n reading, w *ledger, c clock) string {
 	text := fmt.Sprintf("%s: %d lists", n.mode, len(w.lists))

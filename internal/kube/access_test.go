@@ -276,3 +276,40 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// TestAsked: a Service that cannot be asked itself is told before anything is
+// made for it.
+func TestAsked(t *testing.T) {
+	s := newAPIServer(t)
+	service := func(name string, change func(*corev1.ServiceSpec)) {
+		svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "chat", Name: name}, Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.7", Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP}}}}
+		change(&svc.Spec)
+		s.put(svc)
+	}
+	service("web", func(*corev1.ServiceSpec) {})
+	service("db", func(spec *corev1.ServiceSpec) { spec.ClusterIP = corev1.ClusterIPNone })
+	service("far", func(spec *corev1.ServiceSpec) {
+		spec.ClusterIP, spec.Type, spec.ExternalName = "", corev1.ServiceTypeExternalName, "a.example"
+	})
+	src, err := New(s.config(), Options{Namespace: "chat"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for target, what := range map[affinity.Target]string{
+		{Name: "web"}:               "",
+		{Name: "web", Port: "80"}:   "",
+		{Name: "web", Port: "http"}: "",
+		{Name: "not-there"}:         "",
+		{Name: "db"}:                "svc/db is headless",
+		{Name: "far"}:               "svc/far is of type ExternalName",
+		{Name: "web", Port: "53"}:   "svc/web has no TCP port 53",
+	} {
+		target.Kind = "service"
+		switch err := src.Asked(t.Context(), target); {
+		case what == "" && err != nil:
+			t.Errorf("%s:%s: %v", target.Name, target.Port, err)
+		case what != "" && !strings.Contains(problem(t, err).What, what):
+			t.Errorf("%s:%s: %v, want %q", target.Name, target.Port, err, what)
+		}
+	}
+}

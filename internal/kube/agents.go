@@ -131,9 +131,9 @@ func (a *Agents) refused(ctx context.Context, namespace string, r right) (bool, 
 
 // Up makes the Jobs, all or none: what was made before one was refused is
 // removed again. A pod like theirs is tried first, where the user may make
-// pods, since a Job whose pods are refused is taken all the same. Its errors
-// are *Problem.
-func (a *Agents) Up(ctx context.Context, jobs []*batchv1.Job) error {
+// pods, since a Job whose pods are refused is taken all the same. What could not
+// be removed again is told. Its errors are *Problem, or ctx's.
+func (a *Agents) Up(ctx context.Context, jobs []*batchv1.Job, tell func(string)) error {
 	if len(jobs) == 0 {
 		return nil
 	}
@@ -155,17 +155,41 @@ func (a *Agents) Up(ctx context.Context, jobs []*batchv1.Job) error {
 		}
 	}
 	for i, j := range jobs {
-		if _, err := a.batch.Jobs(namespace).Create(ctx, j, metav1.CreateOptions{}); err != nil {
-			err = a.admission(err, fmt.Sprintf("make job %s", j.Name), namespace)
-			for _, made := range jobs[:i] {
-				if gone := a.remove(context.WithoutCancel(ctx), namespace, made.Name); gone != nil {
-					err = errors.Join(err, gone)
-				}
+		made, err := i, ctx.Err()
+		if err == nil {
+			if err = a.create(ctx, j); err == nil {
+				continue
 			}
-			return err
+			if unsettled(err) {
+				made++ // it may be there
+			}
+			err = a.admission(err, fmt.Sprintf("make job %s", j.Name), namespace)
 		}
+		for _, j := range jobs[:made] {
+			if err := a.remove(context.WithoutCancel(ctx), namespace, j.Name); err != nil {
+				tell("warning: " + err.Error() + "; if it is there, it ends by itself")
+			}
+		}
+		return err
 	}
 	return nil
+}
+
+// create makes a Job. It is not given up with ctx: a server goes on with what
+// nobody waits for any more, and may store the Job after its removal was asked
+// for.
+func (a *Agents) create(ctx context.Context, j *batchv1.Job) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.clients.pageTimeout)
+	defer cancel()
+	_, err := a.batch.Jobs(j.Namespace).Create(ctx, j, metav1.CreateOptions{})
+	return err
+}
+
+// unsettled reports whether what was asked for may have been done in spite of
+// an error: the server did not say no.
+func unsettled(err error) bool {
+	status := apierrors.APIStatus(nil)
+	return !errors.As(err, &status) || status.Status().Code >= 500
 }
 
 const hintManifest = "stickytop agents up --dry-run -o yaml, with the same flags, prints the manifest to hand to an administrator"

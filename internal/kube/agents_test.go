@@ -208,7 +208,7 @@ func TestAgentsUp(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s, a := newJobServer(t)
 			tt.change(s)
-			err := a.Up(ctx, jobs)
+			err := a.Up(ctx, jobs, func(text string) { t.Error(text) })
 			var p *Problem
 			switch {
 			case tt.what == "" && err != nil:
@@ -224,11 +224,60 @@ func TestAgentsUp(t *testing.T) {
 		})
 	}
 	s, a := newJobServer(t)
-	if err := a.Up(ctx, jobs); err != nil {
+	if err := a.Up(ctx, jobs, func(text string) { t.Error(text) }); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := a.Down(ctx, "web", "abc"); n != 3 || err != nil || len(s.names()) != 0 {
 		t.Errorf("removed %d, %v; left %v", n, err, s.names())
+	}
+}
+
+// TestAgentsUpGivenUp: of Jobs that were on their way when the user gave up, or
+// that a server stored and did not confirm, none is left.
+func TestAgentsUpGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		stored func(s *jobServer, cancel func(), w http.ResponseWriter, r *http.Request)
+		remove http.HandlerFunc
+		left   int
+		told   string
+	}{
+		{"interrupted", func(_ *jobServer, cancel func(), w http.ResponseWriter, _ *http.Request) {
+			cancel()
+			w.WriteHeader(201)
+		}, nil, 0, ""},
+		{"not confirmed", func(_ *jobServer, _ func(), w http.ResponseWriter, r *http.Request) {
+			refuse(500, metav1.StatusReasonInternalError, "etcd is slow")(w, r)
+		}, nil, 0, ""},
+		{"not to be removed", func(_ *jobServer, _ func(), w http.ResponseWriter, r *http.Request) {
+			refuse(500, metav1.StatusReasonInternalError, "etcd is slow")(w, r)
+		}, refuse(403, metav1.StatusReasonForbidden, "no more"), 2, "remove job web/stickytop-abc-c2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			s, a := newJobServer(t)
+			jobs := crewSpec.Jobs(time.Now())
+			second := jobs[1]
+			s.refuse["create jobs "+second.Name] = func(w http.ResponseWriter, r *http.Request) {
+				c.stored(s, cancel, w, r)
+				_ = json.NewEncoder(w).Encode(second)
+				s.jobs[second.Name] = *second // though nobody may be waiting any more
+			}
+			if c.remove != nil {
+				s.refuse["delete jobs"] = c.remove
+			}
+			var told []string
+			if err := a.Up(ctx, jobs, func(text string) { told = append(told, text) }); err == nil || ctx.Err() != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want a refusal, or that it was given up", err)
+			}
+			if got := s.names(); len(got) != c.left || slices.Contains(got, jobs[2].Name) {
+				t.Errorf("%v are there, want %d", got, c.left)
+			}
+			if text := strings.Join(told, "\n"); !strings.Contains(text, c.told) || c.told == "" && text != "" {
+				t.Errorf("told %q, want %q", text, c.told)
+			}
+		})
 	}
 }
 

@@ -1,12 +1,15 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -51,6 +54,35 @@ func (s *Source) Lookup(ctx context.Context, t affinity.Target) error {
 		return s.notFound(ctx, k, t, namespace)
 	}
 	return explain(err, s.clients.host, "look for "+affinity.Clean(t.String(), maxName))
+}
+
+// Asked checks that the Service of t has an address of its own, and the port, so
+// that a run need not make anything to find out. Its errors are *Problem; what
+// may not be read is none.
+func (s *Source) Asked(ctx context.Context, t affinity.Target) error {
+	ctx, cancel := context.WithTimeout(ctx, s.clients.pageTimeout)
+	defer cancel()
+	namespace := cmp.Or(t.Namespace, s.namespace)
+	if namespace == "" {
+		return nil
+	}
+	svc, err := s.clients.core.Services(namespace).Get(ctx, t.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil //nolint:nilerr // Lookup tells of it
+	}
+	what := "svc/" + affinity.Clean(t.Name, maxName)
+	switch {
+	case svc.Spec.ClusterIP == corev1.ClusterIPNone:
+		return &Problem{What: what + " is headless: its clients connect to its pods themselves, and no node pins them", Hint: "name a Service with an address of its own"}
+	case svc.Spec.Type == corev1.ServiceTypeExternalName:
+		return &Problem{What: what + " is of type ExternalName: it has no address of its own, and no node pins its clients"}
+	}
+	if !slices.ContainsFunc(svc.Spec.Ports, func(p corev1.ServicePort) bool {
+		return (p.Protocol == "" || p.Protocol == corev1.ProtocolTCP) && (t.Port == "" || t.Port == p.Name || t.Port == strconv.Itoa(int(p.Port)))
+	}) {
+		return &Problem{What: strings.TrimSpace(what + " has no TCP port " + affinity.Clean(t.Port, maxName)), Hint: "kubectl get service " + affinity.Clean(t.Name, maxName) + " shows its ports"}
+	}
+	return nil
 }
 
 // kindOf maps the word of a target to what is asked of the API.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,7 +29,7 @@ type AddressPin struct {
 	Client           string            `json:"client"`
 	ClientIs         string            `json:"clientIs,omitempty"`
 	Pod              string            `json:"pod,omitempty"`
-	Endpoint         string            `json:"endpoint"`
+	Endpoint         string            `json:"endpoint"` // "" when nothing names it
 	Since            *metav1.MicroTime `json:"since,omitempty"`
 	Renewed          *metav1.MicroTime `json:"renewed,omitempty"`
 	Expires          *metav1.MicroTime `json:"expires,omitempty"`
@@ -57,12 +58,60 @@ func Pins(s *affinity.Snapshot, target affinity.Target) *PinList {
 		list.Metadata.Dataplane = &Dataplane{Mode: d.Mode, Why: d.Why, Semantics: d.Semantics()}
 	}
 	wanted, known := s.Meant(target), s.KnownAddresses()
+	list.Metadata.FillingLists = fillingLists(s, wanted)
 	for _, p := range s.AddressPins {
 		if wanted(p.Service) && !p.Over(s.At) {
 			list.Items = append(list.Items, newAddressPin(s, *p, known))
 		}
 	}
 	return list
+}
+
+// fillingLists are those of the lists that fill up, and those that clients were
+// pushed out of.
+func fillingLists(s *affinity.Snapshot, wanted func(affinity.ServiceRef) bool) []FillingList {
+	type place struct {
+		node, port, endpoint string
+		service              affinity.ServiceRef
+	}
+	evicted := map[place]int{}
+	for _, e := range s.AddressEnds {
+		if e.Reason == affinity.AddressEndEvicted {
+			evicted[place{e.Node, e.PortName, e.Endpoint, e.Service}]++
+		}
+	}
+	var out []FillingList
+	for _, l := range s.AddressLists {
+		n := evicted[place{l.Node, l.PortName, l.Endpoint, l.Service}]
+		if wanted(l.Service) && (l.Filling() || n > 0) {
+			out = append(out, FillingList{Node: l.Node, Namespace: l.Service.Namespace, Service: l.Service.Name, PortName: l.PortName, Pod: l.Pod.Name,
+				Endpoint: l.Endpoint, Live: l.Live, Expired: l.Expired, Limit: l.Limit, Evicts: l.Evicts, Evicted: n})
+		}
+	}
+	return out
+}
+
+// Text says it in a line.
+func (l FillingList) Text() string {
+	taken := l.Live + l.Expired
+	text := fmt.Sprintf("%s holds %d of at most %d clients of pod %s (svc/%s -n %s)", l.Node, taken, l.Limit, cmp.Or(l.Pod, l.Endpoint), l.Service, l.Namespace)
+	if l.Expired > 0 {
+		text += fmt.Sprintf(", %d of them expired", l.Expired)
+	}
+	switch {
+	case l.Evicts && taken >= l.Limit:
+		text += ": each new client pushes out the one that was longest away"
+	case l.Evicts:
+		text += ": when it is full, each new client pushes out the one that was longest away"
+	case taken >= l.Limit:
+		text += ": further clients are not pinned"
+	default:
+		text += ": when it is full, further clients are not pinned"
+	}
+	if l.Evicted > 0 {
+		text += fmt.Sprintf("; %d pushed out meanwhile", l.Evicted)
+	}
+	return text
 }
 
 func newAddressPin(s *affinity.Snapshot, p affinity.AddressPin, known map[netip.Addr]string) AddressPin {
@@ -112,7 +161,11 @@ func (p *AddressPin) row(wide bool) []string {
 	if p.ServicePort.Protocol != "TCP" {
 		port += "/" + p.ServicePort.Protocol
 	}
-	row := []string{p.Client, p.Node, p.Namespace + "/" + p.Service, port, p.Pod, left, p.Source, state}
+	pod := p.Pod
+	if p.Endpoint == "" {
+		pod = "not known"
+	}
+	row := []string{p.Client, p.Node, p.Namespace + "/" + p.Service, port, pod, left, p.Source, state}
 	if wide {
 		row = append(row, p.ClientIs, p.Endpoint, p.Front, duration(p.TimeoutSeconds), clock(p.Since), p.Note)
 	}

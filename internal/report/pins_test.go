@@ -156,3 +156,31 @@ func TestPinWatch(t *testing.T) {
 		t.Errorf("%d headers in\n%s", n, out.String())
 	}
 }
+
+// TestFillingLists: which lists fill up is told, and who was pushed out of them.
+func TestFillingLists(t *testing.T) {
+	var st affinity.State
+	svc := affinity.ServiceRef{Namespace: "msgapp", Name: "echo"}
+	list := func(pod string, live, expired, limit int, evicts bool) affinity.AddressList {
+		return affinity.AddressList{Node: "node2", Service: svc, PortName: "http", Protocol: "TCP", Endpoint: pod + ":8080", Pod: affinity.PodRef{Namespace: "msgapp", Name: "echo-" + pod}, Name: pod, Live: live, Expired: expired, Limit: limit, Evicts: evicts}
+	}
+	pin := affinity.AddressPin{AddressKey: affinity.AddressKey{Node: "node2", Service: svc, PortName: "http", Protocol: "TCP", Client: netip.MustParseAddr("203.0.113.7"), Endpoint: "a:8080"}, Source: affinity.DeadlineKernel}
+	st.Apply(affinity.AddressPinsChanged{Node: "node2", Put: []affinity.AddressPin{pin}}, tNow)
+	st.Apply(affinity.AddressPinsChanged{Node: "node2", Gone: []affinity.AddressEnd{{AddressPin: pin, At: tNow, Reason: affinity.AddressEndEvicted}},
+		Lists: []affinity.AddressList{list("a", 97, 3, 100, true), list("b", 79, 0, 100, true), list("c", 65535, 0, 65535, false), list("d", 7, 0, 0, true)}}, tNow)
+	got := Pins(st.Snapshot(tNow), affinity.Target{Kind: "service", Namespace: "msgapp", Name: "echo"}).Metadata.FillingLists
+	if len(got) != 2 || got[0].Evicted != 1 || !got[0].Evicts || got[1].Limit != 65535 || got[1].Evicts {
+		t.Fatalf("%+v", got)
+	}
+	for i, want := range []string{
+		"node2 holds 100 of at most 100 clients of pod echo-a (svc/echo -n msgapp), 3 of them expired: each new client pushes out the one that was longest away; 1 pushed out meanwhile",
+		"node2 holds 65535 of at most 65535 clients of pod echo-c (svc/echo -n msgapp): further clients are not pinned",
+	} {
+		if text := got[i].Text(); text != want {
+			t.Errorf("%q\nwant %q", text, want)
+		}
+	}
+	if got := Pins(st.Snapshot(tNow), affinity.Target{Kind: "service", Namespace: "msgapp", Name: "other"}).Metadata.FillingLists; len(got) > 0 {
+		t.Errorf("of another Service: %+v", got)
+	}
+}

@@ -27,6 +27,24 @@ type ListMeta struct {
 	// Dataplane is what keeps pins by address, of a PinList; absent where the
 	// cluster was not asked.
 	Dataplane *Dataplane `json:"dataplane,omitempty"`
+	// FillingLists are the nodes' lists of a PinList that are four fifths full, or
+	// that clients were pushed out of.
+	FillingLists []FillingList `json:"fillingLists,omitempty"`
+}
+
+// FillingList is where a node keeps the pins of one endpoint.
+type FillingList struct {
+	Node      string `json:"node"`
+	Namespace string `json:"namespace"`
+	Service   string `json:"service"`
+	PortName  string `json:"portName,omitempty"`
+	Pod       string `json:"pod,omitempty"`
+	Endpoint  string `json:"endpoint"`
+	Live      int    `json:"live"`    // pins in their time
+	Expired   int    `json:"expired"` // over, and still taking a place
+	Limit     int    `json:"limit"`
+	Evicts    bool   `json:"evicts"`            // when full, a new client pushes out another; else it is not pinned
+	Evicted   int    `json:"evicted,omitempty"` // pins that were seen to end so
 }
 
 // SourceStatus is one watch.

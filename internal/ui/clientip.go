@@ -64,8 +64,8 @@ type clientIPInput struct {
 }
 
 type podsID struct {
-	first *affinity.Pod
-	n     int
+	first, other *affinity.Pod
+	n, others    int
 }
 
 func (p *clientIPPanel) input(d *data) clientIPInput {
@@ -93,8 +93,13 @@ func (p *clientIPPanel) refresh(d *data, shown bool) {
 	if !shown {
 		return
 	}
-	if now := (podsID{n: len(d.snap.Pods)}); now.n > 0 {
-		now.first = &d.snap.Pods[0]
+	if now := (podsID{n: len(d.snap.Pods), others: len(d.snap.IngressPods)}); now.n+now.others > 0 {
+		if now.n > 0 {
+			now.first = &d.snap.Pods[0]
+		}
+		if now.others > 0 {
+			now.other = &d.snap.IngressPods[0]
+		}
 		if now != p.ownersOf {
 			p.ownersOf, p.owners = now, d.snap.Owners()
 		}

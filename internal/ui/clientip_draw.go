@@ -148,7 +148,7 @@ func drawPinFuse(a area, d *data, r pinRow) {
 // drawPinPod draws the pod of a pin, and how it is when it is not ready.
 func drawPinPod(a area, d *data, r pinRow) {
 	if r.Pod.IsZero() {
-		a.put(0, 0, plain, r.Endpoint)
+		a.put(0, 0, plain, cmp.Or(r.Endpoint, "not known"))
 		return
 	}
 	pod, known := d.snap.Pod(r.Pod)
@@ -180,7 +180,7 @@ func (p *clientIPPanel) text(d *data, r pinRow, name string) string {
 	case "service":
 		return servicePort(r.AddressPin)
 	case "pod":
-		return cmp.Or(r.Pod.Name, r.Endpoint)
+		return cmp.Or(r.Pod.Name, r.Endpoint, "not known")
 	case "fuse":
 		if l, ok := r.Remaining(d.now); ok && r.end == nil {
 			return sign(r.Renewal) + " " + left(l)
@@ -235,9 +235,9 @@ func (p *clientIPPanel) drawLegend(a area, d *data, y int) {
 	refills := "~ a new connection refills"
 	legend := refills
 	if a.w >= mediumWidth {
-		legend += "   kernel: read there  derived: from own connections  assumed: the dataplane is not known"
+		legend += "   kernel: read there  derived: from own connections  assumed: what it rests on is not certain"
 	}
-	a.put(x+2, y, muted, firstThatFits(a.w-x-2, legend, refills+"  derived: own connections  assumed: unknown dataplane", refills, "~ refills", ""))
+	a.put(x+2, y, muted, firstThatFits(a.w-x-2, legend, refills+"  derived: own connections  assumed: not certain", refills, "~ refills", ""))
 }
 
 // drawShort says in two lines what is known of a pin.
@@ -352,7 +352,11 @@ func (p *clientIPPanel) drawPin(a area, d *data, r pinRow) {
 		front = ", asked as " + r.Front
 	}
 	say("SERVICE", plain, fmt.Sprintf("%s port %d/%s %s%s", r.Service, r.Port, r.Protocol, r.PortName, front))
-	say("POD", plain, d.podLabel(r.Pod)+"  "+r.Endpoint+"  "+podWords(d, r))
+	if r.Endpoint == "" {
+		say("POD", plain, "not known")
+	} else {
+		say("POD", plain, d.podLabel(r.Pod)+"  "+r.Endpoint+"  "+podWords(d, r))
+	}
 	say("STATE", st, state)
 	if l, ok := r.Remaining(d.now); ok && r.end == nil {
 		f := 0.0
