@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -15,6 +16,11 @@ import (
 )
 
 const agentCommand = "agent"
+
+// agentGC lets an agent's heap grow by a quarter between two collections, in
+// place of doubling: an agent is there for the users of its node, and its heap
+// is a few MB.
+const agentGC = 25
 
 // newAgent is the process of the pods that `agents up` makes.
 func newAgent(streams genericiooptions.IOStreams) *cobra.Command {
@@ -28,6 +34,7 @@ func newAgent(streams genericiooptions.IOStreams) *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			debug.SetGCPercent(agentGC)
 			c.Version, c.Pod, c.Node = version, os.Getenv("POD_NAME"), os.Getenv("NODE_NAME")
 			c.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 			s, err := agent.NewServer(c)

@@ -110,7 +110,7 @@ func get(ctx context.Context, s *setup, what string, out outputFlags, streams ge
 			cancel(err)
 		}
 	}()
-	err = s.collect(run, what, out, streams.Out)
+	err = s.collect(run, what, out, streams)
 	cancel(nil)
 	<-ended
 	if cause := context.Cause(run); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
@@ -126,14 +126,19 @@ func get(ctx context.Context, s *setup, what string, out outputFlags, streams ge
 }
 
 // collect waits for the window to pass, writing changes on the way if asked to.
-func (s *setup) collect(ctx context.Context, what string, out outputFlags, w io.Writer) error {
+func (s *setup) collect(ctx context.Context, what string, out outputFlags, streams genericiooptions.IOStreams) error {
+	w := streams.Out
 	var deadline <-chan time.Time
 	if !out.watch || out.windowSaid {
 		deadline = time.After(out.window)
 	}
 	if what == "pins" {
 		watch := report.PinWatch{Format: out.format, Target: s.target}
-		return s.collectPins(ctx, out, deadline, func(snap *affinity.Snapshot) error { return watch.Write(w, snap) })
+		nodes := map[string]affinity.SourceState{}
+		return s.collectPins(ctx, out, deadline, func(snap *affinity.Snapshot) error {
+			tellNodes(snap, nodes, streams.ErrOut)
+			return watch.Write(w, snap)
+		})
 	}
 	settling := false
 	watch := report.Watch{Format: out.format, Options: report.Options{Reveal: out.reveal, Exchanges: out.exchanges}}

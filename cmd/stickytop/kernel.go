@@ -138,6 +138,24 @@ func sayFilling(lists []report.FillingList, w io.Writer) {
 	}
 }
 
+// tellNodes says when the tables of a node cannot be read any more, and when they
+// can again. told is what was said.
+func tellNodes(snap *affinity.Snapshot, told map[string]affinity.SourceState, w io.Writer) {
+	for _, src := range snap.Sources {
+		if !src.OfNode() || src.State == affinity.SourceSyncing || told[src.Name] == src.State {
+			continue
+		}
+		_, before := told[src.Name]
+		told[src.Name] = src.State
+		switch {
+		case src.State != affinity.SourceLive:
+			fmt.Fprintf(w, "warning: %s %s: %s\n", src.Name, src.State, src.Detail)
+		case before:
+			fmt.Fprintf(w, "note: %s is read again\n", src.Name)
+		}
+	}
+}
+
 // pinsVerdict is the failure that an unread table is.
 func pinsVerdict(snap *affinity.Snapshot) error {
 	for _, src := range snap.Sources {

@@ -59,3 +59,15 @@ func TestUnreadYet(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestTellNodes: under -w a table that goes is told once, and that it is back.
+func TestTellNodes(t *testing.T) {
+	var out strings.Builder
+	told := map[string]affinity.SourceState{}
+	for _, state := range []affinity.SourceState{affinity.SourceSyncing, affinity.SourceLive, affinity.SourceAbsent, affinity.SourceAbsent, affinity.SourceLive} {
+		tellNodes(&affinity.Snapshot{Sources: []affinity.SourceStatus{{Name: "kernel/node1", State: state, Detail: "no table"}, {Name: "pods", State: state}}}, told, &out)
+	}
+	if want := "warning: kernel/node1 absent: no table\nnote: kernel/node1 is read again\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}

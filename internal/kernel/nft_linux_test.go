@@ -265,6 +265,7 @@ func BenchmarkNFT10000(b *testing.B) {
 			l.take(n, want, &r.clock)
 		}
 		b.ReportMetric(float64((used+processTime()).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+		b.ReportMetric(heap(), "heap-MB")
 		if l.pins != 10_000 {
 			b.Errorf("%d pins", l.pins)
 		}

@@ -68,7 +68,7 @@ func (s *Source) Asked(ctx context.Context, t affinity.Target) error {
 	}
 	svc, err := s.clients.core.Services(namespace).Get(ctx, t.Name, metav1.GetOptions{})
 	if err != nil {
-		return nil //nolint:nilerr // Lookup tells of it
+		return nil // Lookup tells of it
 	}
 	what := "svc/" + affinity.Clean(t.Name, maxName)
 	switch {
