@@ -271,20 +271,26 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		return nil
 	case len(routes) == 0 && s.target.Direct:
 		return cannot("", "svc/%s has no address that can be asked in %s", affinity.Clean(s.target.Name, 253), s.where())
+	case len(snap.Routes) == 0 && s.cluster && hidden(snap, "ingresses"):
+		return cannot("stickytop rbac --missing prints the Role to ask for", "what leads where in %s is not known: Ingresses may not be listed", s.where())
 	case len(snap.Routes) == 0 && s.cluster:
 		return cannot("-A looks in all namespaces, --url probes without a cluster, stickytop demo needs none", "no Ingress found in %s", s.where())
 	case len(routes) == 0 && s.target.Kind != "":
-		return cannot("", "no Ingress leads to %s in %s", s.target, s.where())
+		return cannot("", "no Ingress leads to %s in %s%s", s.target, s.where(), needsNone(snap, s.target))
 	case what == "sessions" && s.readOnly:
 		fmt.Fprintf(streams.ErrOut, "note: --no-probe asks nobody; get routes and get findings tell of the routes here, %d of them\n", len(routes))
 		return nil
-	case what != "sessions":
+	case what == "pods" || what == "sessions":
+		for _, r := range routes {
+			if text := unready(snap, r); text != "" {
+				fmt.Fprintln(streams.ErrOut, "note: "+text)
+			}
+		}
+	}
+	if what != "sessions" {
 		return nil
 	}
 	for _, r := range routes {
-		if text := unready(snap, r); text != "" {
-			fmt.Fprintln(streams.ErrOut, "note: "+text)
-		}
 		if text := snap.NamelessText(r); text != "" {
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
@@ -300,13 +306,33 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	return s.unanswered(snap)
 }
 
+// hidden reports whether a source is not readable for want of a right.
+func hidden(snap *affinity.Snapshot, source string) bool {
+	return slices.ContainsFunc(snap.Sources, func(s affinity.SourceStatus) bool { return s.Name == source && s.State == affinity.SourceForbidden })
+}
+
+// needsNone says of a Service that was named why its clients need no affinity,
+// as the end of a sentence.
+func needsNone(snap *affinity.Snapshot, t affinity.Target) string {
+	for _, s := range snap.Services {
+		if t.Kind == "service" && s.Ref.Name == t.Name && (t.Namespace == "" || s.Ref.Namespace == t.Namespace) && s.NeedsNone != "" {
+			return "; it needs no affinity: " + s.NeedsNone
+		}
+	}
+	return ""
+}
+
 // unready says that no pod behind a route is ready, where the cluster says so.
 func unready(snap *affinity.Snapshot, r affinity.Route) string {
-	known := slices.ContainsFunc(snap.Sources, func(s affinity.SourceStatus) bool {
-		return s.Name == "endpointslices" && s.State == affinity.SourceLive
-	})
+	known := func(source string) bool {
+		return slices.ContainsFunc(snap.Sources, func(s affinity.SourceStatus) bool { return s.Name == source && s.State == affinity.SourceLive })
+	}
+	exists := slices.ContainsFunc(snap.Services, func(s affinity.Service) bool { return s.Ref == r.Backend.Service })
+	if known("services") && r.Backend.Service.Name != "" && !exists {
+		return fmt.Sprintf("svc/%s, which %s names, does not exist", r.Backend.Service.Name, strings.ToLower(r.Kind)+"/"+r.Name)
+	}
 	all := snap.RouteEndpoints(r)
-	if !known || r.Backend.Service.Name == "" || slices.ContainsFunc(all, func(e affinity.Endpoint) bool { return e.Ready }) {
+	if !known("endpointslices") || r.Backend.Service.Name == "" || slices.ContainsFunc(all, func(e affinity.Endpoint) bool { return e.Ready }) {
 		return ""
 	}
 	return fmt.Sprintf("svc/%s has %d endpoints, none of them ready", r.Backend.Service.Name, len(all))

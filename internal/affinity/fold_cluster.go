@@ -58,6 +58,7 @@ func (st *State) applyRoutes(e Routes, now time.Time) {
 		st.routes[e.Routes[i].ID] = &e.Routes[i]
 	}
 	st.routesVersion++
+	st.findSharers()
 	clear(st.tables)
 	clear(st.policies)
 	st.views.routes = nil

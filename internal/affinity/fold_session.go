@@ -359,7 +359,15 @@ func (st *State) identified(s *session, o Observed) []claim {
 		k = b.known
 	}
 	k.strict = BadStatus(o.Status)
-	return identify(o.Answer, k, st.Hints)
+	claims := identify(o.Answer, k, st.Hints)
+	for _, x := range st.sharers[s.Spec.Route] {
+		if b := st.backends[x.service]; len(claims) == 0 && b != nil {
+			k := b.known
+			k.strict = BadStatus(o.Status)
+			claims = identify(o.Answer, k, st.Hints)
+		}
+	}
+	return claims
 }
 
 // named makes a pod that only a response names known.

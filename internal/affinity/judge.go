@@ -188,6 +188,9 @@ func (st *State) orphaned(s *session) string {
 			return ""
 		}
 	}
+	if st.sharedTo(s, s.Pod).service != (ServiceRef{}) {
+		return ""
+	}
 	why := st.podLabel(s.Pod) + " is gone from the endpoints: " + st.whyLeft(s.Pod, b)
 	for i := len(b.changes) - 1; i >= 0; i-- {
 		if _, ok := b.changes[i].left[s.Pod]; ok {

@@ -149,6 +149,12 @@ func (st *State) cause(s *session, m Move) (text string, seq uint64) {
 			return text, seq
 		}
 	}
+	if x := st.sharedTo(s, m.To); x.object != "" {
+		return x.object + " has the same host and path, and took the request", 0
+	}
+	if x := st.sharedTo(s, m.From); x.object != "" {
+		return "back from " + x.object + ", which has the same host and path", 0
+	}
 	// explainAgain never comes here: what the session knew then is overwritten.
 	switch e, ok := st.edits[s.Spec.Route]; {
 	case s.dropped != "":

@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -158,6 +159,11 @@ func Pods(s *affinity.Snapshot, o Options) *PodList {
 	for id := range o.Routes {
 		routes = append(routes, id)
 	}
+	for _, r := range s.Routes { // that were named, or all where nothing is probed
+		if len(o.Routes) == 0 && o.Target.Matches(r) && (!o.Target.IsZero() || len(s.Sessions) == 0) {
+			routes = append(routes, r.ID)
+		}
+	}
 	d := affinity.Distribute(s, routes)
 	for _, share := range d.Shares {
 		p, _ := s.Pod(share.Pod)
@@ -180,6 +186,9 @@ func Routes(s *affinity.Snapshot, o Options) *RouteList {
 		}
 		out := Route{Name: string(r.ID), Kind: r.Kind, Ref: routeRef(r), Class: r.Class, Addresses: r.Addresses, ProbePath: r.ProbePath, ProbeWhy: r.ProbeWhy,
 			Sessions: count[r.ID], Notes: r.Notes, Layers: []Layer{}}
+		if i := slices.IndexFunc(s.Services, func(x affinity.Service) bool { return x.Ref == r.Backend.Service }); i >= 0 {
+			out.NeedsNone = s.Services[i].NeedsNone
+		}
 		for _, e := range s.RouteEndpoints(r) {
 			out.Endpoints++
 			if e.Ready {

@@ -172,6 +172,10 @@ func (r *Route) row(wide bool) []string {
 			}
 		}
 	}
+	if cookie == "none" && r.NeedsNone != "" {
+		why, _, _ := strings.Cut(r.NeedsNone, ":")
+		cookie = "not needed: " + why
+	}
 	row := []string{r.Ref.Namespace, r.Ref.Ingress, r.Ref.Host, r.Ref.Path, r.Ref.Service + ":" + r.Ref.Port, cookie, client,
 		fmt.Sprintf("%d/%d", r.Ready, r.Endpoints), fmt.Sprint(r.Sessions)}
 	if wide {

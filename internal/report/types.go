@@ -227,6 +227,7 @@ type Route struct {
 	Sessions  int      `json:"sessions"`
 	Endpoints int      `json:"endpoints"`
 	Ready     int      `json:"ready"`
+	NeedsNone string   `json:"needsNone,omitempty"` // why no affinity is needed
 	Notes     []string `json:"notes,omitempty"`
 }
 
