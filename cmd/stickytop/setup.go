@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -227,6 +228,19 @@ func (f *clusterFlags) restConfig() (*rest.Config, string, error) {
 		return nil, "", err
 	}
 	cfg, namespace, err := kube.Config(f.config.loader(), f.config.overrides.CurrentContext)
+	if err == nil {
+		same := f.config // whatever context is the current one by then
+		if raw, err := same.loader().RawConfig(); err == nil {
+			same.overrides.CurrentContext = cmp.Or(same.overrides.CurrentContext, raw.CurrentContext)
+		}
+		kube.RenewToken(cfg, func() (string, error) {
+			again, err := same.loader().ClientConfig()
+			if err != nil || again.Host != cfg.Host {
+				return "", err
+			}
+			return again.BearerToken, nil
+		})
+	}
 	if err == nil && unnamed(cfg, &f.config) {
 		err = &kube.Problem{What: "no kubeconfig: nothing says where the cluster is", Hint: "set KUBECONFIG or --kubeconfig; a URL is probed without a cluster, 'stickytop demo' needs none"}
 		if f.config.file == "" {
