@@ -131,6 +131,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	if err := out.Write(streams.Out, o.format); err != nil {
 		return err
 	}
+	if result.Unjudged != "" {
+		fmt.Fprintln(streams.ErrOut, "warning: "+report.Inert(result.Unjudged))
+	}
 	for _, p := range problems {
 		fmt.Fprintln(streams.ErrOut, report.Inert(p.Error()))
 	}
