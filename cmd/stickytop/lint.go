@@ -56,7 +56,10 @@ without an object that rules read exits 0, with a warning.`,
   %[1]s lint -f manifests/ --fail-on medium --skip L01
   %[1]s lint -n shop`, name),
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return lint(cmd.Context(), o, cluster, streams) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			return unless(ctx, func() error { return lint(ctx, o, cluster, streams) })
+		},
 	}
 	fs := cmd.Flags()
 	fs.StringArrayVarP(&o.files, "filename", "f", nil, "file or directory to read instead of a cluster; - for standard input")
@@ -70,6 +73,20 @@ without an object that rules read exits 0, with a warning.`,
 	completeFlag(cmd, "rule", ruleNames()...)
 	completeFlag(cmd, "skip", ruleNames()...)
 	return cmd
+}
+
+// unless returns what work does, or why ctx ended before it did. Work that only
+// computes, or waits for a pipe, looks at no context: it goes on until the
+// process ends, which is at once.
+func unless(ctx context.Context, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams genericiooptions.IOStreams) error {
@@ -99,6 +116,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 		return err
 	}
 	result := findings.Check(facts, findings.Options{Only: o.only, Skip: o.skip})
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all}
 	if dir, err := os.Getwd(); err == nil {
 		out.Root = filepath.ToSlash(dir)
@@ -110,6 +130,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	}
 	if err := out.Write(streams.Out, o.format); err != nil {
 		return err
+	}
+	if result.Unjudged != "" {
+		fmt.Fprintln(streams.ErrOut, "warning: "+report.Inert(result.Unjudged))
 	}
 	for _, p := range problems {
 		fmt.Fprintln(streams.ErrOut, report.Inert(p.Error()))

@@ -125,6 +125,54 @@ func TestLintHostile(t *testing.T) {
 	}
 }
 
+// TestLintInterrupted: a signal ends lint at once, whatever it does.
+func TestLintInterrupted(t *testing.T) {
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), binary, "lint", "-f", "-")
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var stdout bytes.Buffer
+			cmd.Stdout = &stdout
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			// More than a pipe holds: when it is written, lint reads.
+			if _, err := io.Copy(in, endless(good, "---\n"+good, 1<<20)); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			hung := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+			defer hung.Stop()
+			if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted {
+				t.Errorf("exit %d (%v), want %d", cmd.ProcessState.ExitCode(), err, exitInterrupted)
+			}
+			if stdout.Len() > 0 {
+				t.Errorf("half of it was judged: %.200s", stdout.String())
+			}
+		})
+	}
+}
+
+func TestUnless(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	broken := errors.New("broken")
+	if err := unless(ctx, func() error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("%v, want what work returned", err)
+	}
+	forever := make(chan struct{})
+	defer close(forever)
+	err := unless(ctx, func() error { cancel(); <-forever; return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want that ctx was cancelled", err)
+	}
+}
+
 func nested(depth int) string {
 	var b strings.Builder
 	for i := range depth {

@@ -65,6 +65,9 @@ type world struct {
 	routes    []route
 	workloads []*workload
 	byLabel   map[string][]*workload // "namespace key=value"
+	selected  map[string][]*workload // by namespace and selector
+	sameName  map[nameKey]int        // workloads of one name
+	unjudged  *string                // of Result
 	hpas      map[nameKey]*Object    // by their target
 	proxyMode string                 // "iptables", "ipvs", "nftables" of kube-proxy, another affinity.Mode…, "" when unknown
 	proxyFrom affinity.FindingEvidence
@@ -120,7 +123,8 @@ func (r *route) setting(annotation string) affinity.FindingEvidence {
 func (r *route) ref() string { return strings.ToLower(r.object.Kind) + "/" + r.Name }
 
 func newWorld(f Facts) *world {
-	w := &world{Facts: f, kinds: map[string][]*Object{}, byName: map[nameKey]*Object{}, byLabel: map[string][]*workload{}, hpas: map[nameKey]*Object{}}
+	w := &world{Facts: f, kinds: map[string][]*Object{}, byName: map[nameKey]*Object{}, byLabel: map[string][]*workload{}, hpas: map[nameKey]*Object{},
+		selected: map[string][]*workload{}, sameName: map[nameKey]int{}, unjudged: new(string)}
 	for _, o := range f.Objects {
 		if !known(o) {
 			continue

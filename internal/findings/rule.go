@@ -154,6 +154,9 @@ type Options struct {
 type Result struct {
 	Findings []affinity.Finding // worst first
 	Ignored  []Ignored
+	// Unjudged is what was left out because there is too much of it, safe to
+	// print; "" when nothing was.
+	Unjudged string
 }
 
 // Ignored is a finding that its object silences.
@@ -170,7 +173,7 @@ func Check(f Facts, o Options) Result {
 	w := newWorld(f)
 	all := w.check(o)
 	w.doubt(all, o)
-	out := Result{Findings: make([]affinity.Finding, 0, len(all))}
+	out := Result{Findings: make([]affinity.Finding, 0, len(all)), Unjudged: *w.unjudged}
 	concerned := w.concerned()
 	for i := range all {
 		clean(&all[i])

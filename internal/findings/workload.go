@@ -2,10 +2,13 @@ package findings
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 // workload is what makes pods.
@@ -14,9 +17,21 @@ type workload struct {
 	labels map[string]string // of its pods
 }
 
+// Bounds of what is judged with one Service's routes: files can repeat a name,
+// or a label, as often as they like, and each route has each workload behind it.
+const (
+	maxSameName = 8
+	maxBehind   = 64
+)
+
 func (w *world) addWorkload(o *Object) {
 	x := &workload{o, o.Strings("spec", "template", "metadata", "labels")}
 	w.workloads = append(w.workloads, x)
+	name := nameKey{o.Kind, o.Namespace, o.Name}
+	if w.sameName[name]++; w.sameName[name] > maxSameName {
+		w.cut(fmt.Sprintf("%s in namespace %q is there more than %d times: the others are not judged with their Services", x, o.Namespace, maxSameName))
+		return
+	}
 	for k, v := range x.labels {
 		key := o.Namespace + " " + k + "=" + v
 		w.byLabel[key] = append(w.byLabel[key], x)
@@ -26,6 +41,13 @@ func (w *world) addWorkload(o *Object) {
 // behind are the workloads whose pods a Service selects.
 func (w *world) behind(service *Object) []*workload {
 	selector := service.Strings("spec", "selector")
+	key := service.Namespace
+	for _, k := range slices.Sorted(maps.Keys(selector)) {
+		key += fmt.Sprintf(" %q=%q", k, selector[k])
+	}
+	if out, ok := w.selected[key]; ok {
+		return out
+	}
 	var best []*workload
 	first := true
 	for k, v := range selector {
@@ -35,11 +57,24 @@ func (w *world) behind(service *Object) []*workload {
 	}
 	var out []*workload
 	for _, x := range best {
-		if selects(selector, x.labels) {
-			out = append(out, x)
+		if !selects(selector, x.labels) {
+			continue
 		}
+		if len(out) == maxBehind {
+			w.cut(fmt.Sprintf("Service %s in namespace %q selects the pods of more than %d workloads: the others are not judged with it", service.Name, service.Namespace, maxBehind))
+			break
+		}
+		out = append(out, x)
 	}
+	w.selected[key] = out
 	return out
+}
+
+// cut says what is not judged, for the first of a kind.
+func (w *world) cut(what string) {
+	if *w.unjudged == "" {
+		*w.unjudged = affinity.Clean(what, maxText)
+	}
 }
 
 func selects(selector, labels map[string]string) bool {

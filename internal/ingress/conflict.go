@@ -20,19 +20,68 @@ func (p *Place) key() placeKey {
 
 // served indexes which places answer for a host.
 type served struct {
-	byKey  map[placeKey][]*Place
+	claims map[claimKey]*claims
 	byHost map[string][]*Place
 }
 
+// claimKey is what one Ingress of a class keeps, canaries aside.
+type claimKey struct {
+	placeKey
+	class string
+}
+
+// claims are the Ingresses that want one place, oldest first. Those of one name,
+// which files can repeat, stand together.
+type claims struct {
+	first *Place
+	names []*Place         // the first place of each name
+	at    map[*Ingress]int // in names
+	last  []*Ingress       // the last Ingress of each name
+}
+
 func newServed(places []*Place) served {
-	s := served{map[placeKey][]*Place{}, map[string][]*Place{}}
+	s := served{map[claimKey]*claims{}, map[string][]*Place{}}
 	for _, p := range places {
-		if !p.Default {
-			s.byKey[p.key()] = append(s.byKey[p.key()], p)
-		}
 		s.byHost[p.Host] = append(s.byHost[p.Host], p)
+		if p.Default || p.isCanary() {
+			continue
+		}
+		key := claimKey{p.key(), p.class.name}
+		if s.claims[key] == nil {
+			s.claims[key] = &claims{first: p, at: map[*Ingress]int{}}
+		}
+		s.claims[key].add(p)
 	}
 	return s
+}
+
+func (c *claims) add(p *Place) {
+	if _, ok := c.at[p.Ingress]; ok {
+		return
+	}
+	last := len(c.names) - 1
+	if last >= 0 && c.names[last].Ingress.Name == p.Ingress.Name && c.names[last].Ingress.Namespace == p.Ingress.Namespace {
+		c.at[p.Ingress], c.last[last] = last, p.Ingress
+		return
+	}
+	c.at[p.Ingress] = len(c.names)
+	c.names, c.last = append(c.names, p), append(c.last, p.Ingress)
+}
+
+// maxNamed bounds the Ingresses that a note names.
+const maxNamed = 8
+
+// list names those of c.names[from:to] for a note on p.
+func (c *claims) list(from, to int, p *Place) string {
+	var names []string
+	for _, q := range c.names[from:min(to, from+maxNamed)] {
+		names = append(names, nameFrom(q, p))
+	}
+	text := strings.Join(names, ", ")
+	if more := to - from - maxNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // conflicts notes other Ingresses of the same class that claim the place. The
@@ -41,25 +90,24 @@ func (s served) conflicts(p *Place) []string {
 	if p.Default || p.isCanary() {
 		return nil
 	}
-	var older, younger []string
-	before := true
-	for _, q := range s.byKey[p.key()] {
-		switch {
-		case q == p:
-			before = false
-		case q.Ingress == p.Ingress || q.isCanary() || q.class.name != p.class.name:
-		case before:
-			older = append(older, nameFrom(q, p))
-		default:
-			younger = append(younger, nameFrom(q, p))
-		}
+	c := s.claims[claimKey{p.key(), p.class.name}]
+	if c == nil {
+		return nil
+	}
+	at := c.at[p.Ingress]
+	older, younger := at, at+1
+	if c.names[at].Ingress != p.Ingress { // another one has its name
+		older++
+	}
+	if c.last[at] != p.Ingress {
+		younger--
 	}
 	var notes []string
-	if len(older) > 0 {
-		notes = append(notes, fmt.Sprintf("%s is older and claims the same host and path: requests go there", strings.Join(slices.Compact(older), ", ")))
+	if older > 0 {
+		notes = append(notes, fmt.Sprintf("%s is older and claims the same host and path: requests go there", c.list(0, older, p)))
 	}
-	if len(younger) > 0 {
-		notes = append(notes, fmt.Sprintf("%s claims the same host and path; this one is older and keeps it", strings.Join(slices.Compact(younger), ", ")))
+	if younger < len(c.names) {
+		notes = append(notes, fmt.Sprintf("%s claims the same host and path; this one is older and keeps it", c.list(younger, len(c.names), p)))
 	}
 	return notes
 }
@@ -71,10 +119,8 @@ func (p *Place) isCanary() bool { return isTrue(p.Ingress.Annotations[nginxPrefi
 // primary is the Ingress whose place the canary p shares; nil where there is
 // none.
 func (s served) primary(p *Place) *Place {
-	for _, q := range s.byKey[p.key()] {
-		if !q.isCanary() && q.class.name == p.class.name {
-			return q
-		}
+	if c := s.claims[claimKey{p.key(), p.class.name}]; c != nil {
+		return c.first
 	}
 	return nil
 }

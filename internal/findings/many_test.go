@@ -1,0 +1,72 @@
+package findings
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func object(t *testing.T, v map[string]any) *Object {
+	t.Helper()
+	o, ok := NewObject(From(v), "all.yaml")
+	if !ok {
+		t.Fatal("no object")
+	}
+	return o
+}
+
+// TestManyBehind: what files repeat does not make judging quadratic, and what is
+// left out is said.
+func TestManyBehind(t *testing.T) {
+	const n = 500
+	labels := map[string]any{"app": "web"}
+	for _, c := range []struct {
+		name          string
+		service, load string // formats of names
+		most          int
+		unjudged      string
+	}{
+		{"one name", "web", "web", maxSameName, `deployment/web in namespace "shop" is there more than 8 times`},
+		{"one label", "web", "web-%d", maxBehind, `selects the pods of more than 64 workloads`},
+		{"one Service each", "web-%d", "web-%d", maxBehind, `selects the pods of more than 64 workloads`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			named := func(format string, i int) string {
+				if !strings.Contains(format, "%") {
+					return format
+				}
+				return fmt.Sprintf(format, i)
+			}
+			var f Facts
+			for i := range n {
+				service := named(c.service, i)
+				f.Objects = append(f.Objects,
+					object(t, map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": service, "namespace": "shop"},
+						"spec": map[string]any{"selector": labels, "ports": []any{map[string]any{"port": int64(80)}}}}),
+					object(t, map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": named(c.load, i), "namespace": "shop"},
+						"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"labels": labels}}}}),
+					object(t, map[string]any{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": map[string]any{"name": service, "namespace": "shop",
+						"annotations": map[string]any{"nginx.ingress.kubernetes.io/affinity": "cookie"}},
+						"spec": map[string]any{"ingressClassName": "nginx", "rules": []any{map[string]any{"host": "shop.example.com", "http": map[string]any{"paths": []any{
+							map[string]any{"path": "/", "pathType": "Prefix", "backend": map[string]any{"service": map[string]any{"name": service, "port": map[string]any{"number": int64(80)}}}}}}}}}}))
+			}
+			w := newWorld(f)
+			if len(w.routes) != n {
+				t.Fatalf("%d routes, want %d", len(w.routes), n)
+			}
+			for i := range w.routes {
+				if r := &w.routes[i]; len(r.loads) != c.most {
+					t.Fatalf("%d workloads behind %s, want %d", len(r.loads), r.ID, c.most)
+				}
+			}
+			result := Check(f, Options{})
+			if !strings.Contains(result.Unjudged, c.unjudged) {
+				t.Errorf("unjudged %q, want %q", result.Unjudged, c.unjudged)
+			}
+			f.Objects = f.Objects[:3*maxSameName]
+			if few := Check(f, Options{}); few.Unjudged != "" || len(few.Findings) == 0 {
+				t.Errorf("of %d: %d findings, unjudged %q", maxSameName, len(few.Findings), few.Unjudged)
+			}
+		})
+	}
+}
