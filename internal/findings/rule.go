@@ -71,8 +71,17 @@ func (c *check) hit(o *Object, h hit) {
 	if h.likely {
 		f.Certainty = affinity.CertaintyLikely
 	}
+	why := c.unasked[h.route]
+	if why != "" && !h.passed { // whether sessions lean on it no object tells
+		f.Title += ", if its default cookie matters"
+		f.Severity, f.Certainty = min(f.Severity, affinity.SeverityLow), affinity.CertaintyLikely
+		f.Evidence = append(slices.Clip(f.Evidence), affinity.FindingEvidence{Source: "object", Text: "no object asks for stickiness: " + why})
+	}
 	if f.Impact == "" && !h.passed {
 		f.Impact = c.rule.Impact
+	}
+	if why != "" && !h.passed {
+		f.Impact = "if the application keeps sessions in its pods, which nothing here says: " + f.Impact
 	}
 	if f.Fix == "" && !h.passed {
 		f.Fix = c.rule.Fix
