@@ -23,7 +23,8 @@ type Lint struct {
 	Version  string
 	Rules    []LintRule // that were checked
 	Findings []affinity.Finding
-	Root     string // absolute path that files' names are relative to, with slashes; "" where that is not known
+	Root     string   // absolute path that files' names are relative to, with slashes; "" where that is not known
+	Warnings []string // JSON alone; others have them beside
 	Ignored  int
 	Objects  int
 	All      bool // text: those that passed, and those not checked, too
@@ -138,6 +139,7 @@ func evidenceText(e affinity.FindingEvidence, about affinity.ObjectRef) string {
 
 func (l Lint) json(w io.Writer) error {
 	list := findingList(l.Findings)
+	list.Metadata.Warnings = l.Warnings
 	e := json.NewEncoder(w)
 	e.SetIndent("", "    ")
 	e.SetEscapeHTML(false)
