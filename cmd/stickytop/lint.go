@@ -100,7 +100,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 		return err
 	}
 	result := findings.Check(facts, findings.Options{Only: o.only, Skip: o.skip})
-	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all}
+	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all, FailOn: limit}
 	for _, u := range result.Unheeded {
 		out.Warnings = append(out.Warnings, u.String())
 	}
