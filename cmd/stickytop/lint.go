@@ -47,6 +47,7 @@ reads are passed over. Without -f it reads the cluster's objects, once.
 
 A comment in a document, or an annotation, silences a rule for its object:
   # stickytop.dev/ignore: A04 both Ingresses are edited together
+One without a reason, or of no rule, silences nothing, and a warning says so.
 
 Exit codes: 0 nothing at or over --fail-on, 1 something, 2 the command line is
 wrong, 3 something could not be read, or all that -f names is empty. Input
@@ -119,7 +120,10 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all}
+	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all, FailOn: limit}
+	for _, u := range result.Unheeded {
+		out.Warnings = append(out.Warnings, u.String())
+	}
 	if dir, err := os.Getwd(); err == nil {
 		out.Root = filepath.ToSlash(dir)
 	}
@@ -133,6 +137,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	}
 	if result.Unjudged != "" {
 		fmt.Fprintln(streams.ErrOut, "warning: "+report.Inert(result.Unjudged))
+	}
+	for _, warning := range out.Warnings {
+		fmt.Fprintln(streams.ErrOut, report.Inert("warning: "+warning))
 	}
 	for _, p := range problems {
 		fmt.Fprintln(streams.ErrOut, report.Inert(p.Error()))

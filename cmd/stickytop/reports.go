@@ -21,7 +21,7 @@ type reports struct{}
 var _ ui.Reports = reports{}
 
 func lintOf(all []affinity.Finding) report.Lint {
-	l := report.Lint{Version: version, Findings: all, All: true}
+	l := report.Lint{Version: version, Findings: all, All: true, FailOn: affinity.SeverityHigh}
 	objects := map[affinity.ObjectRef]bool{}
 	for _, f := range all {
 		if f.Object.Kind != "" {

@@ -105,6 +105,10 @@ type Policy struct {
 	// with a new cookie (ingress-nginx session-cookie-change-on-failure).
 	RepinsOnFailure bool
 
+	// Unasked reports whether the controller does this of itself: no object that
+	// was read asks for it, and nobody may lean on it.
+	Unasked bool
+
 	Why string // which field of which object says so
 	// Assumed is which settings of the controller are taken to be its defaults,
 	// because its own configuration was not read, and why; "" when none are.

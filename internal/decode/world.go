@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -64,8 +65,15 @@ func names(b affinity.Backend) []string {
 	return all
 }
 
-// Given returns the one Scope of endpoints that the user gave.
+// Given returns the one Scope of endpoints that the user gave. Where the backend
+// names its port, it names theirs, too.
 func Given(endpoints []affinity.Endpoint, b affinity.Backend) ingress.Scope {
+	if _, err := strconv.Atoi(b.Port); err != nil {
+		endpoints = slices.Clone(endpoints)
+		for i := range endpoints {
+			endpoints[i].PortName = cmp.Or(endpoints[i].PortName, b.Port)
+		}
+	}
 	s := ingress.Scope{Backend: b, Set: affinity.EndpointSet{Current: endpoints}}
 	if b.Service.Name != "" {
 		s.Names = names(b)

@@ -51,6 +51,10 @@ var instead = map[string]string{
 }
 
 func checkForeign(c *check) {
+	routes := map[*Object][]*route{}
+	for i := range c.routes {
+		routes[c.routes[i].object] = append(routes[c.routes[i].object], &c.routes[i])
+	}
 	for _, ing := range c.ingresses {
 		if len(ing.served.Keys) == 0 {
 			continue
@@ -81,9 +85,33 @@ func checkForeign(c *check) {
 			if use := instead[ing.served.Keys[0]]; use != "" {
 				h.fix += "; this class needs " + use
 			}
+			switch sticky, unread := stickiness(routes[ing.Object]); {
+			case sticky != nil:
+				h.severity, h.impact = affinity.SeverityLow, "the route is sticky by other means; whoever edits this annotation changes nothing"
+				h.evidence = append(h.evidence, affinity.FindingEvidence{Object: sticky.object.ObjectRef, Field: "cookie " + sticky.policy.Cookie.Name, Source: "object", Text: sticky.policy.Why})
+				h.fix, h.patch = "remove it", unannotate(ing.Object, asks[i].key)
+			case unread && slices.Contains(asksService, ing.served.Keys[0]):
+				h.likely = true
+				h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "its Service, whose annotations this controller reads, is not among the objects"})
+			}
 			c.hit(ing.Object, h)
 		}
 	}
+}
+
+// asksService are the controllers that read annotations of the Service, too.
+var asksService = []string{"haproxytech", "haproxy-ingress", "traefik"}
+
+// stickiness is one of an Ingress' routes where all of them are sticky, else
+// nil, and whether a Service of theirs was not read.
+func stickiness(all []*route) (sticky *route, unread bool) {
+	for _, r := range all {
+		unread = unread || r.service == nil
+	}
+	if len(all) > 0 && !slices.ContainsFunc(all, func(r *route) bool { return !r.sticky() }) {
+		sticky = all[0]
+	}
+	return sticky, unread
 }
 
 func intersects(a, b []string) bool {

@@ -63,6 +63,7 @@ type world struct {
 	byName    map[nameKey]*Object
 	ingresses []ingressFacts
 	routes    []route
+	unasked   map[affinity.RouteID]string // why they are sticky, of routes that nobody asked to be
 	workloads []*workload
 	byLabel   map[string][]*workload // "namespace key=value"
 	selected  map[string][]*workload // by namespace and selector
@@ -211,6 +212,7 @@ func (w *world) addRoutes() {
 		w.ingresses = append(w.ingresses, ingressFacts{objects[i], o.Ingresses[i], by, settled})
 	}
 	w.routes = make([]route, 0, len(built))
+	w.unasked = map[affinity.RouteID]string{}
 	for _, r := range built {
 		x := route{Route: r, object: w.named(r.Kind, r.Namespace, r.Name), service: w.named("Service", r.Backend.Service.Namespace, r.Backend.Service.Name)}
 		if l, ok := r.Layer(affinity.LayerIngress); ok {
@@ -222,20 +224,27 @@ func (w *world) addRoutes() {
 		if x.service != nil {
 			x.loads = w.behind(x.service)
 		}
+		if x.sticky() && x.policy.Unasked && !clientIP(x.service) {
+			w.unasked[x.ID] = x.policy.Why
+		}
 		w.routes = append(w.routes, x)
 	}
 }
 
 // stickyRoutes are the routes on which a cookie of a controller ties clients to
-// pods; any controller's with "".
+// pods; any controller's with "". Those that nobody asked to be come last.
 func (w *world) stickyRoutes(controller string) []*route {
-	var all []*route
+	var all, unasked []*route
 	for i := range w.routes {
-		if r := &w.routes[i]; r.sticky() && (controller == "" || r.by(controller)) {
+		switch r := &w.routes[i]; {
+		case !r.sticky() || controller != "" && !r.by(controller):
+		case w.unasked[r.ID] != "":
+			unasked = append(unasked, r)
+		default:
 			all = append(all, r)
 		}
 	}
-	return all
+	return append(all, unasked...)
 }
 
 const (

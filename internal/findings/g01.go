@@ -16,7 +16,7 @@ var g01 = Rule{
 	Sources: []string{"linkerd/linkerd2#11604", "linkerd/linkerd2#4956", "kubernetes/ingress-nginx#6019"},
 	check: func(c *check) {
 		sticky := c.stickyRoutes("")
-		if len(sticky) == 0 {
+		if len(sticky) == 0 || c.unasked[sticky[0].ID] != "" {
 			return
 		}
 		for _, x := range c.workloads {

@@ -1,7 +1,11 @@
 package findings
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -11,8 +15,8 @@ var j01 = Rule{
 	ID: "J01", Title: "A database behind a balancing Service", Severity: affinity.SeverityHigh,
 	What:    "A replicated database has one member that takes writes, and drivers that find it when they see the members: through a headless Service. A virtual IP over all members, with or without affinity, leads to any of them.",
 	Impact:  "writes fail with \"not primary\", depending on the pod a connection meets",
-	Fix:     "clusterIP: None and no sessionAffinity; name the members (or the replica set) in the connection string",
-	Verify:  "kubectl get {obj} -o jsonpath='{.spec.clusterIP}' prints None",
+	Fix:     "name the members (or the replica set) in the connection string, through a headless Service beside this one: clusterIP of a Service that exists cannot change. Or delete this one and create it again with clusterIP: None",
+	Verify:  "nslookup of the headless Service from a pod lists every member",
 	Sources: []string{"mongodb/mongodb-kubernetes-operator#1029", "cozystack/cozystack#2514", "bitnami/charts#3830", "bitnami/charts#7064", "cravall/mongo-k8s-sidecar#58"},
 	check: func(c *check) {
 		for _, s := range c.objects("Service") {
@@ -30,13 +34,42 @@ var j01 = Rule{
 			case headless:
 				// J02 says it
 			case x != nil && x.Kind == "StatefulSet" && c.most(x) > 1 && database == "MongoDB" && !oneMember(s):
-				c.hit(s, hit{title: fmt.Sprintf("%s's %d members are behind one virtual IP", database, c.most(x)), likely: true, evidence: append(evidence, x.field("spec", "replicas")), patch: "spec:\n  clusterIP: None\n  sessionAffinity: None"})
+				c.hit(s, hit{title: fmt.Sprintf("%s's %d members are behind one virtual IP", database, c.most(x)), likely: true, evidence: append(evidence, x.field("spec", "replicas")), patch: headlessPatch(s)})
 			case clientIP(s):
 				c.hit(s, hit{title: database + " needs no sessionAffinity", severity: affinity.SeverityMedium, evidence: evidence,
 					impact: "all clients behind one address share one member, and affinity hides which one answers", fix: "set sessionAffinity: None", patch: "spec:\n  sessionAffinity: None"})
 			}
 		}
 	},
+}
+
+// headlessPatch is a headless Service beside s, whose own clusterIP can't change
+// once it is there. [kubernetes pkg/apis/core/validation ValidateServiceUpdate]
+func headlessPatch(s *Object) string {
+	const suffix = "-headless"
+	var b strings.Builder
+	fmt.Fprintf(&b, "apiVersion: v1\nkind: Service\nmetadata:\n  name: %q\n", strings.TrimRight(s.Name[:min(len(s.Name), 63-len(suffix))], "-")+suffix)
+	if s.Namespace != "" {
+		fmt.Fprintf(&b, "  namespace: %q\n", s.Namespace)
+	}
+	b.WriteString("spec:\n  clusterIP: None\n  selector:\n")
+	selector := s.Strings("spec", "selector")
+	for _, k := range slices.Sorted(maps.Keys(selector)) {
+		fmt.Fprintf(&b, "    %q: %q\n", k, selector[k])
+	}
+	b.WriteString("  ports:")
+	for i, p := range s.Items("spec", "ports") {
+		n, _ := p.Int("port")
+		fmt.Fprintf(&b, "\n  - name: %q\n    port: %d", cmp.Or(p.Str("name"), fmt.Sprintf("port-%d", i)), n)
+		if target := p.Str("targetPort"); target != "" {
+			if n, err := strconv.Atoi(target); err == nil {
+				fmt.Fprintf(&b, "\n    targetPort: %d", n)
+			} else {
+				fmt.Fprintf(&b, "\n    targetPort: %q", target)
+			}
+		}
+	}
+	return b.String()
 }
 
 // databaseOf names the database a Service is for, by its port and then its name

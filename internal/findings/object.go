@@ -15,6 +15,8 @@ type Object struct {
 	// Ignores are the rules that comments in the object's document silence, and
 	// why. Those of the annotation are read by New.
 	Ignores map[string]string
+	// comments are the texts of all comments that mean to silence, heeded or not.
+	comments []string
 }
 
 // NewObject reads the name of an object out of its content. It reports false
@@ -109,6 +111,7 @@ func isRuleID(s string) bool {
 // AddIgnore silences rules on o as text says. It reports false for a text
 // without ids or without a reason.
 func (o *Object) AddIgnore(text string) bool {
+	o.comments = append(o.comments, text)
 	rules, reason := SplitIgnore(text)
 	if len(rules) == 0 || reason == "" {
 		return false

@@ -71,8 +71,17 @@ func (c *check) hit(o *Object, h hit) {
 	if h.likely {
 		f.Certainty = affinity.CertaintyLikely
 	}
+	why := c.unasked[h.route]
+	if why != "" && !h.passed { // whether sessions lean on it no object tells
+		f.Title += ", if its default cookie matters"
+		f.Severity, f.Certainty = min(f.Severity, affinity.SeverityLow), affinity.CertaintyLikely
+		f.Evidence = append(slices.Clip(f.Evidence), affinity.FindingEvidence{Source: "object", Text: "no object asks for stickiness: " + why})
+	}
 	if f.Impact == "" && !h.passed {
 		f.Impact = c.rule.Impact
+	}
+	if why != "" && !h.passed {
+		f.Impact = "if the application keeps sessions in its pods, which nothing here says: " + f.Impact
 	}
 	if f.Fix == "" && !h.passed {
 		f.Fix = c.rule.Fix
@@ -157,12 +166,72 @@ type Result struct {
 	// Unjudged is what was left out because there is too much of it, safe to
 	// print; "" when nothing was.
 	Unjudged string
+	Unheeded []Unheeded
 }
 
 // Ignored is a finding that its object silences.
 type Ignored struct {
 	affinity.Finding
 	Reason string
+}
+
+// Unheeded is a stickytop.dev/ignore that silences nothing, or not all that it
+// names.
+type Unheeded struct {
+	Object affinity.ObjectRef
+	Text   string // after the mark
+	Why    string
+}
+
+// String says it in one line.
+func (u Unheeded) String() string {
+	at := u.Object.String()
+	if u.Object.File != "" {
+		at = fmt.Sprintf("%s:%d %s", u.Object.File, u.Object.Line, at)
+	}
+	return fmt.Sprintf("%s: %s %q is not heeded: %s", at, annotationIgnore, u.Text, u.Why)
+}
+
+// unheeded are those of all objects that are judged.
+func (w *world) unheeded() (all []Unheeded) {
+	for _, o := range w.Facts.Objects {
+		if w.Namespace != "" && o.Namespace != w.Namespace {
+			continue
+		}
+		texts := o.comments
+		if text, ok := o.Strings("metadata", "annotations")[annotationIgnore]; ok {
+			texts = append(slices.Clip(texts), strings.Split(text, ";")...)
+		}
+		for _, text := range texts {
+			if why := whyUnheeded(text); why != "" {
+				at := o.ObjectRef
+				at.File = affinity.Clean(at.File, maxText)
+				all = append(all, Unheeded{at, affinity.Clean(strings.TrimSpace(text), 120), why})
+			}
+		}
+	}
+	return all
+}
+
+// whyUnheeded is why the text of an ignore does not do all that it says; ""
+// where it does.
+func whyUnheeded(text string) string {
+	if strings.TrimSpace(text) == "" {
+		return ""
+	}
+	rules, reason := SplitIgnore(text)
+	for _, id := range rules {
+		if _, ok := RuleByID(id); !ok {
+			return "no rule is called " + id
+		}
+	}
+	switch {
+	case len(rules) == 0:
+		return "it names no rule, as A04 does one"
+	case reason == "":
+		return "it gives no reason"
+	}
+	return ""
 }
 
 // annotationIgnore silences rules on one object: "A04 shared on purpose".
@@ -173,7 +242,7 @@ func Check(f Facts, o Options) Result {
 	w := newWorld(f)
 	all := w.check(o)
 	w.doubt(all, o)
-	out := Result{Findings: make([]affinity.Finding, 0, len(all)), Unjudged: *w.unjudged}
+	out := Result{Findings: make([]affinity.Finding, 0, len(all)), Unjudged: *w.unjudged, Unheeded: w.unheeded()}
 	concerned := w.concerned()
 	for i := range all {
 		clean(&all[i])

@@ -101,6 +101,7 @@ func openshiftPolicy(annotations map[string]string, termination, insecure, servi
 	p := haproxyPolicy(openshiftKey, orElse(annotations[openshiftName], name))
 	p.Decoder, p.Cookie.HTTPOnly = newOpenShift(service), true
 	p.Why = "the router's default: every Route has a cookie"
+	p.Unasked = !asksOpenShift(annotations)
 	if annotations[openshiftName] != "" {
 		p.Why = "annotation " + openshiftName
 	} else if name != "" {
@@ -113,6 +114,17 @@ func openshiftPolicy(annotations map[string]string, termination, insecure, servi
 		}
 	}
 	return p
+}
+
+// asksOpenShift reports whether annotations speak of the cookie, which all
+// Routes have.
+func asksOpenShift(annotations map[string]string) bool {
+	for _, key := range []string{openshiftName, openshiftSite, openshiftPrefix + "disable_cookies"} {
+		if _, ok := annotations[key]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 func openshiftRoutes(w *World) (all []*customRoute) {

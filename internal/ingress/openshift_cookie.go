@@ -26,8 +26,8 @@ func (d openshiftCookie) Table(set affinity.EndpointSet) affinity.Table {
 }
 
 // values are those of both formats: since 4.6 (commit 763e086ec, 2020-08-20)
-// with the name of the port, which may be empty, before without. An endpoint
-// that is no pod has none in its text.
+// with the name of the port, which may be empty whatever was given, before
+// without. An endpoint that is no pod has none in its text.
 func (d openshiftCookie) values(e affinity.Endpoint) []string {
 	_, port, err := net.SplitHostPort(e.Addr)
 	if err != nil {
@@ -38,7 +38,11 @@ func (d openshiftCookie) values(e affinity.Endpoint) []string {
 		of = "pod:" + e.Pod.Name + ":" + d.service
 	}
 	address := e.IP + ":" + port // IPv6 too, without brackets
-	return []string{md5hex(of + ":" + e.PortName + ":" + address), md5hex(of + ":" + address)}
+	all := []string{md5hex(of + ":" + e.PortName + ":" + address), md5hex(of + ":" + address)}
+	if e.PortName != "" {
+		all = append(all, md5hex(of+"::"+address))
+	}
+	return all
 }
 
 // openshiftRoutingKey is a Route's default cookie name, and the key of its

@@ -53,7 +53,8 @@ func (s Served) Only(key string) Served {
 // Title names a controller for people; "" for one that is not known.
 func Title(key string) string { return titleOf(key) }
 
-var titles = map[string]string{nginxKey: "ingress-nginx", traefikKey: "Traefik", traefikNginxKey: "Traefik's ingress-nginx provider"}
+var titles = map[string]string{nginxKey: "ingress-nginx", traefikKey: "Traefik", traefikNginxKey: "Traefik's ingress-nginx provider",
+	haproxytechKey: "HAProxy Kubernetes Ingress Controller", haproxyIngressKey: "HAProxy Ingress", skipperKey: "Skipper"}
 
 func titleOf(key string) string {
 	if t := titles[key]; t != "" {

@@ -237,23 +237,60 @@ func wanted(kind string) bool {
 
 const ignoreMark = "stickytop.dev/ignore:"
 
-// ignores are the texts of the comments that silence rules.
+// ignores are the texts of the comments that silence rules. What looks like one
+// in a string is none: each gets a name of its own, and those whose names turn
+// up in values are texts.
 func ignores(text []byte) []string {
-	var out []string
 	if !bytes.Contains(text, []byte(ignoreMark)) {
 		return nil
 	}
+	unique := "stickytop-ignore"
+	for bytes.Contains(text, []byte(unique)) {
+		unique += "-"
+	}
+	var out []string
+	var named bytes.Buffer
 	for line := range bytes.Lines(text) {
-		before, comment, ok := strings.Cut(string(line), "#")
-		if !ok || strings.TrimRight(before, " \t") != "" && !strings.HasSuffix(before, " ") {
-			continue
+		rest := line
+		for at := ignoreAt.FindIndex(rest); at != nil; at = ignoreAt.FindIndex(rest) {
+			named.Write(rest[:at[1]-len(ignoreMark)])
+			fmt.Fprintf(&named, "%s%d.", unique, len(out))
+			rest = rest[at[1]:]
+			comment := rest
+			if next := ignoreAt.FindIndex(rest); next != nil {
+				comment = rest[:next[0]]
+			}
+			out = append(out, strings.TrimSpace(string(comment)))
 		}
-		if rest, ok := strings.CutPrefix(strings.TrimSpace(comment), ignoreMark); ok {
-			out = append(out, rest)
+		named.Write(rest)
+	}
+	var node yaml.Node
+	if len(out) == 0 || yaml.Unmarshal(named.Bytes(), &node) != nil {
+		return nil
+	}
+	texts := map[int]bool{}
+	name := regexp.MustCompile(regexp.QuoteMeta(unique) + `(\d+)\.`)
+	var look func(*yaml.Node)
+	look = func(n *yaml.Node) {
+		for _, m := range name.FindAllStringSubmatch(n.Value, -1) {
+			i, _ := strconv.Atoi(m[1])
+			texts[i] = true
+		}
+		for _, c := range n.Content {
+			look(c)
 		}
 	}
-	return out
+	look(&node)
+	var comments []string
+	for i, text := range out {
+		if !texts[i] {
+			comments = append(comments, text)
+		}
+	}
+	return comments
 }
+
+var ignoreAt = regexp.MustCompile(`(?:^|[ \t])[ \t]*#[ \t]*` + regexp.QuoteMeta(ignoreMark))
 
 // converter turns nodes into values: aliases and merge keys resolved, within
 // bounds.

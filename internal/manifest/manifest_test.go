@@ -89,6 +89,42 @@ func TestIgnore(t *testing.T) {
 	}
 }
 
+// TestIgnoreInText: a comment silences, and no string that looks like one.
+func TestIgnoreInText(t *testing.T) {
+	const mark = "# stickytop.dev/ignore: "
+	for name, c := range map[string]struct{ spec, want string }{
+		"quoted":                {`  note: "text ` + mark + `D01 x"`, ""},
+		"single quotes":         {`  note: 'text ` + mark + `D01 x'`, ""},
+		"quoted, over lines":    {"  note: \"text\n    " + mark + "D01 x\n    end\"", ""},
+		"literal":               {"  note: |\n    a\n    " + mark + "D01 x\n  b: c", ""},
+		"flow":                  {`  note: {a: "b ` + mark + `D01 x"}`, ""},
+		"after a string":        {`  note: "text ` + mark + `D01 x" ` + mark + `A04 see #12`, "A04=see #12"},
+		"after a word":          {`  note: text ` + mark + `D01 x`, "D01=x"},
+		"in a list":             {"  note:\n  - a\n  " + mark + "D01 x\n  - b", "D01=x"},
+		"below a literal":       {"  note: |\n    a\n" + mark + "D01 x\n  b: c", "D01=x"},
+		"no space before the #": {`  note: text` + strings.ReplaceAll(mark, ": ", ":") + `D01 x`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects, problems := Read(strings.NewReader(service+"spec:\n"+c.spec+"\n"), "f")
+			if len(objects) != 1 || len(problems) != 0 {
+				t.Fatal(objects, problems)
+			}
+			got := ""
+			for id, reason := range objects[0].Ignores {
+				got += id + "=" + reason
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	// JSON has no comments.
+	objects, _ := Read(strings.NewReader(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "annotations": {"note": "x `+mark+`D01 x"}}}`), "f")
+	if len(objects) != 1 || len(objects[0].Ignores) != 0 {
+		t.Errorf("JSON: %v", objects)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(service))
 	f.Add([]byte(bomb(12)))

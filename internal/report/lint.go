@@ -23,7 +23,9 @@ type Lint struct {
 	Version  string
 	Rules    []LintRule // that were checked
 	Findings []affinity.Finding
-	Root     string // absolute path that files' names are relative to, with slashes; "" where that is not known
+	Root     string            // absolute path that files' names are relative to, with slashes; "" where that is not known
+	FailOn   affinity.Severity // JUnit: least severity that fails
+	Warnings []string          // JSON alone; others have them beside
 	Ignored  int
 	Objects  int
 	All      bool // text: those that passed, and those not checked, too
@@ -138,6 +140,7 @@ func evidenceText(e affinity.FindingEvidence, about affinity.ObjectRef) string {
 
 func (l Lint) json(w io.Writer) error {
 	list := findingList(l.Findings)
+	list.Metadata.Warnings = l.Warnings
 	e := json.NewEncoder(w)
 	e.SetIndent("", "    ")
 	e.SetEscapeHTML(false)
@@ -164,6 +167,7 @@ type (
 		Line    int           `xml:"line,attr,omitempty"`
 		Failure *junitFailure `xml:"failure"`
 		Skipped *junitSkipped `xml:"skipped"`
+		Out     string        `xml:"system-out,omitempty"`
 	}
 	junitFailure struct {
 		Message string `xml:"message,attr"`
@@ -175,6 +179,10 @@ type (
 	}
 )
 
+func junitText(f affinity.Finding) string { return f.Impact + "\nfix: " + f.Fix + "\n" + f.Patch }
+
+// junit fails the cases at or over FailOn alone; what is less passes, and says
+// itself as the case's output.
 func (l Lint) junit(w io.Writer) error {
 	suite := junitSuite{Name: "stickytop lint"}
 	for _, r := range l.Rules {
@@ -188,9 +196,11 @@ func (l Lint) junit(w io.Writer) error {
 			case f.Certainty == affinity.CertaintyNotChecked:
 				c.Skipped = &junitSkipped{f.NotChecked}
 				suite.Skipped++
-			case f.Fails():
-				c.Failure = &junitFailure{f.Title, f.Severity.String(), f.Impact + "\nfix: " + f.Fix + "\n" + f.Patch}
+			case f.Fails() && f.Severity >= l.FailOn:
+				c.Failure = &junitFailure{f.Title, f.Severity.String(), junitText(f)}
 				suite.Failures++
+			case f.Severity != affinity.SeverityOK:
+				c.Out = f.Severity.String() + ": " + junitText(f)
 			}
 			suite.Cases, said = append(suite.Cases, c), true
 		}

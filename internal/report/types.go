@@ -24,6 +24,9 @@ type List[T any] struct {
 type ListMeta struct {
 	At      metav1.MicroTime `json:"at"`
 	Sources []SourceStatus   `json:"sources,omitempty"`
+	// Warnings are what a reader of lint's FindingList should know beside it, as
+	// of a stickytop.dev/ignore that is not heeded.
+	Warnings []string `json:"warnings,omitempty"`
 	// Dataplane is what keeps pins by address, of a PinList; absent where the
 	// cluster was not asked.
 	Dataplane *Dataplane `json:"dataplane,omitempty"`
