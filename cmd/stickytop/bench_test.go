@@ -51,7 +51,7 @@ contexts: [{name: big, context: {cluster: big, user: a, namespace: big}}], curre
 		s.until("ready 25 of 25", 20*time.Second)
 		b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms-to-rows")
 		b.ReportMetric(float64(cpuTicks(s.cmd.Process.Pid)*10), "cpu-ms-to-rows") // what a busy machine does not stretch
-		s.drainFor(15 * time.Second) // objects are judged some seconds after their first list, and once more
+		s.drainFor(15 * time.Second)                                              // objects are judged some seconds after their first list, and once more
 		before := cpuTicks(s.cmd.Process.Pid)
 		written := s.drainFor(10 * time.Second)
 		b.ReportMetric(float64(cpuTicks(s.cmd.Process.Pid)-before)/10, "%-of-a-core-idle") // 100 ticks a second
