@@ -32,8 +32,11 @@ var b10 = Rule{
 			}
 			h.title = fmt.Sprintf("cookie max-age %s is absolute, not renewed", span(cookie.MaxAge))
 			h.impact = weigh(cookie.MaxAge)
-			if cookie.MaxAge >= 24*time.Hour {
-				h.severity = affinity.SeverityMedium
+			switch {
+			case cookie.MaxAge >= 24*time.Hour:
+				h.severity = affinity.SeverityInfo
+			case cookie.MaxAge >= visits[len(visits)-1]:
+				h.severity = affinity.SeverityLow
 			}
 			c.hit(r.object, h)
 		}
@@ -53,10 +56,13 @@ func (c *check) lifetimeEvidence(r *route) []affinity.FindingEvidence {
 	return out
 }
 
-// weigh sets a lifetime against visits of three lengths.
+// visits are what lifetimes are set against, the longest last.
+var visits = []time.Duration{30 * time.Minute, 3 * time.Hour, 6 * time.Hour}
+
+// weigh sets a lifetime against visits.
 func weigh(age time.Duration) string {
 	var parts []string
-	for _, visit := range []time.Duration{30 * time.Minute, 3 * time.Hour, 6 * time.Hour} {
+	for _, visit := range visits {
 		switch cuts := int((visit - 1) / age); {
 		case cuts == 0 && visit == age:
 			parts = append(parts, "one of "+span(visit)+" just lasts")

@@ -29,7 +29,19 @@ var i05 = Rule{
 				timeout = 60
 			}
 			hint := r.socketHint()
-			h := hit{title: fmt.Sprintf("proxy-read %ds > ping %ds", timeout, ping), passed: true, route: r.ID, evidence: []affinity.FindingEvidence{e}}
+			if r.plainSocket() {
+				severity := affinity.SeverityInfo
+				if timeout <= ping {
+					severity = affinity.SeverityMedium
+				}
+				if timeout < 3600 {
+					c.hit(r.object, hit{title: fmt.Sprintf("a WebSocket on %s that is silent for %d s is cut", affinity.Clean(r.Path, 60), timeout), severity: severity,
+						likely: true, route: r.ID, evidence: []affinity.FindingEvidence{e}, patch: annotate(r.object, key, "3600"),
+						impact: fmt.Sprintf("unless the server sends a ping or a message more often than every %d s, which no object tells, idle connections close and open again", timeout)})
+				}
+				continue
+			}
+			h := hit{title: fmt.Sprintf("proxy-read %ds > Engine.IO's ping at %ds", timeout, ping), passed: true, route: r.ID, evidence: []affinity.FindingEvidence{e}}
 			if timeout <= ping {
 				h.passed, h.likely = false, true
 				h.title = fmt.Sprintf("proxy-read-timeout %ds is over before Engine.IO's ping at %ds", timeout, ping)

@@ -172,7 +172,7 @@ func TestFounding(t *testing.T) {
   I06 info likely ingress/msgapp: an Ingress edit ends WebSockets after 240 s
   J01 info exact service/msgapp-mongodb: MongoDB is headless and without affinity: right
   L01 info likely ingress/msgapp: controller ingress-nginx is retired (March 2026)
-  I05 ok likely ingress/msgapp: proxy-read 60s > ping 25s`
+  I05 ok likely ingress/msgapp: proxy-read 60s > Engine.IO's ping at 25s`
 	if got := titles(findings.Check(read(t, "testdata/msgapp.yaml"), findings.Options{}).Findings); strings.ReplaceAll(got, " \n", "\n") != want+" " {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

@@ -222,6 +222,16 @@ func (r *route) socketHint() (hint string) {
 	return ""
 }
 
+// plainSocket reports whether r's path looks like that of WebSockets that are no
+// Engine.IO's, whose pings are the application's own matter.
+func (r *route) plainSocket() bool {
+	low := strings.ToLower(r.Path)
+	if strings.Contains(low, "socket.io") || strings.Contains(low, "engine.io") {
+		return false
+	}
+	return strings.Contains(low, "/ws") || strings.Contains(low, "websocket")
+}
+
 // seconds reads a number of seconds; 0 when it is none.
 func seconds(text string) int {
 	n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(text), "s"))
