@@ -206,8 +206,9 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 	}
 	where := affinity.Clean(strings.Join(from, ", "), 200)
 	text := &written{}
+	var all manifest.Files
 	read := func(r io.Reader, name string) {
-		objects, p := manifest.Read(io.TeeReader(r, text), name)
+		objects, p := all.Read(io.TeeReader(r, text), name)
 		facts.Objects, problems = append(facts.Objects, objects...), append(problems, p...)
 	}
 	for _, file := range o.files {

@@ -7,6 +7,7 @@ package manifest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -27,8 +28,11 @@ const (
 	maxValues   = 200_000 // of a document, aliases expanded
 	maxAliased  = 10_000  // of them by way of aliases
 	maxDepth    = 100
-	maxObjects  = 500_000
 	maxProblems = 100
+
+	// Of all files together. Objects take some ten times the memory of their text.
+	maxObjects = 200_000
+	maxText    = 64 << 20
 )
 
 // Problem is why something could not be read.
@@ -45,26 +49,57 @@ func (p Problem) Error() string {
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
 }
 
+// Files are what is read together: what is kept of all of them is bounded. The
+// zero value is ready.
+type Files struct {
+	objects, text int
+	full          bool
+}
+
 // Read returns the objects of r whose kind one of the rules reads. Documents of
 // other kinds are passed over; one that cannot be read is a Problem, and the
 // rest is read all the same. The file's name is for the objects' references.
 func Read(r io.Reader, file string) ([]*findings.Object, []Problem) {
+	return new(Files).Read(r, file)
+}
+
+// Read is as the function of that name. Where the files hold more than may be
+// kept, a Problem tells the line, and nothing after it is read, in no file.
+func (f *Files) Read(r io.Reader, file string) ([]*findings.Object, []Problem) {
+	if f.full {
+		return nil, nil
+	}
 	d := reader{file: affinity.Clean(file, 1024), tags: map[string]bool{}}
 	s := newSplitter(r)
-	for len(d.problems) < maxProblems && len(d.objects) < maxObjects {
+	for len(d.problems) < maxProblems {
 		doc, ok := s.next()
 		if !ok {
 			break
 		}
+		before := len(d.objects)
 		d.document(doc)
+		if f.take(len(d.objects)-before, len(doc.text)) {
+			continue
+		}
+		f.full = true
+		d.objects = d.objects[:before]
+		d.problem(doc.line, fmt.Sprintf("more than %d objects, or %d MiB of them, in all: neither this document nor anything after it is read", maxObjects, maxText>>20))
+		return d.objects, d.problems
 	}
 	if s.err != nil {
 		d.problem(s.line, "read: "+s.err.Error())
 	}
-	if len(d.objects) >= maxObjects {
-		d.problem(0, fmt.Sprintf("more than %d objects", maxObjects))
-	}
 	return d.objects, d.problems
+}
+
+// take counts what is kept of a document, and reports whether it may be.
+func (f *Files) take(objects, text int) bool {
+	if objects == 0 {
+		return true
+	}
+	f.objects += objects
+	f.text += text
+	return f.objects <= maxObjects && f.text <= maxText
 }
 
 type reader struct {
@@ -85,6 +120,37 @@ func (d *reader) document(doc document) {
 		d.problem(doc.line, fmt.Sprintf("the document is larger than %d MiB", MaxDocument>>20))
 		return
 	}
+	for _, part := range values(doc) {
+		d.value(part)
+	}
+}
+
+// values parts a document that is a stream of JSON values, with whatever
+// follows the last complete one as a part of its own. Any other document that is not blank is one part.
+func values(doc document) (parts []document) {
+	const blank = " \t\r\n"
+	rest := doc
+	for begin := bytes.TrimLeft(rest.text, blank); len(begin) > 0; begin = rest.text {
+		var one json.RawMessage
+		in := json.NewDecoder(bytes.NewReader(rest.text))
+		if begin[0] != '{' || in.Decode(&one) != nil {
+			return append(parts, rest)
+		}
+		part, was, end := rest, rest.text, in.InputOffset()
+		part.text, rest.text = rest.text[:end], bytes.TrimLeft(rest.text[end:], blank)
+		rest.line += bytes.Count(was[:len(was)-len(rest.text)], []byte("\n"))
+		rest.after = true
+		parts = append(parts, part)
+	}
+	return parts
+}
+
+// value reads a document, or one of its JSON values.
+func (d *reader) value(doc document) {
+	if doc.after && doc.text[0] != '{' && doc.text[0] != '#' {
+		d.problem(doc.line, "neither an object nor the end follows a JSON value")
+		return
+	}
 	if kind := kindOf(doc.text); kind != "" && !wanted(kind) {
 		return
 	}
@@ -96,25 +162,32 @@ func (d *reader) document(doc document) {
 		d.problem(line, fmt.Sprintf("more than %d values", maxValues))
 		return
 	}
-	var node yaml.Node
-	if err := yaml.Unmarshal(doc.text, &node); err != nil {
-		if v, ok := asJSON(doc); ok {
-			d.object(v, nil)
+	// What go-yaml takes for the end of a document need not be what cut it out.
+	for in := yaml.NewDecoder(bytes.NewReader(doc.text)); ; {
+		var node yaml.Node
+		err := in.Decode(&node)
+		if errors.Is(err, io.EOF) {
 			return
 		}
-		d.syntax(doc, err)
-		return
+		if err != nil {
+			if v, ok := asJSON(doc); ok {
+				d.object(v, nil)
+				return
+			}
+			d.syntax(doc, err)
+			return
+		}
+		if len(node.Content) == 0 {
+			continue
+		}
+		c := converter{offset: doc.line - 1, last: doc.last(), left: maxValues, aliased: maxAliased}
+		v := c.value(node.Content[0], 0)
+		if c.err != "" {
+			d.problem(c.line, c.err+templateHint(doc.text))
+			return
+		}
+		d.keep(doc, v)
 	}
-	if len(node.Content) == 0 {
-		return
-	}
-	c := converter{offset: doc.line - 1, last: doc.last(), left: maxValues, aliased: maxAliased}
-	v := c.value(node.Content[0], 0)
-	if c.err != "" {
-		d.problem(c.line, c.err+templateHint(doc.text))
-		return
-	}
-	d.keep(doc, v)
 }
 
 // keep keeps the objects of a document.

@@ -22,18 +22,26 @@ func TestRead(t *testing.T) {
 		"list":               {"apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata:\n    name: a\n- apiVersion: v1\n  kind: Service\n  metadata: {name: b}\nkind: List\nmetadata: {}\n", "service/a:3 service/b:7 "},
 		"list, indented":     {"apiVersion: v1\nkind: List\nitems:\n  - apiVersion: v1\n    kind: Service\n    metadata: {name: a}\n", "service/a:4 "},
 		"json":               {"{\"apiVersion\": \"v1\",\n\t\"kind\": \"Service\", \"metadata\": {\"name\": \"j\"}}", "service/j:1 "},
-		"twice":              {service + "spec:\n  type: A\n  type: B\n", "!7 key \"type\" is there twice"},
-		"tab":                {service + "spec:\n\ttype: A\n", "!6 a tab indents this line; YAML takes spaces only"},
-		"half":               {service + "spec: {ports: [{name: http,\n", "!5 did not find expected node content"},
-		"template":           {service + "spec: {{ .Values.spec }}\n", "(a Helm template?"},
-		"the rest is read":   {"kind: Service\n\tx\n---\n" + service, "!2 a tab service/web:4 "},
-		"deep":               {service + "spec: " + strings.Repeat("[", 400) + strings.Repeat("]", 400), "!5 nested deeper than 100"},
-		"bomb":               {bomb(12), "!9 aliases expand to more than 10000 values"},
-		"small bomb":         {bomb(5), "!9 aliases expand to more than 10000 values"},
-		"alias":              {service + "a: &a [x, y]\nb: [*a, *a]\n", "service/web:1 "},
-		"a CR alone":         {"\"\r\r", "!1 found unexpected end of stream"},
-		"merge":              {"apiVersion: v1\nkind: Service\nmetadata: &m {name: m}\nspec: {<<: *m, type: A}\n", "service/m:1 "},
-		"no object":          {"just words\n---\n[1, 2]\n---\n\n", ""},
+		"json, a stream": {jsonService("a") + "\n" + jsonService("b") + jsonService("c") + "\n\n" + strings.ReplaceAll(jsonService("d"), " ", "\t"),
+			"service/a:1 service/b:3 service/c:4 service/d:7 "},
+		"json, cut off":          {jsonService("a") + "\n{\"apiVersion\": \"v1\"", "!3 did not find expected service/a:1 "},
+		"json, nothing after it": {jsonService("a") + "\n \n# the end\n", "service/a:1 "},
+		"json, words after it":   {jsonService("a") + "\nError: no\n", "!3 neither an object nor the end follows a JSON value service/a:1 "},
+		"json, a comma":          {jsonService("a") + ",\n" + jsonService("b"), "!2 neither an object nor the end follows a JSON value service/a:1 "},
+		"flow, another after it": {"{apiVersion: v1, kind: Service, metadata: {name: x}}\n{apiVersion: v1}\n", "!1 did not find expected <document start> service/x:1 "},
+		"json, another kind":     {"{\"kind\": \"Secret\", \"apiVersion\": \"v1\"}\n" + jsonService("b"), "service/b:2 "},
+		"twice":                  {service + "spec:\n  type: A\n  type: B\n", "!7 key \"type\" is there twice"},
+		"tab":                    {service + "spec:\n\ttype: A\n", "!6 a tab indents this line; YAML takes spaces only"},
+		"half":                   {service + "spec: {ports: [{name: http,\n", "!5 did not find expected node content"},
+		"template":               {service + "spec: {{ .Values.spec }}\n", "(a Helm template?"},
+		"the rest is read":       {"kind: Service\n\tx\n---\n" + service, "!2 a tab service/web:4 "},
+		"deep":                   {service + "spec: " + strings.Repeat("[", 400) + strings.Repeat("]", 400), "!5 nested deeper than 100"},
+		"bomb":                   {bomb(12), "!9 aliases expand to more than 10000 values"},
+		"small bomb":             {bomb(5), "!9 aliases expand to more than 10000 values"},
+		"alias":                  {service + "a: &a [x, y]\nb: [*a, *a]\n", "service/web:1 "},
+		"a CR alone":             {"\"\r\r", "!1 found unexpected end of stream"},
+		"merge":                  {"apiVersion: v1\nkind: Service\nmetadata: &m {name: m}\nspec: {<<: *m, type: A}\n", "service/m:1 "},
+		"no object":              {"just words\n---\n[1, 2]\n---\n\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects, problems := Read(strings.NewReader(c.in), "f.yaml")
@@ -48,6 +56,44 @@ func TestRead(t *testing.T) {
 				if !strings.Contains(got, part) || c.want == "" && got != "" {
 					t.Errorf("got %q, want %q", got, c.want)
 				}
+			}
+		})
+	}
+}
+
+// jsonService is a Service in two lines.
+func jsonService(name string) string {
+	return fmt.Sprintf("{\"apiVersion\": \"v1\", \"kind\": \"Service\",\n \"metadata\": {\"name\": %q}}", name)
+}
+
+// TestFilesBounded: what is kept of all files is bounded; the place where it
+// ends is told, once.
+func TestFilesBounded(t *testing.T) {
+	long := service + "  annotations: {note: " + strings.Repeat("x", 1<<20) + "}\n---\n"
+	for _, c := range []struct {
+		name    string
+		text    string
+		objects int // in all
+		line    int // of the second file
+	}{
+		{"objects", strings.Repeat("kind: Secret\n---\n", 1000) + strings.Repeat("apiVersion: v1\nkind: Service\n---\n", 150_000), maxObjects, 2000 + 3*50_000},
+		{"text", strings.Repeat(long, 40), 63, 23 * 6},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var all Files
+			n := 0
+			for i, want := range []int{0, 1, 0} {
+				objects, problems := all.Read(strings.NewReader(c.text), fmt.Sprintf("%d.yaml", i))
+				n += len(objects)
+				if len(problems) != want {
+					t.Fatalf("problems of file %d: %v, want %d", i, problems, want)
+				}
+				if want > 0 && (problems[0].File != "1.yaml" || problems[0].Line < c.line-3 || problems[0].Line > c.line+3 || !strings.Contains(problems[0].Text, "64 MiB")) {
+					t.Errorf("%v, want about line %d", problems[0], c.line)
+				}
+			}
+			if n != c.objects {
+				t.Errorf("%d objects kept, want %d", n, c.objects)
 			}
 		})
 	}

@@ -13,6 +13,7 @@ type document struct {
 	line    int // of its first byte in the file, from 1
 	tooLong bool
 	item    bool // below a List's items
+	after   bool // a JSON value is before it, in the same document
 }
 
 // last is the number of its last line.
