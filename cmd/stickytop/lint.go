@@ -235,11 +235,21 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 	return facts, problems, where, nil
 }
 
-// written tells whether anything but blanks was written to it.
-type written struct{ any bool }
+// written tells whether anything but blanks was written to it. Of much text it
+// has the heap collected early: what is kept of it may be a gigabyte.
+type written struct {
+	any bool
+	n   int
+}
+
+// muchText is what is read before memory counts for more than time, in bytes.
+const muchText = 16 << 20
 
 func (w *written) Write(p []byte) (int, error) {
 	w.any = w.any || len(bytes.TrimSpace(p)) > 0
+	if w.n += len(p); w.n > muchText && w.n-len(p) <= muchText {
+		debug.SetGCPercent(50)
+	}
 	return len(p), nil
 }
 

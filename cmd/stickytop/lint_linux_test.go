@@ -159,6 +159,18 @@ func TestLintInterrupted(t *testing.T) {
 	}
 }
 
+// TestLintMuch: what is kept of much text is bounded, and so is its memory.
+func TestLintMuch(t *testing.T) {
+	got := runLint(t, endless("", good+strings.Repeat("# a comment\n", 10)+"---\n", 100<<20), "-f", "-", "--rule", "B10")
+	if got.code != 3 || !strings.Contains(got.stderr, "more than 200000 objects, or 64 MiB of them") || !strings.Contains(got.stdout, "200000 objects") {
+		t.Errorf("exit %d: %.300s%.300s", got.code, got.stdout, got.stderr)
+	}
+	t.Logf("%d MB, %s of a core", got.megabytes, got.cpu.Round(time.Millisecond))
+	if got.megabytes > 800 {
+		t.Errorf("%d MB resident", got.megabytes)
+	}
+}
+
 func TestUnless(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	broken := errors.New("broken")

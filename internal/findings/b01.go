@@ -17,7 +17,7 @@ var b01 = Rule{
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes(nginxKey) {
 			const key = nginxPrefix + "session-cookie-path"
-			if !strings.ContainsAny(r.Path, `[](){}^$*+?|\`) || r.policy.Cookie.Path != r.Path || r.PathType == "Exact" {
+			if !strings.ContainsAny(r.Path, patternChars) || r.policy.Cookie.Path != r.Path || r.PathType == "Exact" {
 				continue
 			}
 			c.hit(r.object, hit{title: fmt.Sprintf("the cookie gets Path=%s, which no client matches", affinity.Clean(r.Path, 60)), route: r.ID,

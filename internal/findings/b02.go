@@ -22,10 +22,22 @@ var b02 = Rule{
 			byApp[k] = append(byApp[k], r)
 		}
 		for _, all := range byApp {
+			paths, rooted := pathsOf(all)
+			seen := map[seenKey]bool{}
 			for _, r := range all {
-				for _, s := range all {
-					if r.policy.Cookie.Path == "" || strings.ContainsAny(r.policy.Cookie.Path+s.Path, `[](){}^$*+?|\`) || pathMatch(rootIfEmpty(s.Path), r.policy.Cookie.Path) {
+				cookie := r.policy.Cookie.Path
+				if seen[seenKey{r.object, cookie}] || cookie == "" || cookie == "/" && rooted || strings.ContainsAny(cookie, patternChars) {
+					continue
+				}
+				seen[seenKey{r.object, cookie}] = true
+				told := 0
+				for _, s := range paths {
+					if pathMatch(rootIfEmpty(s.Path), cookie) {
 						continue
+					}
+					if told++; told > maxUncovered {
+						c.cut(fmt.Sprintf("the cookie's Path %s does not cover more than %d paths of %s: the others are not told", cookie, maxUncovered, r.Backend.Service))
+						break
 					}
 					h := hit{title: fmt.Sprintf("Path=%s does not cover %s", affinity.Clean(r.policy.Cookie.Path, 50), affinity.Clean(rootIfEmpty(s.Path), 50)), route: r.ID,
 						evidence: []affinity.FindingEvidence{r.setting("session-cookie-path"),
@@ -38,6 +50,27 @@ var b02 = Rule{
 			}
 		}
 	},
+}
+
+// maxUncovered bounds the paths told of one cookie: an app may have thousands.
+const maxUncovered = 64
+
+const patternChars = `[](){}^$*+?|\`
+
+// pathsOf are the first routes of each path that is no pattern, and whether all
+// of them begin at the root.
+func pathsOf(all []*route) (first []*route, rooted bool) {
+	rooted = true
+	seen := make(map[string]bool, len(all))
+	for _, r := range all {
+		if seen[r.Path] || strings.ContainsAny(r.Path, patternChars) {
+			continue
+		}
+		seen[r.Path] = true
+		first = append(first, r)
+		rooted = rooted && strings.HasPrefix(rootIfEmpty(r.Path), "/")
+	}
+	return first, rooted
 }
 
 // pathMatch is that of RFC 6265, section 5.1.4.

@@ -70,3 +70,22 @@ func TestManyBehind(t *testing.T) {
 		})
 	}
 }
+
+// TestManyPaths: an app of many paths, each with a cookie of its own, is told of
+// in proportion to them.
+func TestManyPaths(t *testing.T) {
+	const n = 300
+	var paths []any
+	for i := range n {
+		paths = append(paths, map[string]any{"path": fmt.Sprintf("/p%d", i), "pathType": "Prefix",
+			"backend": map[string]any{"service": map[string]any{"name": "web", "port": map[string]any{"number": int64(80)}}}})
+	}
+	f := Facts{Objects: []*Object{object(t, map[string]any{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": map[string]any{"name": "web", "namespace": "shop",
+		"annotations": map[string]any{"nginx.ingress.kubernetes.io/affinity": "cookie"}},
+		"spec": map[string]any{"ingressClassName": "nginx", "rules": []any{map[string]any{"host": "shop.example.com", "http": map[string]any{"paths": paths}}}}})}}
+	result := Check(f, Options{Only: []string{"B02"}})
+	t.Logf("%d findings", len(result.Findings))
+	if len(result.Findings) != n*maxUncovered || !strings.Contains(result.Unjudged, "more than 64 paths of shop/web") {
+		t.Errorf("%d findings, unjudged %q", len(result.Findings), result.Unjudged)
+	}
+}
