@@ -251,7 +251,11 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		if why := strangeNode(s.machine, s.read, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
 			fmt.Fprintln(streams.ErrOut, "warning: "+why)
 		}
-		sayFilling(report.Pins(snap, s.target).Metadata.FillingLists, streams.ErrOut)
+		pins := report.Pins(snap, s.target)
+		sayFilling(pins.Metadata.FillingLists, streams.ErrOut)
+		if len(pins.Items) == 0 && len(snap.Sessions) > 0 && !slices.ContainsFunc(snap.Sessions, answered) {
+			return s.unanswered(snap) // no connection of ours came to be, so none is pinned
+		}
 		for _, src := range snap.Sources {
 			if src.Name == kube.IngressPodsSource && src.State == affinity.SourceAbsent {
 				fmt.Fprintln(streams.ErrOut, "note: "+src.Detail)

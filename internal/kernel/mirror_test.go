@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -286,18 +287,19 @@ func TestTableGone(t *testing.T) {
 func TestFirstReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var st affinity.State
-		snap := st.Snapshot(time.Now())
+		var snap atomic.Pointer[affinity.Snapshot]
+		snap.Store(st.Snapshot(time.Now()))
 		began := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		s := New(Options{Node: "node1", Objects: func() *affinity.Snapshot { return snap }, Remote: func(context.Context, Names, uint64) (Frame, time.Time, error) {
+		s := New(Options{Node: "node1", Objects: snap.Load, Remote: func(context.Context, Names, uint64) (Frame, time.Time, error) {
 			return Frame{Seq: 1, Full: true, Mode: ModeNFTables}, time.Now(), nil
 		}})
 		time.AfterFunc(300*time.Millisecond, func() {
 			for _, name := range needed {
 				st.Apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceLive}}, time.Now())
 			}
-			snap = st.Snapshot(time.Now())
+			snap.Store(st.Snapshot(time.Now()))
 		})
 		var read time.Duration
 		_ = s.Run(ctx, func(e affinity.Event) {
