@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -28,17 +29,23 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// TestConsentOnTerminal: what is asked is not broken inside its words.
-func TestConsentOnTerminal(t *testing.T) {
+// terminal80 is both ends of a terminal of 80x24.
+func terminal80(t *testing.T) (ptmx, tty *os.File) {
+	t.Helper()
 	ptmx, tty, err := pty.Open()
 	if err != nil {
-		t.Skip("no pseudo terminal: ", err)
+		t.Fatal("no pseudo terminal: ", err)
 	}
-	defer ptmx.Close()
-	defer tty.Close()
+	t.Cleanup(func() { _, _ = tty.Close(), ptmx.Close() })
 	if err := pty.Setsize(ptmx, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
 		t.Fatal(err)
 	}
+	return ptmx, tty
+}
+
+// TestConsentOnTerminal: what is asked is not broken inside its words.
+func TestConsentOnTerminal(t *testing.T) {
+	ptmx, tty := terminal80(t)
 	f := agentFlags{clients: 2}
 	spec, _ := f.spec("web", runSilence, runLife)
 	plan := describe(spec, "https://k8s.example.com:6443")
@@ -81,15 +88,7 @@ func TestConsentOnTerminal(t *testing.T) {
 // TestHelpFits: no line of the flags' help is wider than the terminal, and all
 // of it is there.
 func TestHelpFits(t *testing.T) {
-	ptmx, tty, err := pty.Open()
-	if err != nil {
-		t.Skip("no pseudo terminal: ", err)
-	}
-	defer ptmx.Close()
-	defer tty.Close()
-	if err := pty.Setsize(ptmx, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
-		t.Fatal(err)
-	}
+	_, tty := terminal80(t)
 	usage := func(out io.Writer) string {
 		root := newRoot("stickytop", genericiooptions.IOStreams{In: strings.NewReader(""), Out: out, ErrOut: io.Discard})
 		text := ""

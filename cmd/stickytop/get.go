@@ -275,7 +275,7 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		return nil
 	case len(routes) == 0 && s.target.Direct:
 		return cannot("", "svc/%s has no address that can be asked in %s", affinity.Clean(s.target.Name, 253), s.where())
-	case len(snap.Routes) == 0 && s.cluster && hidden(snap, "ingresses"):
+	case len(snap.Routes) == 0 && s.cluster && snap.Is("ingresses", affinity.SourceForbidden):
 		return cannot("stickytop rbac --missing prints the Role to ask for", "what leads where in %s is not known: Ingresses may not be listed", s.where())
 	case len(snap.Routes) == 0 && s.cluster:
 		return cannot("-A looks in all namespaces, --url probes without a cluster, stickytop demo needs none", "no Ingress found in %s", s.where())
@@ -310,33 +310,23 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	return s.unanswered(snap)
 }
 
-// hidden reports whether a source is not readable for want of a right.
-func hidden(snap *affinity.Snapshot, source string) bool {
-	return slices.ContainsFunc(snap.Sources, func(s affinity.SourceStatus) bool { return s.Name == source && s.State == affinity.SourceForbidden })
-}
-
 // needsNone says of a Service that was named why its clients need no affinity,
 // as the end of a sentence.
 func needsNone(snap *affinity.Snapshot, t affinity.Target) string {
-	for _, s := range snap.Services {
-		if t.Kind == "service" && s.Ref.Name == t.Name && (t.Namespace == "" || s.Ref.Namespace == t.Namespace) && s.NeedsNone != "" {
-			return "; it needs no affinity: " + s.NeedsNone
-		}
+	if s := snap.Named(t); s != nil && s.NeedsNone != "" {
+		return "; it needs no affinity: " + s.NeedsNone
 	}
 	return ""
 }
 
 // unready says that no pod behind a route is ready, where the cluster says so.
 func unready(snap *affinity.Snapshot, r affinity.Route) string {
-	known := func(source string) bool {
-		return slices.ContainsFunc(snap.Sources, func(s affinity.SourceStatus) bool { return s.Name == source && s.State == affinity.SourceLive })
-	}
 	exists := slices.ContainsFunc(snap.Services, func(s affinity.Service) bool { return s.Ref == r.Backend.Service })
-	if known("services") && r.Backend.Service.Name != "" && !exists {
+	if snap.Is("services", affinity.SourceLive) && r.Backend.Service.Name != "" && !exists {
 		return fmt.Sprintf("svc/%s, which %s names, does not exist", r.Backend.Service.Name, strings.ToLower(r.Kind)+"/"+r.Name)
 	}
 	all := snap.RouteEndpoints(r)
-	if !known("endpointslices") || r.Backend.Service.Name == "" || slices.ContainsFunc(all, func(e affinity.Endpoint) bool { return e.Ready }) {
+	if !snap.Is("endpointslices", affinity.SourceLive) || r.Backend.Service.Name == "" || slices.ContainsFunc(all, func(e affinity.Endpoint) bool { return e.Ready }) {
 		return ""
 	}
 	return fmt.Sprintf("svc/%s has %d endpoints, none of them ready", r.Backend.Service.Name, len(all))

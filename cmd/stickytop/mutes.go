@@ -47,7 +47,7 @@ type muteStore struct {
 	mu      sync.Mutex
 	state   ui.MuteState
 	file    []ui.Mute    // as read last
-	todo    []muteChange // what the file does not have yet
+	pending []muteChange // what the file does not have yet
 	working bool
 	idle    chan struct{} // closed when not working
 }
@@ -93,7 +93,7 @@ func (s *muteStore) Unmute(key ui.MuteKey) {
 func (s *muteStore) change(c muteChange) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.todo = append(s.todo, c)
+	s.pending = append(s.pending, c)
 	if s.nowhere != nil {
 		s.publish(onlyNow(c, s.nowhere))
 		return
@@ -105,7 +105,7 @@ func (s *muteStore) change(c muteChange) {
 // publish makes the state anew. s.mu is held.
 func (s *muteStore) publish(trouble string) {
 	s.state.Seq++
-	s.state.All, s.state.Trouble = applied(s.file, s.todo), trouble
+	s.state.All, s.state.Trouble = applied(s.file, s.pending), trouble
 }
 
 func applied(all []ui.Mute, changes []muteChange) []ui.Mute {
@@ -119,7 +119,7 @@ func applied(all []ui.Mute, changes []muteChange) []ui.Mute {
 	return all
 }
 
-// work lets a goroutine bring file and todo together, unless one is at it.
+// work lets a goroutine bring file and pending together, unless one is at it.
 // s.mu is held.
 func (s *muteStore) work() {
 	if s.working {
@@ -137,20 +137,20 @@ func (s *muteStore) work() {
 // is more by now.
 func (s *muteStore) turn() (more bool) {
 	s.mu.Lock()
-	todo := slices.Clone(s.todo)
+	pending := slices.Clone(s.pending)
 	s.mu.Unlock()
-	kept, err := exchange(s.path, s.context, todo)
+	kept, err := exchange(s.path, s.context, pending)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	more = len(s.todo) > len(todo)
+	more = len(s.pending) > len(pending)
 	trouble := ""
 	switch {
 	case err == nil:
-		s.file, s.todo = kept, slices.Clone(s.todo[len(todo):])
-	case len(todo) == 0:
+		s.file, s.pending = kept, slices.Clone(s.pending[len(pending):])
+	case len(pending) == 0:
 		trouble = "what was muted earlier is shown: " + err.Error()
 	default:
-		trouble = onlyNow(todo[len(todo)-1], err)
+		trouble = onlyNow(pending[len(pending)-1], err)
 	}
 	s.publish(trouble)
 	s.working = more

@@ -58,7 +58,7 @@ func (st *State) judgePlane() {
 		case differ:
 			a.plane = Dataplane{Why: "nodes differ: " + Clean(strings.Join(told, ", "), 120)}
 		case mode != st.dataplane.Mode:
-			a.plane = Dataplane{Mode: mode, Why: from.why + Clean(strings.Join(nodes, ", "), 120)}
+			a.plane = Dataplane{Mode: mode, Why: from.why + Clean(strings.Join(nodes, ", "), 120), Read: from.why != byWord}
 		}
 		return
 	}

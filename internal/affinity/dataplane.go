@@ -5,6 +5,7 @@ package affinity
 type Dataplane struct {
 	Mode string // one of the Mode… values; "" when nothing tells
 	Why  string // which object says so, or what could not be read; safe to print
+	Read bool   // nodes' own tables told, not objects
 }
 
 // Modes of a Dataplane; the first three are kube-proxy's own words.

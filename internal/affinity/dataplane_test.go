@@ -67,12 +67,12 @@ func TestDataplaneByTables(t *testing.T) {
 		events []Event
 		want   Dataplane
 	}{
-		{"read", unknown, []Event{read("node2", "nftables"), read("node1", "nftables")}, Dataplane{ModeNFTables, "the tables of node1, node2"}},
+		{"read", unknown, []Event{read("node2", "nftables"), read("node1", "nftables")}, Dataplane{ModeNFTables, "the tables of node1, node2", true}},
 		{"read, and the objects say so", objects, []Event{read("node1", "nftables")}, objects},
-		{"read before the objects", objects, []Event{read("node1", "iptables")}, Dataplane{ModeIPTables, "the tables of node1"}},
+		{"read before the objects", objects, []Event{read("node1", "iptables")}, Dataplane{ModeIPTables, "the tables of node1", true}},
 		{"nodes differ", objects, []Event{read("node1", "iptables"), read("node2", "nftables")}, Dataplane{Why: "nodes differ: node1 iptables, node2 nftables"}},
 		{"read no more", objects, []Event{read("node1", "iptables"), read("node1", "")}, objects},
-		{"a word", unknown, []Event{DataplaneDetected{Node: "node1", Dataplane: Dataplane{Mode: "ipvs"}}}, Dataplane{ModeIPVS, "kube-proxy on node1"}},
+		{"a word", unknown, []Event{DataplaneDetected{Node: "node1", Dataplane: Dataplane{Mode: "ipvs"}}}, Dataplane{ModeIPVS, "kube-proxy on node1", false}},
 	} {
 		var st State
 		st.Apply(DataplaneDetected{Dataplane: c.plane}, tNow)

@@ -1,6 +1,9 @@
 package affinity
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Snapshot is the state at one instant. Nothing in it is ever written again;
 // two snapshots share what did not change between them.
@@ -124,4 +127,19 @@ func (s *Snapshot) Health() (SourceState, time.Time) {
 		}
 	}
 	return worst, since
+}
+
+// Named returns the Service that t names; nil where it names none that is there.
+func (s *Snapshot) Named(t Target) *Service {
+	for i := range s.Services {
+		if ref := s.Services[i].Ref; t.Kind == "service" && ref.Name == t.Name && (t.Namespace == "" || ref.Namespace == t.Namespace) {
+			return &s.Services[i]
+		}
+	}
+	return nil
+}
+
+// Is reports whether the source of that name is in a state.
+func (s *Snapshot) Is(source string, state SourceState) bool {
+	return slices.ContainsFunc(s.Sources, func(x SourceStatus) bool { return x.Name == source && x.State == state })
 }

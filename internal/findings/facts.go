@@ -30,9 +30,9 @@ type Facts struct {
 	// may serve. For the others the likeliest is presumed, and what would not
 	// hold for another is likely only.
 	Settled map[affinity.RouteID]Settlement
-	// Proxy is what was seen to keep pins by address; where nothing was, the
+	// Dataplane is what was seen to keep pins by address; where nothing was, the
 	// objects may tell.
-	Proxy Proxy
+	Dataplane affinity.Dataplane
 }
 
 // Kinds are the kinds of objects that rules read; others may be left out.

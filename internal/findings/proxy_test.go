@@ -8,27 +8,6 @@ import (
 	"github.com/kubestickytop/stickytop/internal/findings"
 )
 
-func TestProxySeen(t *testing.T) {
-	list := func(node, mode string) affinity.AddressList { return affinity.AddressList{Node: node, Mode: mode} }
-	told := affinity.Dataplane{Mode: affinity.ModeIPVS, Why: "configmap/kube-proxy in kube-system"}
-	for _, c := range []struct {
-		name  string
-		plane affinity.Dataplane
-		lists []affinity.AddressList
-		want  findings.Proxy
-	}{
-		{"nothing", affinity.Dataplane{Why: "may not be read"}, nil, findings.Proxy{From: "may not be read"}},
-		{"objects", told, nil, findings.Proxy{Mode: "ipvs", From: told.Why}},
-		{"tables before objects", told, []affinity.AddressList{list("node2", "nftables"), list("node1", "nftables"), list("node2", "nftables")},
-			findings.Proxy{Mode: "nftables", From: "the tables of node1, node2"}},
-		{"nodes differ", told, []affinity.AddressList{list("node1", "nftables"), list("node2", "iptables")}, findings.Proxy{}},
-	} {
-		if got := findings.ProxySeen(&affinity.Snapshot{Dataplane: c.plane, AddressLists: c.lists}); got != c.want {
-			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
-		}
-	}
-}
-
 // TestByTheProxy judges Services whose objects do not tell kube-proxy's mode by
 // what was seen of it.
 func TestByTheProxy(t *testing.T) {
@@ -40,7 +19,7 @@ func TestByTheProxy(t *testing.T) {
 		"cilium":   "",
 	} {
 		f := read(t, "testdata/proxy.yaml")
-		f.Proxy = findings.Proxy{Mode: mode, From: "the tables of node1"}
+		f.Dataplane = affinity.Dataplane{Mode: mode, Why: "the tables of node1", Read: true}
 		var got []string
 		for _, x := range findings.Check(f, findings.Options{Only: []string{"F04", "F05"}}).Findings {
 			text := x.Rule + " " + x.Certainty.String()

@@ -44,10 +44,10 @@ type Judge struct {
 // proofs are what sessions and nodes' tables tell beside the objects.
 type proofs struct {
 	settled map[affinity.RouteID]findings.Settlement // by cookies: who serves a route
-	proxy   findings.Proxy
+	plane   affinity.Dataplane
 }
 
-func (p proofs) equal(x proofs) bool { return p.proxy == x.proxy && maps.Equal(p.settled, x.settled) }
+func (p proofs) equal(x proofs) bool { return p.plane == x.plane && maps.Equal(p.settled, x.settled) }
 
 // NewJudge prepares a Judge. It does not talk to the API server. seen returns the
 // newest snapshot, in which sessions and nodes may have told more than objects
@@ -65,7 +65,7 @@ func (j *Judge) proved() proofs {
 	if snap == nil {
 		return proofs{}
 	}
-	return proofs{findings.SettledBy(snap.Routes), findings.ProxySeen(snap)}
+	return proofs{findings.SettledBy(snap.Routes), snap.Dataplane}
 }
 
 // Saw tells the Judge what a watch emitted. It does not block.
@@ -108,7 +108,7 @@ func (j *Judge) judge(ctx context.Context, emit func(affinity.Event), judged boo
 			j.learn(facts)
 		}
 		j.judgedBy = j.proved()
-		facts.Settled, facts.Proxy = j.judgedBy.settled, j.judgedBy.proxy
+		facts.Settled, facts.Dataplane = j.judgedBy.settled, j.judgedBy.plane
 		emit(affinity.Findings{Source: SourceRules, Findings: findings.Check(facts, findings.Options{}).Findings})
 		return judgeEvery, true
 	case !judged:

@@ -202,13 +202,10 @@ func drawNothing(a area, d *data) {
 // unrouted says of a Service that was named, and that nothing leads to, how its
 // clients are held; "" of anything else.
 func unrouted(d *data) string {
-	i := slices.IndexFunc(d.snap.Services, func(s affinity.Service) bool {
-		return d.target.Kind == "service" && s.Ref.Name == d.target.Name && (d.target.Namespace == "" || s.Ref.Namespace == d.target.Namespace)
-	})
-	if i < 0 {
+	s := d.snap.Named(d.target)
+	if s == nil {
 		return ""
 	}
-	s := &d.snap.Services[i]
 	clientIP := s.Policy.Mechanism == affinity.MechanismClientIP
 	switch {
 	case s.NeedsNone != "":
