@@ -71,7 +71,12 @@ func Distribute(s *Snapshot, routes []RouteID) Distribution {
 			d.Orphans++
 			continue
 		}
-		p := share(x.Pod)
+		p := shares[x.Pod]
+		if p == nil { // of another Service that shares the route's place
+			pod, _ := s.Pod(x.Pod)
+			p = share(x.Pod)
+			p.Ready = pod.Ready && !pod.Terminating() && pod.Gone.IsZero()
+		}
 		p.Pins++
 		p.ByTransport[x.Spec.Transport]++
 		d.Total++

@@ -2,6 +2,7 @@ package affinity
 
 import (
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -53,6 +54,27 @@ func TestUnknownHoldsNobody(t *testing.T) {
 		d := Distribute(st.Snapshot(tNow), nil)
 		if d.Total != 1-i || d.None != i {
 			t.Errorf("after answer %d: %d held, %d not", i+1, d.Total, d.None)
+		}
+	}
+}
+
+// TestReadyElsewhere: a pod of another Service that has a session is as ready as
+// its object says.
+func TestReadyElsewhere(t *testing.T) {
+	var st State
+	main, canary := testRoute("clientip"), testRoute("none")
+	canary.ID, canary.Name, canary.Backend.Service.Name = "c", "canary", "next"
+	st.Apply(Routes{Source: "test", Routes: []Route{main, canary}}, tNow)
+	st.Apply(EndpointsChanged{Service: testService, Endpoints: testEndpoints([]string{"a"})}, tNow)
+	st.Apply(EndpointsChanged{Service: canary.Backend.Service, Endpoints: testEndpoints([]string{"b"})}, tNow)
+	st.Apply(SessionOpened{SessionSpec{ID: "s01", Route: "r"}}, tNow)
+	st.Apply(Observed{Session: "s01", Status: 200, Answer: Answer{Header: []Field{{"X-Pod-Name", "web-b"}}}}, tNow)
+	for _, ready := range []bool{true, false} {
+		st.Apply(PodChanged{Pod{Ref: PodRef{Namespace: testService.Namespace, Name: "web-b"}, Ready: ready}}, tNow)
+		d := Distribute(st.Snapshot(tNow), []RouteID{"r"})
+		i := slices.IndexFunc(d.Shares, func(x Share) bool { return x.Pod.Name == "web-b" })
+		if i < 0 || d.Shares[i].Ready != ready || d.Shares[i].Pins != 1 {
+			t.Errorf("ready %t: %+v", ready, d.Shares)
 		}
 	}
 }
