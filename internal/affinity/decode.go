@@ -32,13 +32,14 @@ type Decoded struct {
 	// Endpoints are those the value names: none when it names none that are
 	// known, more than one for a tie that cannot be decided.
 	Endpoints []Endpoint
-	Gone      bool      // Endpoints were found among the gone ones
-	Exact     bool      // a hit cannot be chance (a digest matched), unlike a ring's, which always answers
-	Addr      string    // the "ip:port" that the value holds in clear, known or not; "" when it holds none
-	Backend   string    // the backend the value names, "default-web-80"; "" when the format has none or it is unknown
-	Issued    time.Time // when the value itself tells; zero otherwise
-	Expires   time.Time // when the value itself tells; zero otherwise
-	Detail    string    // how it was found, safe to print
+	Service   ServiceRef // of the Endpoints, where it is a Branch's; zero for the route's own. The State sets it
+	Gone      bool       // Endpoints were found among the gone ones
+	Exact     bool       // a hit cannot be chance (a digest matched), unlike a ring's, which always answers
+	Addr      string     // the "ip:port" that the value holds in clear, known or not; "" when it holds none
+	Backend   string     // the backend the value names, "default-web-80"; "" when the format has none or it is unknown
+	Issued    time.Time  // when the value itself tells; zero otherwise
+	Expires   time.Time  // when the value itself tells; zero otherwise
+	Detail    string     // how it was found, safe to print
 }
 
 // Hit reports whether exactly one endpoint is named.

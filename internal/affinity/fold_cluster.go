@@ -41,6 +41,7 @@ const maxChanges = 32
 type tableKey struct {
 	route     RouteID
 	candidate int
+	branch    int // of its Branches, or -1
 }
 
 type tableEntry struct {
@@ -58,7 +59,7 @@ func (st *State) applyRoutes(e Routes, now time.Time) {
 		st.routes[e.Routes[i].ID] = &e.Routes[i]
 	}
 	st.routesVersion++
-	st.findSharers()
+	st.findPlaces()
 	clear(st.tables)
 	clear(st.policies)
 	st.views.routes = nil
@@ -104,8 +105,7 @@ func (st *State) applyEndpoints(e EndpointsChanged, now time.Time) {
 	st.refold(e.Service, now)
 	if had {
 		st.reconsider(now, func(v verdict) bool {
-			r := st.routes[v.Route]
-			return r != nil && r.Backend.Service == e.Service
+			return st.reaches(v.Route, e.Service)
 		})
 	}
 }
@@ -382,7 +382,7 @@ func (st *State) applyClusterEvent(e ClusterEvent, now time.Time) {
 // probed reports whether a session goes to the Service.
 func (st *State) probed(ref ServiceRef) bool {
 	for _, s := range st.sessions {
-		if r := st.routes[s.Spec.Route]; r != nil && r.Backend.Service == ref {
+		if slices.ContainsFunc(st.places[s.Spec.Route], func(x place) bool { return (x.object == "" || x.branch) && x.backend.Service == ref }) {
 			return true
 		}
 	}

@@ -101,8 +101,8 @@ func (st *State) openSession(spec SessionSpec, now time.Time) {
 	st.addresses.owns(spec.From)
 	at, _ := slices.BinarySearchFunc(st.order, spec.ID, compareIDs)
 	st.order = slices.Insert(st.order, at, spec.ID)
-	if r := st.routes[spec.Route]; r != nil {
-		if b, ok := st.backends[r.Backend.Service]; ok {
+	for _, x := range st.places[spec.Route] {
+		if b, ok := st.backends[x.backend.Service]; ok && (x.object == "" || x.branch) {
 			st.tagEndpoints(b)
 		}
 	}
@@ -324,11 +324,14 @@ func (st *State) recognise(s *session, pod PodRef, now time.Time) {
 	s.created = p.Created
 }
 
-func (st *State) version(s *session) uint64 {
-	if b := st.backendOf(s); b != nil {
-		return b.version
+// version grows with every change of endpoints that s can reach.
+func (st *State) version(s *session) (sum uint64) {
+	for _, x := range st.places[s.Spec.Route] {
+		if b := st.backends[x.backend.Service]; b != nil {
+			sum += b.version
+		}
 	}
-	return 0
+	return sum
 }
 
 func (st *State) backendOf(s *session) *backend {
@@ -360,11 +363,19 @@ func (st *State) identified(s *session, o Observed) []claim {
 	}
 	k.strict = BadStatus(o.Status)
 	claims := identify(o.Answer, k, st.Hints)
-	for _, x := range st.sharers[s.Spec.Route] {
-		if b := st.backends[x.service]; len(claims) == 0 && b != nil {
-			k := b.known
-			k.strict = BadStatus(o.Status)
-			claims = identify(o.Answer, k, st.Hints)
+	for i, x := range st.places[s.Spec.Route] {
+		b := st.backends[x.backend.Service]
+		if len(claims) > 0 {
+			break
+		}
+		if i == 0 || b == nil {
+			continue
+		}
+		k := b.known
+		k.strict = BadStatus(o.Status)
+		claims = identify(o.Answer, k, st.Hints)
+		for i := range claims {
+			claims[i].detail += "; " + x.behindOf()
 		}
 	}
 	return claims

@@ -16,7 +16,7 @@ func (st *State) suspect(r *Route, pin Pin) {
 	now := settlement{at: pin.Since, offer: pin.Offer}
 	var fits []string
 	for i, c := range st.candidates(r) {
-		if c.Decoder == nil || !st.table(r, i, c.Decoder).Lookup(pin.Value.Reveal()).Shaped {
+		if c.Decoder == nil || !st.lookup(r, i, pin.Value).Shaped {
 			continue
 		}
 		if !slices.Contains(fits, c.Controller) {

@@ -183,13 +183,16 @@ func (st *State) orphaned(s *session) string {
 		return ""
 	}
 	policy := st.policy(s.Spec.Route)
-	for _, e := range b.all {
-		if endpointPod(st.routes[s.Spec.Route].Backend.Service, e) == s.Pod && e.Usable(*policy) {
+	for _, x := range st.places[s.Spec.Route] {
+		b := st.backends[x.backend.Service]
+		if b != nil && slices.ContainsFunc(b.all, func(e Endpoint) bool {
+			return endpointPod(x.backend.Service, e) == s.Pod && (e.Usable(*policy) || x.object != "" && !x.branch)
+		}) {
 			return ""
 		}
 	}
-	if st.sharedTo(s, s.Pod).service != (ServiceRef{}) {
-		return ""
+	if _, its, ok := st.placeOf(s, s.Pod); ok {
+		b = its
 	}
 	why := st.podLabel(s.Pod) + " is gone from the endpoints: " + st.whyLeft(s.Pod, b)
 	for i := len(b.changes) - 1; i >= 0; i-- {
@@ -263,7 +266,7 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d/time.Seco
 func (st *State) refold(ref ServiceRef, now time.Time) {
 	for _, id := range st.order {
 		s := st.sessions[id]
-		if r := st.routes[s.Spec.Route]; r == nil || r.Backend.Service != ref {
+		if !st.reaches(s.Spec.Route, ref) {
 			continue
 		}
 		st.decodePin(s, time.Time{})

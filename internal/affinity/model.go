@@ -144,7 +144,7 @@ func (st *State) thrown(s *session, o Observed, offer Offer, now time.Time) {
 	if !d.Hit() || d.Gone {
 		return
 	}
-	v := visit{pod: endpointPod(r.Backend.Service, d.Endpoints[0]), version: st.version(s)}
+	v := visit{pod: d.pod(r), version: st.version(s)}
 	s.given[1], s.given[0] = s.given[0], v
 	if old := s.given[1]; !old.pod.IsZero() && old.pod != v.pod && old.version == v.version {
 		s.Rechosen++

@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -161,7 +162,7 @@ func (st *State) isAffinity(s *session, offer Offer) (decoder string, sure, ok b
 		if c.Decoder == nil {
 			continue
 		}
-		d := st.table(r, i, c.Decoder).Lookup(offer.Value.Reveal())
+		d := st.lookup(r, i, offer.Value)
 		if proved := d.Hit() && d.Exact; proved || c.Cookie.Name == "" && d.Shaped {
 			return c.Decoder.Name(), proved, true
 		}
@@ -178,12 +179,12 @@ func (st *State) candidates(r *Route) []Policy {
 	return nil
 }
 
-// table returns the prepared decoder over the route's endpoints of now.
-func (st *State) table(r *Route, candidate int, d Decoder) Table {
-	key := tableKey{r.ID, candidate}
+// table returns the prepared decoder over the endpoints of now of a backend:
+// that of one of the candidate's Branches, or the route's own for branch -1.
+func (st *State) table(key tableKey, d Decoder, at Backend) Table {
 	var version uint64
 	var set EndpointSet
-	b := st.backends[r.Backend.Service]
+	b := st.backends[at.Service]
 	if b != nil {
 		version = b.version + 1
 	}
@@ -191,11 +192,34 @@ func (st *State) table(r *Route, candidate int, d Decoder) Table {
 		return t.table
 	}
 	if b != nil {
-		set = EndpointSet{Current: ofPort(b.all, r.Backend.PortName), Gone: ofPort(b.gone, r.Backend.PortName)}
+		set = EndpointSet{Current: ofPort(b.all, at.PortName), Gone: ofPort(b.gone, at.PortName)}
 	}
 	t := d.Table(set)
 	st.tables[key] = tableEntry{version: version, decoder: d, table: t}
 	return t
+}
+
+// lookup reads a cookie's value as the candidate writes them: against the
+// route's own endpoints and, where it names none of them, those of its Branches.
+func (st *State) lookup(r *Route, candidate int, value Secret) Decoded {
+	c := st.candidates(r)[candidate]
+	d := st.table(tableKey{r.ID, candidate, -1}, c.Decoder, r.Backend).Lookup(value.Reveal())
+	if len(d.Endpoints) > 0 && !d.Gone {
+		return d
+	}
+	for i, b := range c.Branches {
+		if b.Decoder == nil {
+			continue
+		}
+		x := st.table(tableKey{r.ID, candidate, i}, b.Decoder, b.Backend).Lookup(value.Reveal())
+		if len(x.Endpoints) == 0 || x.Gone && d.Gone || !x.Exact && !x.Shaped {
+			continue
+		}
+		x.Service = b.Backend.Service
+		x.Detail = "svc/" + b.Backend.Service.Name + ", by " + b.Object + ": " + x.Detail
+		return x
+	}
+	return d
 }
 
 // decodePin reads the held cookie against the endpoints of now, for an answer
@@ -234,7 +258,7 @@ func (st *State) cookieEvidence(s *session, r *Route, at time.Time) Evidence {
 	d := s.Pin.Decoded
 	e := Evidence{Source: SourceCookie, At: at, Detail: d.Detail}
 	if d.Hit() {
-		e.Pod, e.Addr = endpointPod(r.Backend.Service, d.Endpoints[0]), d.Endpoints[0].Addr
+		e.Pod, e.Addr = d.pod(r), d.Endpoints[0].Addr
 	}
 	if old, had := s.evidence(SourceCookie); at.IsZero() && had && old.Pod == e.Pod {
 		e.At = old.At
@@ -252,7 +276,7 @@ func (st *State) decode(r *Route, pin Pin) (best Decoded, decoder string) {
 		if c.Decoder == nil {
 			continue
 		}
-		d := st.table(r, i, c.Decoder).Lookup(pin.Value.Reveal())
+		d := st.lookup(r, i, pin.Value)
 		if n := decodedRank(d); n > rank {
 			best, by, rank = d, c, n
 		}
@@ -337,5 +361,10 @@ func (st *State) decodedPod(s *session) (PodRef, Source) {
 	if s.Pin == nil || r == nil || !s.Pin.Decoded.Hit() {
 		return PodRef{}, SourceNone
 	}
-	return endpointPod(r.Backend.Service, s.Pin.Decoded.Endpoints[0]), SourceCookie
+	return s.Pin.Decoded.pod(r), SourceCookie
+}
+
+// pod is the pod of the endpoint that a cookie of the route names.
+func (d Decoded) pod(r *Route) PodRef {
+	return endpointPod(cmp.Or(d.Service, r.Backend.Service), d.Endpoints[0])
 }

@@ -94,6 +94,10 @@ type Policy struct {
 	// Decoder reads the pod out of this layer's cookie; nil when it is opaque.
 	Decoder Decoder
 
+	// Branches are the other Services that get a share of the route's requests:
+	// its canary, those of a weighted set. Empty where all go to one.
+	Branches []Branch
+
 	// KeepsTerminating reports whether a pinned client stays on a pod that is
 	// terminating but still serving (Traefik), rather than leaving with its
 	// first not-ready endpoint (ingress-nginx).
@@ -114,6 +118,17 @@ type Policy struct {
 	// because its own configuration was not read, and why; "" when none are.
 	Assumed string
 	Notes   []string // what the reader should know: ignored fields, merges
+}
+
+// Branch is one of several Services that share out the requests of a route.
+type Branch struct {
+	Backend Backend
+	Object  string // by whose word it gets some: "ingress/web-canary"
+	Share   string // which: "weight 10 of 100", "header X-Canary"; "" when all that the other does not get
+	Canary  bool   // it is one; false too for the primary, seen from the canary
+	// Decoder reads the layer's cookie where it pins to this Service; nil where
+	// no cookie does, or an opaque one.
+	Decoder Decoder
 }
 
 // Where on the path a layer sits.

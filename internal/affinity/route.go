@@ -60,6 +60,22 @@ func (r Route) Layer(where string) (Layer, bool) {
 	return Layer{}, false
 }
 
+// Branches are the other Services that get a share of the route's requests, as
+// the policy in force at the ingress says.
+func (r Route) Branches() []Branch {
+	l, _ := r.Layer(LayerIngress)
+	return l.Policy().Branches
+}
+
+// Backends are the route's own and those of its Branches.
+func (r Route) Backends() []Backend {
+	all := []Backend{r.Backend}
+	for _, b := range r.Branches() {
+		all = append(all, b.Backend)
+	}
+	return all
+}
+
 // Policy returns the policy of the layer that decides for this route's
 // traffic: the first that is not bypassed and does anything.
 func (r Route) Policy() Policy {

@@ -2,54 +2,114 @@ package affinity
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
 
-// sharer is another route of the same host and path, to another Service: a
-// canary takes a share of the primary's requests, and two Ingresses may claim
-// one path.
-type sharer struct {
-	service ServiceRef
-	object  string // "ingress/web-canary"
+// place is a Service that requests to a route's host and path can reach.
+type place struct {
+	backend Backend
+	object  string // that leads there: "ingress/web-canary"; "" for the route itself
+	branch  bool   // by a Policy's word, not only for claiming the same host and path
 }
 
-// findSharers notes which routes share a place. It is called when routes change.
-func (st *State) findSharers() {
-	type place struct{ host, path string }
-	at := map[place][]*Route{}
+// findPlaces notes what each route's requests can reach: its own Service first,
+// then its Branches, then what other routes of the same host and path lead to:
+// two Ingresses may claim one path. It is called when routes change.
+func (st *State) findPlaces() {
+	type claim struct{ host, path string }
+	at := map[claim][]*Route{}
+	st.places = make(map[RouteID][]place, len(st.routes))
 	for _, r := range st.routes {
 		if r.Kind != RouteURL && r.Kind != RouteService {
-			at[place{r.Host, r.Path}] = append(at[place{r.Host, r.Path}], r)
+			at[claim{r.Host, r.Path}] = append(at[claim{r.Host, r.Path}], r)
 		}
-	}
-	st.sharers = map[RouteID][]sharer{}
-	for _, all := range at {
-		for _, r := range all {
-			for _, x := range all {
-				if x.Backend.Service != r.Backend.Service && len(st.sharers[r.ID]) < maxSharers {
-					st.sharers[r.ID] = append(st.sharers[r.ID], sharer{x.Backend.Service, strings.ToLower(x.Kind) + "/" + x.Name})
+		all := []place{{backend: r.Backend}}
+		for _, c := range st.candidates(r) {
+			for _, b := range c.Branches {
+				if len(all) <= maxBranches && !slices.ContainsFunc(all, func(x place) bool { return x.backend == b.Backend }) {
+					all = append(all, place{b.Backend, b.Object, true})
 				}
 			}
-			slices.SortFunc(st.sharers[r.ID], func(a, b sharer) int {
-				return cmp.Or(compareService(a.service, b.service), cmp.Compare(a.object, b.object))
+		}
+		st.places[r.ID] = all
+	}
+	for _, all := range at {
+		if len(all) == 1 {
+			continue
+		}
+		for _, r := range all {
+			var more []place
+			for _, x := range all {
+				known := slices.ContainsFunc(st.places[r.ID], func(y place) bool { return y.backend.Service == x.Backend.Service })
+				if !known && len(more) < maxSharers {
+					more = append(more, place{backend: x.Backend, object: strings.ToLower(x.Kind) + "/" + x.Name})
+				}
+			}
+			slices.SortFunc(more, func(a, b place) int {
+				return cmp.Or(compareService(a.backend.Service, b.backend.Service), cmp.Compare(a.object, b.object))
 			})
+			st.places[r.ID] = append(st.places[r.ID], more...)
 		}
 	}
 }
 
-// maxSharers bounds those of one place: who made thousands of Ingresses of one
-// host and path has another problem.
-const maxSharers = 8
+// maxSharers bounds those of one host and path: who made thousands of Ingresses
+// of them has another problem. maxBranches bounds a route's Branches.
+const (
+	maxSharers  = 8
+	maxBranches = 32
+)
 
-// sharedTo is the other route of the place of s that leads to a pod; its zero
-// value when none does.
-func (st *State) sharedTo(s *session, pod PodRef) sharer {
-	for _, x := range st.sharers[s.Spec.Route] {
-		b := st.backends[x.service]
-		if b != nil && slices.ContainsFunc(b.all, func(e Endpoint) bool { return endpointPod(x.service, e) == pod }) {
-			return x
+// placeOf is the place of a pod among those that s can reach, gone ones
+// included; ok is false when none of them has it.
+func (st *State) placeOf(s *session, pod PodRef) (p place, b *backend, ok bool) {
+	if pod.IsZero() {
+		return place{}, nil, false
+	}
+	for _, gone := range []bool{false, true} {
+		for _, x := range st.places[s.Spec.Route] {
+			b := st.backends[x.backend.Service]
+			if b == nil {
+				continue
+			}
+			all := b.all
+			if gone {
+				all = b.gone
+			}
+			if slices.ContainsFunc(all, func(e Endpoint) bool { return endpointPod(x.backend.Service, e) == pod }) {
+				return x, b, true
+			}
 		}
 	}
-	return sharer{}
+	return place{}, nil, false
+}
+
+// reaches reports whether requests to a route can reach a Service.
+func (st *State) reaches(id RouteID, ref ServiceRef) bool {
+	return slices.ContainsFunc(st.places[id], func(x place) bool { return x.backend.Service == ref })
+}
+
+// behindOf says which Service a pod that is not of the route's own is of; ""
+// for its own.
+func (p place) behindOf() string {
+	if p.object == "" {
+		return ""
+	}
+	return fmt.Sprintf("a pod of svc/%s, by %s", p.backend.Service.Name, p.object)
+}
+
+// sharedOut says why a move from one Service to another needs no other cause; ""
+// when it was none.
+func (st *State) sharedOut(s *session, m Move) string {
+	from, _, known := st.placeOf(s, m.From)
+	to, _, ok := st.placeOf(s, m.To)
+	if !known || !ok || from.backend.Service == to.backend.Service {
+		return ""
+	}
+	if to.object != "" {
+		return to.object + " has the same host and path, and took the request"
+	}
+	return "back from " + from.object + ", which has the same host and path"
 }

@@ -1,7 +1,6 @@
 package affinity
 
 import (
-	"strings"
 	"testing"
 	"time"
 )
@@ -38,12 +37,10 @@ func TestSharers(t *testing.T) {
 			t.Errorf("%s answered: %s, %s", tt.answers, c, why)
 		}
 	}
-	for _, l := range st.sharers[main.ID] {
-		if l.object != "ingress/cana" || !strings.HasSuffix(l.service.Name, "next") {
-			t.Errorf("shared with %+v", l)
-		}
+	if got := st.places[main.ID]; len(got) != 2 || got[1].object != "ingress/cana" || got[1].backend.Service.Name != "next" {
+		t.Errorf("requests to %s reach %+v", main.ID, got)
 	}
-	if n := len(st.sharers[other.ID]); n != 0 || len(st.sharers[main.ID]) != 1 {
-		t.Errorf("%d share with %s, %d with %s", n, other.ID, len(st.sharers[main.ID]), main.ID)
+	if got := st.places[other.ID]; len(got) != 1 {
+		t.Errorf("requests to %s reach %+v", other.ID, got)
 	}
 }

@@ -2,6 +2,7 @@ package affinity
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -20,6 +21,7 @@ type Distribution struct {
 	DF          int
 	P           float64 // probability of a spread at least this uneven by chance
 	Few         bool    // fewer than two sessions a pod: P, which is an approximation, says nothing
+	Parts       int     // Services that share out the requests of one route: the fair share is then nobody's
 	Verdict     string
 }
 
@@ -49,16 +51,19 @@ func Distribute(s *Snapshot, routes []RouteID) Distribution {
 	for _, x := range s.Sessions {
 		probed[x.Spec.Route] = probed[x.Spec.Route] || x.ClosedAt.IsZero()
 	}
+	var d Distribution
 	for _, r := range s.Routes {
 		if !want(r.ID) || len(routes) == 0 && !probed[r.ID] {
 			continue
 		}
-		for _, e := range s.RouteEndpoints(r) {
-			x := share(endpointPod(r.Backend.Service, e))
-			x.Ready = x.Ready || e.Ready
+		for _, b := range r.Backends() {
+			for _, e := range s.BackendEndpoints(b) {
+				x := share(endpointPod(b.Service, e))
+				x.Ready = x.Ready || e.Ready
+			}
 		}
+		d.Parts = max(d.Parts, len(r.Backends()))
 	}
-	var d Distribution
 	for _, x := range s.Sessions {
 		if !want(x.Spec.Route) || !x.ClosedAt.IsZero() {
 			continue
@@ -105,6 +110,11 @@ func (d *Distribution) judge() {
 		}
 	}
 	n := len(pins)
+	if d.Parts > 1 {
+		d.P, d.Jain = 1, 1
+		d.Verdict = fmt.Sprintf("not compared: %d Services share the requests", d.Parts)
+		return
+	}
 	if n > 0 {
 		d.Fair = 1 / float64(n)
 	}

@@ -56,10 +56,12 @@ const (
 // Endpoints returns the endpoints of a Service, sorted by address.
 func (s *Snapshot) Endpoints(ref ServiceRef) []Endpoint { return s.endpoints[ref] }
 
-// RouteEndpoints returns the endpoints that a route's requests can reach: those
-// of its backend's port.
-func (s *Snapshot) RouteEndpoints(r Route) []Endpoint {
-	return ofPort(s.endpoints[r.Backend.Service], r.Backend.PortName)
+// RouteEndpoints returns the endpoints of a route's own backend.
+func (s *Snapshot) RouteEndpoints(r Route) []Endpoint { return s.BackendEndpoints(r.Backend) }
+
+// BackendEndpoints returns the endpoints of a backend's port.
+func (s *Snapshot) BackendEndpoints(b Backend) []Endpoint {
+	return ofPort(s.endpoints[b.Service], b.PortName)
 }
 
 // Pod returns the pod of that name.

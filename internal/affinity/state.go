@@ -24,7 +24,7 @@ type State struct {
 	policies      map[RouteID]*Policy // in force, worked out on demand
 	tables        map[tableKey]tableEntry
 	routesVersion uint64
-	sharers       map[RouteID][]sharer // of the same host and path; nil where none are
+	places        map[RouteID][]place // what each one's requests can reach
 	pods          map[PodRef]Pod
 	tags          map[PodRef]string
 	sources       map[string]SourceStatus

@@ -144,16 +144,11 @@ func (st *State) cause(s *session, m Move) (text string, seq uint64) {
 		return "no affinity cookie holds it", 0
 	}
 	since := s.answered.Add(-causeBefore)
-	if b := st.backendOf(s); b != nil {
-		if text, seq, ok := st.endpointCause(b, s, m, since); ok {
-			return text, seq
-		}
+	if text, seq, ok := st.endpointCause(s, m, since); ok {
+		return text, seq
 	}
-	if x := st.sharedTo(s, m.To); x.object != "" {
-		return x.object + " has the same host and path, and took the request", 0
-	}
-	if x := st.sharedTo(s, m.From); x.object != "" {
-		return "back from " + x.object + ", which has the same host and path", 0
+	if text := st.sharedOut(s, m); text != "" {
+		return text, 0
 	}
 	// explainAgain never comes here: what the session knew then is overwritten.
 	switch e, ok := st.edits[s.Spec.Route]; {
@@ -185,8 +180,16 @@ func (f *Failure) ofBackend() bool {
 	return f != nil && (f.Kind == FailureStatus || f.Kind == FailureTimeout && f.Op != "dial" && f.Op != "tls")
 }
 
-// endpointCause finds the change of endpoints behind a move.
-func (st *State) endpointCause(b *backend, s *session, m Move, since time.Time) (string, uint64, bool) {
+// endpointCause finds the change of endpoints behind a move: of the Service that
+// has the pod which was left or, where a hash decides, the one that is met.
+func (st *State) endpointCause(s *session, m Move, since time.Time) (string, uint64, bool) {
+	b := st.backendOf(s)
+	if _, its, ok := st.placeOf(s, m.From); ok {
+		b = its
+	}
+	if b == nil {
+		return "", 0, false
+	}
 	for i := len(b.changes) - 1; i >= 0; i-- {
 		c := b.changes[i]
 		if c.at.Before(since) || c.from.After(m.At.Add(causeAfter)) {
@@ -195,7 +198,7 @@ func (st *State) endpointCause(b *backend, s *session, m Move, since time.Time) 
 		if why, ok := c.left[m.From]; ok {
 			return st.podLabel(m.From) + " " + why, c.seq, true
 		}
-		if !m.CookieChanged && st.policy(s.Spec.Route).MovesSilently {
+		if !m.CookieChanged && st.policy(s.Spec.Route).MovesSilently && st.sharedOut(s, m) == "" {
 			return fmt.Sprintf("endpoints %d→%d, %s hashes the cookie again", c.before, c.after, st.policy(s.Spec.Route).Mode), c.seq, true
 		}
 	}
@@ -213,12 +216,9 @@ func (st *State) explainAgain(s *session, now time.Time) {
 	if !ok || m.Explained() {
 		return
 	}
-	text, seq := "", uint64(0)
-	if b := st.backendOf(s); b != nil {
-		// s.answered is the last answer of the pod moved to; what explains the
-		// move lies around the move itself.
-		text, seq, ok = st.endpointCause(b, s, m, m.At.Add(-causeBefore))
-	}
+	// s.answered is the last answer of the pod moved to; what explains the
+	// move lies around the move itself.
+	text, seq, ok := st.endpointCause(s, m, m.At.Add(-causeBefore))
 	if !ok {
 		return
 	}
@@ -253,7 +253,7 @@ func (st *State) whyFailing(s *session) (text string, seq uint64) {
 		m.From = pod
 	}
 	if !m.From.IsZero() {
-		if text, seq, ok := st.endpointCause(b, s, m, s.failing.Add(-causeBefore)); ok {
+		if text, seq, ok := st.endpointCause(s, m, s.failing.Add(-causeBefore)); ok {
 			s.failing = time.Time{}
 			return text, seq
 		}

@@ -170,6 +170,19 @@ func dumpPolicy(b *strings.Builder, p affinity.Policy) {
 		b.WriteString(" repins-on-failure")
 	}
 	fmt.Fprintf(b, "\n      why %s\n", p.Why)
+	for _, x := range p.Branches {
+		fmt.Fprintf(b, "      branch %s:%s(%s) by %s", x.Backend.Service, x.Backend.Port, x.Backend.PortName, x.Object)
+		if x.Canary {
+			b.WriteString(" canary")
+		}
+		if x.Share != "" {
+			fmt.Fprintf(b, " [%s]", x.Share)
+		}
+		if x.Decoder != nil {
+			fmt.Fprintf(b, " decoder=%+v", decoderText(x.Decoder))
+		}
+		b.WriteByte('\n')
+	}
 	for _, n := range p.Notes {
 		fmt.Fprintf(b, "      ! %s\n", n)
 	}

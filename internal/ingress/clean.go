@@ -38,6 +38,12 @@ func cleanPolicy(p *affinity.Policy) {
 	p.Why, p.Assumed = affinity.Clean(p.Why, maxNote), affinity.Clean(p.Assumed, maxNote)
 	p.ReadTimeoutWhy, p.AnswerTimeoutWhy = affinity.Clean(p.ReadTimeoutWhy, maxNote), affinity.Clean(p.AnswerTimeoutWhy, maxNote)
 	p.Notes = cleanAll(p.Notes, maxNote)
+	for i := range p.Branches {
+		b := &p.Branches[i]
+		for _, s := range []*string{&b.Backend.Service.Namespace, &b.Backend.Service.Name, &b.Backend.Port, &b.Backend.PortName, &b.Object, &b.Share} {
+			*s = affinity.Clean(*s, maxText)
+		}
+	}
 }
 
 // cleanAll returns a copy: notes are shared between routes.

@@ -240,6 +240,9 @@ func (r Reading) withUpstream() Reading {
 	case UpstreamExternal:
 		why = "ExternalName: the cookie holds an address that DNS gave, not a pod"
 	}
+	for i := range r.Policy.Branches {
+		r.Policy.Branches[i].Decoder = nil
+	}
 	r.Policy.Decoder, r.Policy.MovesSilently = nil, r.Upstream != UpstreamExternal
 	r.Policy = withNotes(r.Policy, why)
 	return r

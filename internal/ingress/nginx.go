@@ -49,6 +49,9 @@ func (nginx) Read(w *World, places []*Place) []Reading {
 		}
 		r.Policy, r.Notes = m.read(p, b, keys)
 		r.Policy.Controller = nginxKey
+		if !p.Default && !b.deleted {
+			r.Policy.Branches = m.branches(p, b, keys)
+		}
 		m.passthrough(p, &r)
 		r.Notes = append(r.Notes, aliasNotes(p)...)
 		readings[i] = r
@@ -140,15 +143,20 @@ func (m *nginxMerge) cookie(p *Place, b *nginxBackend, keys backendKeys) affinit
 	if spec.HasAge {
 		policy.Renewal = affinity.RenewalAbsolute
 	}
-	if policy.Mode == nginxPersistentMode {
-		policy.Decoder = nginxPersistent{backend: b.name, partner: b.partner(), keys: keys}
-	} else {
-		policy.Decoder = nginxBalanced{backend: b.name, partner: b.partner(), keys: keys}
-		policy.MovesSilently = true
-	}
+	policy.Decoder = nginxDecoder(policy.Mode, b.name, b.partner(), keys, false)
+	policy.MovesSilently = policy.Mode == nginxBalancedMode
 	policy.Notes = slices.Clone(m.parsed[b.cookie].Notes)
 	if b.from != b.cookie {
 		policy.Notes = append(policy.Notes, m.parsed[b.from].Notes...)
 	}
 	return withNotes(policy, nginxCookieNotes(p, spec, annotated)...)
+}
+
+// nginxDecoder reads the cookies of a backend, whose partner is the other side
+// of a canary pair; seen from that other side, by their second half alone.
+func nginxDecoder(mode, backend, partner string, keys backendKeys, other bool) affinity.Decoder {
+	if mode == nginxPersistentMode {
+		return nginxPersistent{backend: backend, partner: partner, keys: keys, other: other}
+	}
+	return nginxBalanced{backend: backend, partner: partner, keys: keys, other: other}
 }

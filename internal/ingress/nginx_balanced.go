@@ -15,12 +15,13 @@ type nginxBalanced struct {
 	backend string
 	partner string // the other side of a canary pair; "" when none
 	keys    backendKeys
+	other   bool // as with nginxPersistent
 }
 
 func (nginxBalanced) Name() string { return "ingress-nginx balanced" }
 
 func (d nginxBalanced) Table(set affinity.EndpointSet) affinity.Table {
-	return &balancedTable{suffixes: newSuffixes(d.backend, d.partner, d.keys), ring: newRing(readyOnce(set.Current))}
+	return &balancedTable{suffixes: newSuffixes(d.backend, d.partner, d.keys, d.other), ring: newRing(readyOnce(set.Current))}
 }
 
 // readyOnce returns the endpoints that ingress-nginx uses, those that are
@@ -49,7 +50,7 @@ func (t *balancedTable) Lookup(value string) affinity.Decoded {
 	side, detail := t.suffixes.read(suffix, &d)
 	switch side {
 	case sidePartner:
-		d.Shaped, d.Detail = true, detail
+		d.Shaped, d.Detail = !t.suffixes.other, detail
 		return d
 	case sideOwn: // any text is a key to the ring, so a cookie of the other mode, too
 		d.Shaped = true

@@ -1,6 +1,10 @@
 package ingress
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
+)
 
 // nginxBackend is the one upstream that every path with the same
 // namespace-service-port shares.
@@ -13,14 +17,14 @@ type nginxBackend struct {
 	from     *Ingress // that type and mode are from
 	cookie   *Ingress // that the cookie's fields are from
 	issues   map[hostPath]bool
-	canaries []nginxCanary // backends that take a share, in order; the first counts
+	canaries []nginxCanary // backends that take a share, in order; only the first does
 	primary  *nginxBackend // that it takes a share of, as a canary; nil when none
 	legacy   bool          // and without taking its affinity
 }
 
 type nginxCanary struct {
 	backend *nginxBackend
-	ingress *Ingress
+	place   *Place
 	legacy  bool
 }
 
@@ -41,12 +45,13 @@ type nginxMerge struct {
 	locations map[string][]nginxLocation // by host, in order
 	hosts     map[string]bool            // that have a server
 	servers   map[string]nginxHost
+	primaries map[*Place]*Place // that canaries share host, path and type with
 }
 
 // mergeNginx takes the places in the order of their Ingresses' creation.
 func mergeNginx(places []*Place) *nginxMerge {
 	m := &nginxMerge{parsed: map[*Ingress]nginxAffinity{}, backends: map[string]*nginxBackend{},
-		locations: map[string][]nginxLocation{}, hosts: map[string]bool{"": true}, servers: map[string]nginxHost{}}
+		locations: map[string][]nginxLocation{}, hosts: map[string]bool{"": true}, servers: map[string]nginxHost{}, primaries: map[*Place]*Place{}}
 	plain := false
 	for _, p := range places {
 		if _, ok := m.parsed[p.Ingress]; !ok {
@@ -124,14 +129,15 @@ func (m *nginxMerge) pair(p *Place, b *nginxBackend) {
 			return // it is a primary of this host itself
 		}
 		if l.key.path == p.Path && l.key.kind == p.key().kind {
-			b.follow(l.backend, p.Ingress, m.parsed[p.Ingress].CanaryBehavior == "legacy")
+			m.primaries[p] = l.place
+			b.follow(l.backend, p, m.parsed[p.Ingress].CanaryBehavior == "legacy")
 			found = true
 		}
 	}
 	b.deleted = !found
 }
 
-func (b *nginxBackend) follow(primary *nginxBackend, canary *Ingress, legacy bool) {
+func (b *nginxBackend) follow(primary *nginxBackend, canary *Place, legacy bool) {
 	if slices.ContainsFunc(primary.canaries, func(c nginxCanary) bool { return c.backend == b }) {
 		return
 	}
@@ -157,6 +163,26 @@ func (b *nginxBackend) partner() string {
 		return b.primary.name
 	}
 	return ""
+}
+
+// branches are what else than its own backend a place's requests reach. A backend's
+// first canary gets a share on every path of the backend.
+// [balancer.lua route_to_alternative_balancer]
+func (m *nginxMerge) branches(p *Place, b *nginxBackend, keys backendKeys) []affinity.Branch {
+	decoder := func(of *nginxBackend) affinity.Decoder {
+		if b.conf.Type != nginxTypeCookie || of.partner() != b.name { // legacy: no cookie leads there
+			return nil
+		}
+		return nginxDecoder(b.conf.mode(), of.name, b.name, keys, true)
+	}
+	if len(b.canaries) > 0 && !b.canaries[0].backend.deleted {
+		c := b.canaries[0]
+		return []affinity.Branch{canaryBranch(c.place, decoder(c.backend))}
+	}
+	if primary := m.primaries[p]; primary != nil && b.primary != nil {
+		return []affinity.Branch{primaryBranch(primary, decoder(m.backend(primary)))}
+	}
+	return nil
 }
 
 // issuedAt reports whether the cookie is set on a place: whether an affinity

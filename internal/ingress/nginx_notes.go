@@ -84,11 +84,11 @@ func (b *nginxBackend) canaryNotes() []string {
 	}
 	switch c := b.canaries[0]; {
 	case c.legacy:
-		return []string{fmt.Sprintf("%s takes a share of the requests that bring no cookie, and issues none", objectOf(c.ingress))}
+		return []string{fmt.Sprintf("%s takes a share of the requests that bring no cookie, and issues none", objectOf(c.place.Ingress))}
 	case b.conf.Type == nginxTypeCookie:
-		return []string{fmt.Sprintf("%s takes a share: cookies whose second half is %s belong to it", objectOf(c.ingress), backendKey(c.backend.name))}
+		return []string{fmt.Sprintf("%s takes a share: cookies whose second half is %s belong to it", objectOf(c.place.Ingress), backendKey(c.backend.name))}
 	default:
-		return []string{objectOf(c.ingress) + " takes a share of the requests"}
+		return []string{objectOf(c.place.Ingress) + " takes a share of the requests"}
 	}
 }
 

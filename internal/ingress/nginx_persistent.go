@@ -49,6 +49,7 @@ type nginxPersistent struct {
 	backend string // ns-service-port, the salt
 	partner string // the other side of a canary pair; "" when none
 	keys    backendKeys
+	other   bool // it is read for the partner's routes: only cookies that name backend are its
 }
 
 func (nginxPersistent) Name() string { return "ingress-nginx persistent" }
@@ -57,7 +58,7 @@ func (nginxPersistent) Name() string { return "ingress-nginx persistent" }
 // there is nothing to compute: that md5 would be nginx sticky's.
 // [sticky_persistent.lua, util/nodemap.lua]
 func (d nginxPersistent) Table(set affinity.EndpointSet) affinity.Table {
-	t := &persistentTable{suffixes: newSuffixes(d.backend, d.partner, d.keys), hits: make(map[string]hit, len(set.Current)+len(set.Gone))}
+	t := &persistentTable{suffixes: newSuffixes(d.backend, d.partner, d.keys, d.other), hits: make(map[string]hit, len(set.Current)+len(set.Gone))}
 	if d.backend == "" {
 		return t
 	}
@@ -95,7 +96,7 @@ func (t *persistentTable) Lookup(value string) affinity.Decoded {
 	d := affinity.Decoded{Shaped: isHex(key, 32) && (suffix == "" || isHex(suffix, 32))}
 	side, detail := t.suffixes.read(suffix, &d)
 	if side == sidePartner {
-		d.Shaped, d.Detail = true, detail
+		d.Shaped, d.Detail = !t.suffixes.other, detail
 		return d
 	}
 	h, ok := t.hits[key]
@@ -122,10 +123,11 @@ type suffixes struct {
 	own, partner       string // names, fit to be shown
 	ownKey, partnerKey string
 	keys               backendKeys
+	other              bool
 }
 
-func newSuffixes(own, partner string, keys backendKeys) suffixes {
-	s := suffixes{own: affinity.Clean(own, maxText), partner: affinity.Clean(partner, maxText), ownKey: backendKey(own), keys: keys}
+func newSuffixes(own, partner string, keys backendKeys, other bool) suffixes {
+	s := suffixes{other: other, own: affinity.Clean(own, maxText), partner: affinity.Clean(partner, maxText), ownKey: backendKey(own), keys: keys}
 	if partner != "" {
 		s.partnerKey = backendKey(partner)
 	}
@@ -137,7 +139,7 @@ type side uint8
 const (
 	sideAny     side = iota // the suffix decides nothing
 	sideOwn                 // this backend's own cookie
-	sidePartner             // the other side of a canary pair serves it
+	sidePartner             // the other side of a canary pair serves it, or may
 )
 
 // read names the backend of a suffix in d. Outside of a canary pair
@@ -152,6 +154,8 @@ func (s suffixes) read(suffix string, d *affinity.Decoded) (side, string) {
 	case s.partner != "" && suffix == s.partnerKey:
 		d.Backend = s.partner
 		return sidePartner, "backend key of " + s.partner + ": the other side of the canary serves it"
+	case s.other:
+		return sidePartner, "not of " + s.own
 	case suffix == "":
 		return sideAny, "no backend key, as before controller v0.49"
 	case d.Backend != "":

@@ -63,6 +63,14 @@ func (t traefikNginx) read(p, primary, canary *Place) Reading {
 		}
 		owner = primary // its annotations are the ones that count
 	}
+	switch {
+	case p.Default:
+	case owner != p:
+		r.Policy.Branches = []affinity.Branch{primaryBranch(owner, nil)}
+	case canary != nil && canary.Backend != owner.Backend:
+		r.Policy.Branches = []affinity.Branch{canaryBranch(canary, nil)}
+	}
+	branches := r.Policy.Branches
 	get := func(key string) string { return owner.Ingress.Annotations[nginxPrefix+key] }
 	if strings.EqualFold(get("service-upstream"), "true") {
 		r.Upstream, r.Setting = UpstreamClusterIP, "service-upstream"
@@ -87,7 +95,11 @@ func (t traefikNginx) read(p, primary, canary *Place) Reading {
 	}
 	service := traefikName(owner.Ingress.Namespace + "-" + owner.Ingress.Name + "-" + owner.Backend.Service + "-" + owner.Backend.Port())
 	r.Policy = t.cookie(owner, service+"@kubernetesingressnginx")
-	if canary != nil && canary.Backend != owner.Backend && !p.Default {
+	r.Policy.Branches = branches
+	for i := range branches {
+		branches[i].Decoder = traefikSticky{}
+	}
+	if len(branches) > 0 {
 		r.Policy.Decoder = traefikSticky{children: []string{service, service + "-canary"}}
 		r.Policy = withNotes(r.Policy, fmt.Sprintf("a second cookie, %s-wrr, holds the side of the canary", r.Policy.Cookie.Name))
 	}

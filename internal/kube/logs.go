@@ -46,7 +46,7 @@ type Logs struct {
 
 	mu       sync.Mutex
 	ledger   access.Ledger
-	services map[affinity.RouteID]affinity.ServiceRef
+	services map[affinity.RouteID][]affinity.ServiceRef
 	probed   map[affinity.RouteID]bool
 	backends map[affinity.ServiceRef][]affinity.PodRef
 	troubles map[string]string // why something is not followed, by what
@@ -60,7 +60,7 @@ func NewLogs(cfg *rest.Config, opts Options) (*Logs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the clients of %s: %w", cfg.Host, err)
 	}
-	return &Logs{clients: c, opts: opts, began: time.Now(), wake: make(chan struct{}, 1), services: map[affinity.RouteID]affinity.ServiceRef{},
+	return &Logs{clients: c, opts: opts, began: time.Now(), wake: make(chan struct{}, 1), services: map[affinity.RouteID][]affinity.ServiceRef{},
 		probed: map[affinity.RouteID]bool{}, backends: map[affinity.ServiceRef][]affinity.PodRef{}, troubles: map[string]string{}, open: map[access.Origin]int{}}, nil
 }
 
@@ -73,7 +73,10 @@ func (l *Logs) Saw(e affinity.Event, emit func(affinity.Event)) {
 	switch e := e.(type) {
 	case affinity.Routes:
 		for _, r := range e.Routes {
-			l.services[r.ID] = r.Backend.Service
+			l.services[r.ID] = nil
+			for _, b := range r.Backends() {
+				l.services[r.ID] = append(l.services[r.ID], b.Service)
+			}
 		}
 	case affinity.EndpointsChanged:
 		l.ledger.Endpoints(e.Endpoints, time.Now())
@@ -108,9 +111,11 @@ func (l *Logs) wanted() (pods []affinity.PodRef) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for route := range l.probed {
-		for _, p := range l.backends[l.services[route]] {
-			if !slices.Contains(pods, p) {
-				pods = append(pods, p)
+		for _, service := range l.services[route] {
+			for _, p := range l.backends[service] {
+				if !slices.Contains(pods, p) {
+					pods = append(pods, p)
+				}
 			}
 		}
 	}
