@@ -97,6 +97,11 @@ func TestCanaryCookie(t *testing.T) {
 			if tt.pod == "" {
 				return
 			}
+			r, _ := st.Snapshot(now).Route(route)
+			notes := strings.Join(append(r.Policy().Notes, r.Notes...), "\n")
+			if traefik := strings.Contains(tt.name, "Traefik"); traefik != strings.Contains(notes, "s-wrr") || traefik == strings.Contains(notes, "ingress/") {
+				t.Errorf("%s is settled; its reader is told:\n%s", r.Policy().Controller, notes)
+			}
 			// The endpoint goes: so does the pin, whichever Service it was of.
 			apply(affinity.EndpointsChanged{Service: affinity.ServiceRef{Namespace: "default", Name: strings.TrimSuffix(tt.pod, "-1")}})
 			if c, why := st.Snapshot(now).Sessions[0].Condition(now); c != affinity.Orphan {

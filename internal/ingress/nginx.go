@@ -47,7 +47,9 @@ func (nginx) Read(w *World, places []*Place) []Reading {
 		if r.Upstream, byDefault = b.upstream(p, w.nginxConfig); byDefault {
 			r.Setting += " of configmap " + w.nginxConfig.Name
 		}
-		r.Policy, r.Notes = m.read(p, b, keys)
+		var notes []string
+		r.Policy, notes = m.read(p, b, keys)
+		r.Policy = withNotes(r.Policy, notes...)
 		r.Policy.Controller = nginxKey
 		if !p.Default && !b.deleted {
 			r.Policy.Branches = m.branches(p, b, keys)
@@ -76,7 +78,7 @@ func (b *nginxBackend) upstream(p *Place, c NginxConfig) (u Upstream, byDefault 
 	return UpstreamPods, false
 }
 
-// read is the policy of a place, and what its route's reader should know.
+// read is the policy of a place, and what its reader should know of canaries.
 func (m *nginxMerge) read(p *Place, b *nginxBackend, keys backendKeys) (affinity.Policy, []string) {
 	own := m.parsed[p.Ingress]
 	switch {
@@ -114,7 +116,10 @@ func (m *nginxMerge) canary(p *Place, b *nginxBackend, keys backendKeys) (affini
 			[]string{"canary of nothing: no other Ingress serves this host"}
 	}
 	of := objectOf(b.primary.first)
-	notes := []string{"canary of " + of + ": requests reach it by weight, header or cookie"}
+	if primary := m.primaries[p]; primary != nil { // several Ingresses may have its Service
+		of = objectOf(primary.Ingress)
+	}
+	notes := []string{fmt.Sprintf("canary of %s (%s)", of, canaryShare(p.Ingress.Annotations))}
 	switch {
 	case b.legacy:
 		return none("annotation " + nginxPrefix + "affinity-canary-behavior: legacy"),

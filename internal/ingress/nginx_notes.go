@@ -82,14 +82,15 @@ func (b *nginxBackend) canaryNotes() []string {
 	if len(b.canaries) == 0 || b.canaries[0].backend.deleted {
 		return nil
 	}
-	switch c := b.canaries[0]; {
+	c := b.canaries[0]
+	takes := fmt.Sprintf("%s takes a share (%s)", objectOf(c.place.Ingress), canaryShare(c.place.Ingress.Annotations))
+	switch {
 	case c.legacy:
-		return []string{fmt.Sprintf("%s takes a share of the requests that bring no cookie, and issues none", objectOf(c.place.Ingress))}
+		return []string{takes + " of the requests that bring no cookie, and issues none"}
 	case b.conf.Type == nginxTypeCookie:
-		return []string{fmt.Sprintf("%s takes a share: cookies whose second half is %s belong to it", objectOf(c.place.Ingress), backendKey(c.backend.name))}
-	default:
-		return []string{objectOf(c.place.Ingress) + " takes a share of the requests"}
+		return []string{fmt.Sprintf("%s: cookies whose second half is %s belong to it", takes, backendKey(c.backend.name))}
 	}
+	return []string{takes}
 }
 
 // mergeNotes tells how Ingresses that share the backend were merged, and where

@@ -105,6 +105,9 @@ var screens = []struct {
 	{name: "clientip-forbidden", make: forbiddenNode, keys: []string{"6"}},
 	{name: "clientip-topo", make: pinned},
 	{name: "topo-notes", make: noted, keys: []string{"shift+tab"}},
+	{name: "topo-canary", make: canaried},
+	{name: "topo-canary-pods", make: canaried, keys: []string{"3"}},
+	{name: "topo-weighted", make: shared},
 	{name: "topo-notes-full", make: noted, keys: []string{"shift+tab", "enter"}},
 	{name: "clientip-decides", make: decides},
 	{name: "clientip-pods", make: pinned, keys: []string{"3"}},
@@ -134,6 +137,35 @@ func noted() (*world, Options) {
 	w.route.Layers = append([]affinity.Layer{l}, w.route.Layers[1:]...)
 	w.route.Notes = []string{"the Ingress has two paths that lead to this Service, each with a cookie of its own", "the last note"}
 	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}})
+	return w, w.options()
+}
+
+// canaried is a route of which a canary gets a share; a cookie holds one of its
+// clients.
+func canaried() (*world, Options) { return branched("msgapp-next") }
+
+// shared is a route whose requests three more Services share.
+func shared() (*world, Options) { return branched("blue", "green", "a-service-with-a-long-name") }
+
+func branched(names ...string) (*world, Options) {
+	w := story()
+	l := w.route.Layers[0]
+	l.Candidates = []affinity.Policy{l.Candidates[0]}
+	for i, name := range names {
+		ref := affinity.ServiceRef{Namespace: "msgapp", Name: name}
+		b := affinity.Branch{Backend: affinity.Backend{Service: ref, Port: "3000"}, Object: "ingress/" + name, Canary: len(names) == 1,
+			Share: "header X-Canary, weight 10 of 100", Decoder: byAddr{}}
+		l.Candidates[0].Branches = append(l.Candidates[0].Branches, b)
+		ip := fmt.Sprintf("10.244.9.%d", i+1)
+		p := affinity.Pod{Ref: podRef(name + "-7c9f5-abcde"), IP: ip, Node: "worker-2", Phase: "Running", Ready: true, Total: 1, ReadyN: 1, Created: w.now}
+		w.apply(affinity.PodChanged{Pod: p}, affinity.EndpointsChanged{Service: ref, Endpoints: []affinity.Endpoint{
+			{Addr: ip + ":3000", IP: ip, Pod: p.Ref, Node: p.Node, Ready: true, Serving: true}}})
+	}
+	w.route.Layers = append([]affinity.Layer{l}, w.route.Layers[1:]...)
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}})
+	w.open("s90", affinity.ClientBrowser)
+	w.apply(affinity.Observed{Session: "s90", Status: 200, Took: 9 * time.Millisecond, Offers: []affinity.Offer{
+		{Name: "msgapp-sticky", Value: "k-10.244.9.1:3000-1", Path: "/", Expires: w.now.Add(3 * time.Hour)}}})
 	return w, w.options()
 }
 

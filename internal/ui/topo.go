@@ -124,7 +124,8 @@ func (p *topoPanel) draw(a area, d *data) {
 		p.drawGrid(a, d)
 		return
 	}
-	path := min(7, a.h)
+	const below = 8 // lines for HELD to SKEW, and some events
+	path := min(7+branchRows(d.route(), a.h-7-below), a.h)
 	p.drawPath(a.sub(0, 0, a.w, path), d, p.pane == panePath)
 	if d.isStale() {
 		drawStaleNote(a.sub(0, path+1, a.w, a.h-path-1), d)

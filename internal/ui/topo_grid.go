@@ -14,7 +14,7 @@ func (p *topoPanel) drawGrid(a area, d *data) {
 	leftW := a.w * 61 / 100
 	right := a.sub(leftW, 0, a.w-leftW, a.h)
 	shares := min(len(p.dist.Shares), 8)
-	pathH := min(a.h, 12+shares)
+	pathH := min(a.h, 12+shares+branchRows(d.route(), a.h))
 	p.drawPathBox(a.sub(0, 0, leftW, pathH), d)
 	histH := min(7, a.h-pathH)
 	drawHistory(a.sub(0, pathH, leftW, histH), d)
@@ -50,13 +50,14 @@ func (p *topoPanel) drawPathBox(a area, d *data) {
 	p.drawClients(in.sub(0, 2, 13, 5))
 	drawLayerBox(in.sub(13, 1, box1, 7), d, r, affinity.LayerIngress, dotted)
 	in.put(13+box1, 3, plain, "──▶")
-	drawLayerBox(in.sub(17+box1, 1, box2, 7), d, r, affinity.LayerService, dotted)
-	y := 8
+	more := branchRows(r, in.h)
+	drawLayerBox(in.sub(17+box1, 1, box2, 7+more), d, r, affinity.LayerService, dotted)
+	y := 8 + more
 	in.put(1, y, strong, "PODS")
 	if text := countedNowhere(p.dist); text != "" {
 		in.put(8, y, warn, "— "+text)
 	}
-	if p.dist.Total > 0 {
+	if p.dist.Total > 0 && p.dist.Fair > 0 {
 		in.right(in.w, y, muted, "┆ fair share "+percentOf(p.dist.Fair))
 	}
 	for i, s := range p.dist.Shares {

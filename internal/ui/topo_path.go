@@ -24,10 +24,17 @@ func (p *topoPanel) drawPath(a area, d *data, focused bool) {
 	if focused {
 		a.put(0, 0, strong, ">")
 	}
+	service := "SERVICE"
+	if n := len(r.Branches()); n > 0 && branchRows(r, a.h-7) == 0 {
+		service = fmt.Sprintf("SERVICE +%d more", n)
+		if n == 1 {
+			service = "SERVICE +" + branchNames(r.Branches())
+		}
+	}
 	for _, h := range []struct {
 		x    int
 		text string
-	}{{x1, "INGRESS"}, {x2, "SERVICE"}, {pods + 1, "PODS"}} {
+	}{{x1, "INGRESS"}, {x2, service}, {pods + 1, "PODS"}} {
 		a.put(h.x, 0, strong, h.text)
 	}
 	if since, ok := d.stale(); ok {
@@ -41,10 +48,10 @@ func (p *topoPanel) drawPath(a area, d *data, focused bool) {
 	}
 	if x1 > 1 {
 		a.put(1, 0, strong, "CLIENTS")
-		p.drawClients(a.sub(0, 2, 13, a.h-3))
+		p.drawClients(a.sub(0, 2, 13, min(4, a.h-3)))
 	}
 	dotted := d.isStale()
-	drawLayerBox(a.sub(x1, 1, box1, a.h-1), d, r, affinity.LayerIngress, dotted)
+	drawLayerBox(a.sub(x1, 1, box1, min(6, a.h-1)), d, r, affinity.LayerIngress, dotted)
 	a.put(x1+box1, 3, plain, "──▶")
 	drawLayerBox(a.sub(x2, 1, box2, a.h-1), d, r, affinity.LayerService, dotted)
 	a.put(x2+box2, 3, plain, "──")
@@ -87,6 +94,10 @@ func (p *topoPanel) drawClients(a area) {
 func drawLayerBox(a area, d *data, r affinity.Route, where string, dotted bool) {
 	l, ok := r.Layer(where)
 	in := a.box("", d.findingMark(r.Namespace, l.Object), dotted)
+	if rows := branchRows(r, in.h-4); where == affinity.LayerService && rows > 0 {
+		drawBranches(in.sub(0, in.h-rows, in.w, rows), d, r)
+		in = in.sub(0, 0, in.w, in.h-rows)
+	}
 	lines := layerLines(d, r, l, ok, where)
 	if len(lines) > in.h && len(lines) > 3 {
 		lines = append(lines[:in.h-1:in.h-1], lines[len(lines)-1])
@@ -286,7 +297,10 @@ func shareBar(a area, s affinity.Share, fair float64) {
 	if a.w < 4 {
 		return
 	}
-	scale := min(1, max(2*fair, 0.02))
+	scale := 1.0
+	if fair > 0 {
+		scale = min(1, max(2*fair, 0.02))
+	}
 	if s.Pins == 0 {
 		a.put(0, 0, muted, "·")
 	} else {
