@@ -17,6 +17,8 @@ type session struct {
 	print  string // fingerprint of the held cookie
 	read   reading
 
+	aside       []Pin     // other affinity cookies that it holds, by name; never written in place
+	sideless    bool      // several of them hold pods, and nothing tells which one the last answer was by
 	kept        []kept    // cookies that may yet turn out to be one
 	unkept      string    // which of any name was last offered and is not sent back, and why
 	cookies     bool      // a cookie of any name was offered, ever
@@ -129,6 +131,12 @@ func (st *State) dropCookie(e CookieDropped, now time.Time) {
 	if ok {
 		s.kept = slices.DeleteFunc(s.kept, func(k kept) bool { return k.offer.Name == e.Name })
 	}
+	if ok && s.dropAside(e.Name) {
+		st.happen(Happening{At: now, Source: "probe", Kind: "cookie", Session: s.Spec.ID, Route: s.Spec.Route, Level: LevelChange,
+			Text: fmt.Sprintf("%s dropped its cookie %s: %s", s.Spec.ID, e.Name, e.Reason)})
+		st.decodePin(s, time.Time{})
+		st.judge(s)
+	}
 	if !ok || s.Pin == nil || s.Pin.Key != e.Name {
 		return
 	}
@@ -177,6 +185,9 @@ func (st *State) observe(o Observed, now time.Time) {
 	} else {
 		x.Pod, x.Source = st.answer(s, o, fresh, now)
 		x.Tag = st.tag(x.Pod)
+		if len(s.aside) > 0 && !fresh {
+			x.Cookie = s.sentCookie(o)
+		}
 		st.statusSaid(s, now)
 		st.countUnheld(s, fresh, now)
 		x.Loose = s.loose
@@ -248,8 +259,9 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodR
 		s.notReturned = "" // who is sent no cookie is offered one with every answer, while there is affinity
 	}
 	s.pinStatus = o.Status
-	st.decodePin(s, now)
 	served, via := st.served(s, o, now)
+	st.choosePin(s, served)
+	st.decodePin(s, now)
 	pod := served
 	points, by := st.decodedPod(s)
 	if pod.IsZero() {
@@ -306,7 +318,7 @@ func (st *State) land(s *session, pod PodRef, via Source, fresh bool, between tr
 	st.recognise(s, pod, now)
 	s.Pod, s.Tag, s.answered = pod, st.tag(pod), now
 	copy(s.recent[1:], s.recent[:splitN-1])
-	s.recent[0] = visit{pod: pod, cookie: s.print, version: st.version(s)}
+	s.recent[0] = visit{pod: pod, cookie: s.jar(), version: st.version(s)}
 }
 
 // recognise tells a pod from another of its name: a StatefulSet's is replaced by

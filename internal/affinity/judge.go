@@ -54,6 +54,9 @@ func (st *State) verdict(s *session) (Condition, string) {
 		if s.Spec.Transport == "tcp" {
 			return Unknown, "a TCP connection names no pod; --kernel reads which one the node has tied it to"
 		}
+		if s.sideless {
+			return Unknown, "cookies of several Services are held, and no answer tells which of them gave it"
+		}
 		return Unknown, "no header, body or decodable cookie names the pod"
 	}
 	return Stuck, st.held(s)
@@ -240,6 +243,12 @@ func (st *State) timers(s *session) []Timer {
 			t.Detail = "no Max-Age, no Expires: ends with the browser"
 		}
 		timers = append(timers, t)
+	}
+	for _, p := range s.aside {
+		if r := st.routes[s.Spec.Route]; r != nil && !p.Expires.IsZero() && st.level(r, p.Key) != nil {
+			timers = append(timers, Timer{Letter: 'C', Name: "cookie " + p.Key, Renewal: RenewalAbsolute, Deadline: p.Expires,
+				Total: p.Expires.Sub(p.Since).Round(time.Second), Seen: true, Detail: "Set-Cookie as received; it holds the Service, not the pod"})
+		}
 	}
 	if p, ok := st.pods[s.Pod]; ok && p.Terminating() && p.Gone.IsZero() {
 		timers = append(timers, Timer{Letter: 'D', Name: "drain of pod " + st.podLabel(p.Ref), Renewal: RenewalAbsolute, Deadline: p.Deletion,

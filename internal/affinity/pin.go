@@ -60,6 +60,10 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 	}
 	for _, offer := range o.Offers {
 		s.cookies = true
+		if other, ok := st.takeLevel(s, offer, now); ok {
+			fresh = fresh || other
+			continue
+		}
 		decoder, sure, ok := st.isAffinity(s, offer)
 		if !ok {
 			// Any cookie of a controller that is not read may be the one.
@@ -73,6 +77,7 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 			if s.Pin != nil && s.Pin.Key == offer.Name {
 				s.Pin = nil
 			}
+			s.dropAside(offer.Name)
 			if offer.Deletes && offer.NotReturned == "" {
 				s.notReturned = "the response deletes it at once"
 			}
@@ -82,6 +87,10 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 		if s.Pin == nil || s.Pin.Value != offer.Value || s.Pin.Key != offer.Name {
 			fresh = true
 		}
+		if r := st.routes[s.Spec.Route]; s.Pin != nil && s.Pin.Key != offer.Name && st.known(r, s.Pin.Key) && st.known(r, offer.Name) {
+			s.putAside(*s.Pin) // of another Service, which takes it when it is asked again
+		}
+		s.dropAside(offer.Name)
 		s.Pin = &Pin{Layer: MechanismCookie, Key: offer.Name, Value: offer.Value, Since: now, Expires: offer.Expires,
 			Exact: true, Decoder: decoder, Offer: offer}
 		s.pinSure = sure
@@ -128,6 +137,9 @@ func (st *State) recall(s *session) (first bool) {
 		return false
 	}
 	for _, k := range s.kept {
+		if _, ok := st.takeLevel(s, k.offer, k.at); ok {
+			continue
+		}
 		if decoder, sure, ok := st.isAffinity(s, k.offer); ok {
 			s.offered, s.offeredLast, s.notReturned = true, true, ""
 			s.Pin = &Pin{Layer: MechanismCookie, Key: k.offer.Name, Value: k.offer.Value, Since: k.at, Expires: k.offer.Expires,
@@ -153,6 +165,9 @@ func (st *State) isAffinity(s *session, offer Offer) (decoder string, sure, ok b
 		return "", false, false
 	}
 	for i, c := range st.candidates(r) {
+		if slices.ContainsFunc(c.Branches, func(b Branch) bool { return b.Cookie != "" && b.Cookie == offer.Name }) {
+			return "", true, true
+		}
 		if c.Mechanism != MechanismCookie {
 			continue
 		}
@@ -257,7 +272,13 @@ func (st *State) decodePin(s *session, at time.Time) {
 func (st *State) cookieEvidence(s *session, r *Route, at time.Time) Evidence {
 	d := s.Pin.Decoded
 	e := Evidence{Source: SourceCookie, At: at, Detail: d.Detail}
-	if d.Hit() {
+	if held := st.heldService(s); held != "" {
+		e.Detail += "; " + held
+	}
+	switch {
+	case s.sideless:
+		e.Detail = "cookies of several Services are held, and nothing tells which of them answered"
+	case d.Hit():
 		e.Pod, e.Addr = d.pod(r), d.Endpoints[0].Addr
 	}
 	if old, had := s.evidence(SourceCookie); at.IsZero() && had && old.Pod == e.Pod {
@@ -358,7 +379,7 @@ func (st *State) renewal(s *session, r *Route) Renewal {
 // decodedPod is the pod the held cookie names now, if exactly one.
 func (st *State) decodedPod(s *session) (PodRef, Source) {
 	r := st.routes[s.Spec.Route]
-	if s.Pin == nil || r == nil || !s.Pin.Decoded.Hit() {
+	if s.Pin == nil || r == nil || s.sideless || !s.Pin.Decoded.Hit() {
 		return PodRef{}, SourceNone
 	}
 	return s.Pin.Decoded.pod(r), SourceCookie

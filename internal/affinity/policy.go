@@ -97,6 +97,11 @@ type Policy struct {
 	// Branches are the other Services that get a share of the route's requests:
 	// its canary, those of a weighted set. Empty where all go to one.
 	Branches []Branch
+	// Levels are cookies that hold which of these Services has a client, and not
+	// the pod: those of Traefik's weighted services, outermost first. Empty too
+	// where one of them is all there is, and Cookie is it.
+	Levels []CookieLevel
+	Child  []string // what the Levels' cookies call the route's own Service
 
 	// KeepsTerminating reports whether a pinned client stays on a pod that is
 	// terminating but still serving (Traefik), rather than leaving with its
@@ -123,12 +128,22 @@ type Policy struct {
 // Branch is one of several Services that share out the requests of a route.
 type Branch struct {
 	Backend Backend
-	Object  string // by whose word it gets some: "ingress/web-canary"
-	Share   string // which: "weight 10 of 100", "header X-Canary"; "" when all that the other does not get
-	Canary  bool   // it is one; false too for the primary, seen from the canary
+	Object  string   // by whose word it gets some: "ingress/web-canary"
+	Share   string   // which: "weight 10 of 100", "header X-Canary"; "" when all that the other does not get
+	Canary  bool     // it is one; false too for the primary, seen from the canary
+	Cookie  string   // name of the cookie that holds a client there; "" for none
+	Child   []string // what the Levels\' cookies call it
 	// Decoder reads the layer's cookie where it pins to this Service; nil where
 	// no cookie does, or an opaque one.
 	Decoder Decoder
+}
+
+// CookieLevel is a cookie that holds a Service and not a pod.
+type CookieLevel struct {
+	Object   string // "traefikservice/split"
+	Cookie   CookieSpec
+	Decoder  Decoder // whose Backend is which of the Children the value names
+	Children []string
 }
 
 // Where on the path a layer sits.

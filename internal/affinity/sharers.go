@@ -12,6 +12,7 @@ type place struct {
 	backend Backend
 	object  string // that leads there: "ingress/web-canary"; "" for the route itself
 	branch  bool   // by a Policy's word, not only for claiming the same host and path
+	canary  bool   // one of the two is the other's
 }
 
 // findPlaces notes what each route's requests can reach: its own Service first,
@@ -29,7 +30,7 @@ func (st *State) findPlaces() {
 		for _, c := range st.candidates(r) {
 			for _, b := range c.Branches {
 				if len(all) <= maxBranches && !slices.ContainsFunc(all, func(x place) bool { return x.backend == b.Backend }) {
-					all = append(all, place{b.Backend, b.Object, true})
+					all = append(all, place{b.Backend, b.Object, true, b.Canary || b.Share == ""})
 				}
 			}
 		}
@@ -108,8 +109,23 @@ func (st *State) sharedOut(s *session, m Move) string {
 	if !known || !ok || from.backend.Service == to.backend.Service {
 		return ""
 	}
-	if to.object != "" {
-		return to.object + " has the same host and path, and took the request"
+	x, back := to, to.object == ""
+	if back {
+		x = from
 	}
-	return "back from " + from.object + ", which has the same host and path"
+	switch {
+	case x.branch && !x.canary:
+		text := fmt.Sprintf("%s shares the requests out to svc/%s and svc/%s", x.object, from.backend.Service.Name, to.backend.Service.Name)
+		if st.heldService(s) == "" {
+			text += ", and no cookie holds which"
+		}
+		return text
+	case x.branch && back:
+		return "back from svc/" + from.backend.Service.Name + ", which takes a share by " + from.object
+	case x.branch:
+		return fmt.Sprintf("svc/%s takes a share by %s, and took the request", to.backend.Service.Name, to.object)
+	case back:
+		return "back from " + from.object + ", which has the same host and path"
+	}
+	return to.object + " has the same host and path, and took the request"
 }

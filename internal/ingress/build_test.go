@@ -170,6 +170,12 @@ func dumpPolicy(b *strings.Builder, p affinity.Policy) {
 		b.WriteString(" repins-on-failure")
 	}
 	fmt.Fprintf(b, "\n      why %s\n", p.Why)
+	for _, x := range p.Levels {
+		fmt.Fprintf(b, "      level %s cookie %s decoder=%+v\n", x.Object, x.Cookie.Name, decoderText(x.Decoder))
+	}
+	if p.Child != nil {
+		fmt.Fprintf(b, "      chosen as %s\n", strings.Join(p.Child, " > "))
+	}
 	for _, x := range p.Branches {
 		fmt.Fprintf(b, "      branch %s:%s(%s) by %s", x.Backend.Service, x.Backend.Port, x.Backend.PortName, x.Object)
 		if x.Canary {
@@ -178,8 +184,14 @@ func dumpPolicy(b *strings.Builder, p affinity.Policy) {
 		if x.Share != "" {
 			fmt.Fprintf(b, " [%s]", x.Share)
 		}
+		if x.Cookie != "" {
+			fmt.Fprintf(b, " cookie=%s", x.Cookie)
+		}
 		if x.Decoder != nil {
 			fmt.Fprintf(b, " decoder=%+v", decoderText(x.Decoder))
+		}
+		if x.Child != nil {
+			fmt.Fprintf(b, " chosen as %s", strings.Join(x.Child, " > "))
 		}
 		b.WriteByte('\n')
 	}

@@ -51,11 +51,11 @@ func canaryShare(annotations map[string]string) string {
 }
 
 // primaryBranch is a canary's primary, seen from the canary's own route.
-func primaryBranch(p *Place, d affinity.Decoder) affinity.Branch {
-	return affinity.Branch{Backend: p.backend(), Object: objectOf(p.Ingress), Decoder: d}
+func primaryBranch(p *Place, d affinity.Decoder, cookie string) affinity.Branch {
+	return affinity.Branch{Backend: p.backend(), Object: objectOf(p.Ingress), Decoder: d, Cookie: cookie}
 }
 
 // canaryBranch is a canary, seen from its primary's route.
-func canaryBranch(p *Place, d affinity.Decoder) affinity.Branch {
-	return affinity.Branch{Backend: p.backend(), Object: objectOf(p.Ingress), Share: canaryShare(p.Ingress.Annotations), Canary: true, Decoder: d}
+func canaryBranch(p *Place, d affinity.Decoder, cookie string) affinity.Branch {
+	return affinity.Branch{Backend: p.backend(), Object: objectOf(p.Ingress), Share: canaryShare(p.Ingress.Annotations), Canary: true, Decoder: d, Cookie: cookie}
 }

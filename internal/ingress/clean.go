@@ -40,9 +40,16 @@ func cleanPolicy(p *affinity.Policy) {
 	p.Notes = cleanAll(p.Notes, maxNote)
 	for i := range p.Branches {
 		b := &p.Branches[i]
-		for _, s := range []*string{&b.Backend.Service.Namespace, &b.Backend.Service.Name, &b.Backend.Port, &b.Backend.PortName, &b.Object, &b.Share} {
+		for _, s := range []*string{&b.Backend.Service.Namespace, &b.Backend.Service.Name, &b.Backend.Port, &b.Backend.PortName, &b.Object, &b.Share, &b.Cookie} {
 			*s = affinity.Clean(*s, maxText)
 		}
+		b.Child = cleanAll(b.Child, maxText) // as a decoder gives them
+	}
+	p.Child = cleanAll(p.Child, maxText)
+	for i := range p.Levels {
+		l := &p.Levels[i]
+		l.Children = cleanAll(l.Children, maxText)
+		l.Object, l.Cookie.Name = affinity.Clean(l.Object, maxText), affinity.Clean(l.Cookie.Name, maxText)
 	}
 }
 

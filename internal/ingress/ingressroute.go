@@ -81,7 +81,7 @@ func (w *World) crdRoute(p *Place, t *tree, s served) affinity.Route {
 	case p.Port == nil:
 		r.Notes = append(r.Notes, fmt.Sprintf("Service %s has no port %s", r.Backend.Service, quote(t.leaf.Port)))
 	}
-	reading := t.read(p.Service)
+	reading := t.read(w, p.Service)
 	r.Layers = []affinity.Layer{{Where: affinity.LayerIngress, Object: "ingressroute/" + p.Ingress.Name, Candidates: []affinity.Policy{w.idles(traefikKey, p, served{}, reading.Policy)}}}
 	if p.Service != nil {
 		r.Layers = append(r.Layers, serviceLayer(*p.Service, reading, reading.Policy.Controller))
@@ -91,17 +91,32 @@ func (w *World) crdRoute(p *Place, t *tree, s served) affinity.Route {
 
 // tree is what a rule's services come down to.
 type tree struct {
-	leaf     TraefikBackend // the Service that most requests reach
-	cookie   string         // qualified service name that names the leaf's cookie by default
-	levels   []stickyLevel  // cookies that choose between services, outermost first
-	children []string       // names of the services chosen from, as those cookies hash them
-	leaves   []string       // all Services, "ns/name port (weight)"
-	notes    []string
+	traefikLeaf                // the Service that most requests reach
+	all         []traefikLeaf  // all of them, that one too
+	levels      []*stickyLevel // cookies that choose between services, outermost first
+	children    []string       // names of the services chosen from, as those cookies hash them
+	notes       []string
+
+	at traefikLeaf // where the walk is: leaf and cookie are not yet known
+}
+
+// traefikLeaf is a Service of a rule.
+type traefikLeaf struct {
+	leaf   TraefikBackend
+	cookie string // qualified service name that names its cookie by default
+	object string // that shares requests out to it, and which
+	share  string
+	path   []string // names of the services that lead to it
+}
+
+func (l traefikLeaf) ref() affinity.ServiceRef {
+	return affinity.ServiceRef{Namespace: l.leaf.Namespace, Name: l.leaf.Name}
 }
 
 type stickyLevel struct {
-	object string
-	policy affinity.Policy
+	object   string
+	policy   affinity.Policy
+	children []string // what its cookie may name
 }
 
 // resolve follows a rule's services down to Kubernetes Services.
@@ -113,10 +128,18 @@ func (w *World) resolve(ir *IngressRoute, rule IngressRouteRule) *tree {
 	case 1:
 		t.single(w, rule.Services[0], ir.Namespace, routerName(ir.Namespace, ir.Name, rule.Match))
 	default:
-		t.weighted(w, rule.Services, ir.Namespace, 0)
+		t.at.object = "ingressroute/" + ir.Name
+		t.weighted(w, rule.Services, ir.Namespace, 0, nil)
 	}
-	if len(t.leaves) > 1 {
-		t.notes = append(t.notes, fmt.Sprintf("requests are shared by %s; shown is the first with the largest weight", strings.Join(t.leaves, ", ")))
+	if len(t.all) > 0 {
+		t.traefikLeaf = t.all[0]
+	}
+	if len(t.all) > 1 {
+		var names []string
+		for _, l := range t.all {
+			names = append(names, fmt.Sprintf("%s:%s (%s)", l.ref(), l.leaf.Port, l.share))
+		}
+		t.notes = append(t.notes, "requests are shared by "+strings.Join(names, ", "))
 	}
 	return t
 }
@@ -138,12 +161,9 @@ func (t *tree) single(w *World, b TraefikBackend, namespace, router string) {
 
 func (t *tree) pick(b TraefikBackend, namespace, cookie string) {
 	b.Namespace = orElse(b.Namespace, namespace)
-	t.leaves = append(t.leaves, fmt.Sprintf("%s/%s:%s (%d)", b.Namespace, b.Name, b.Port, weight(b)))
+	t.all = append(t.all, traefikLeaf{b, cookie, t.at.object, t.at.share, slices.Clone(t.at.path)})
 	if strings.Contains(b.Name, "@") {
 		t.notes = append(t.notes, fmt.Sprintf("service %s is another provider's: it can't be read here", quote(b.Name)))
-	}
-	if t.leaf.Name == "" {
-		t.leaf, t.cookie = b, cookie
 	}
 }
 
@@ -166,16 +186,20 @@ func (t *tree) traefikService(w *World, b TraefikBackend, namespace string, dept
 		return
 	}
 	name := traefikName(s.Namespace + "-" + s.Name)
+	var level *stickyLevel
 	if s.Sticky != nil && s.Kind == "weighted" {
-		t.levels = append(t.levels, stickyLevel{"traefikservice/" + s.Name, traefikPolicy(*s.Sticky, name+traefikCRD)})
+		level = &stickyLevel{object: "traefikservice/" + s.Name, policy: traefikPolicy(*s.Sticky, name+traefikCRD)}
+		t.levels = append(t.levels, level)
 	}
 	switch s.Kind {
-	case "weighted":
-		t.weighted(w, s.Services, s.Namespace, depth+1)
-		return
-	case "highestRandomWeight":
-		t.notes = append(t.notes, fmt.Sprintf("TraefikService %s chooses a service by the client's address", ref))
-		t.weighted(w, s.Services, s.Namespace, depth+1)
+	case "weighted", "highestRandomWeight":
+		if s.Kind != "weighted" {
+			t.notes = append(t.notes, fmt.Sprintf("TraefikService %s chooses a service by the client's address", ref))
+		}
+		outer := t.at
+		t.at.object = "traefikservice/" + s.Name
+		t.weighted(w, s.Services, s.Namespace, depth+1, level)
+		t.at = outer
 		return
 	case "mirroring":
 		t.notes = append(t.notes, fmt.Sprintf("TraefikService %s mirrors requests; the first service answers", ref))
@@ -187,17 +211,39 @@ func (t *tree) traefikService(w *World, b TraefikBackend, namespace string, dept
 	}
 }
 
-// weighted follows the services of a weighted round robin, heaviest first.
-func (t *tree) weighted(w *World, services []TraefikBackend, namespace string, depth int) {
-	sorted := slices.Clone(services)
+// weighted follows the services of a weighted round robin, heaviest first. One
+// without a weight above zero gets nothing. [loadbalancer/wrr Add]
+func (t *tree) weighted(w *World, services []TraefikBackend, namespace string, depth int, level *stickyLevel) {
+	sorted := slices.DeleteFunc(slices.Clone(services), func(b TraefikBackend) bool { return weight(b) <= 0 })
+	if len(sorted) == 0 {
+		if len(services) == 0 {
+			return
+		}
+		t.notes = append(t.notes, "no service has a weight: Traefik answers 503")
+		sorted = services[:1]
+	}
 	slices.SortStableFunc(sorted, func(a, b TraefikBackend) int { return weight(b) - weight(a) })
+	total, outer := 0, t.at
+	for _, b := range sorted {
+		total += weight(b)
+	}
 	for _, b := range sorted {
 		if len(t.children) >= maxTraefikLeaves {
 			t.notes = append(t.notes, fmt.Sprintf("more than %d services: the rest is not read", maxTraefikLeaves))
 			return
 		}
-		t.children = append(t.children, childName(b, namespace))
+		name := childName(b, namespace)
+		t.children = append(t.children, name)
+		if level != nil {
+			level.children = append(level.children, name)
+		}
+		t.at.share = fmt.Sprintf("weight %d of %d", weight(b), total)
+		if outer.share != "" {
+			t.at.share += " of " + outer.share
+		}
+		t.at.path = append(slices.Clip(outer.path), name)
 		t.child(w, b, namespace, depth)
+		t.at = outer
 	}
 }
 
@@ -220,23 +266,25 @@ func childName(b TraefikBackend, namespace string) string {
 
 // read is the policy of the level that chooses the pod or, where only an upper
 // level is sticky, of that one.
-func (t *tree) read(s *Service) Reading {
+func (t *tree) read(w *World, s *Service) Reading {
 	r := Reading{Policy: affinity.Policy{Controller: traefikKey, KeepsTerminating: true, Why: "no sticky.cookie on the service"}}
 	if s != nil {
 		r.Upstream, r.Setting = traefikUpstream(s, t.leaf.NativeLB != nil && *t.leaf.NativeLB, t.leaf.NodePortLB)
 	}
-	switch {
-	case t.leaf.Sticky != nil && t.leaf.Strategy == "hrw":
+	levels := t.levels
+	switch own := t.sticky(); {
+	case t.leaf.Sticky != nil && own == nil:
 		r.Policy.Why, r.Policy.MovesSilently = "strategy: hrw", true
 		r.Policy.Notes = []string{"sticky.cookie is ignored with strategy hrw, which goes by the client's address"}
-	case t.leaf.Sticky != nil:
-		r.Policy = traefikPolicy(*t.leaf.Sticky, t.cookie)
+	case own != nil:
+		r.Policy = *own
 		r.Policy.Why = "sticky.cookie of service " + t.leaf.Name
 		for _, l := range t.levels {
 			r.Policy = withNotes(r.Policy, fmt.Sprintf("%s chooses the service by a cookie of its own, %s", l.object, l.policy.Cookie.Name))
 		}
-	case len(t.levels) > 0:
-		l := t.levels[len(t.levels)-1]
+	case len(levels) > 0:
+		l := levels[len(levels)-1]
+		levels = levels[:len(levels)-1]
 		r.Policy = l.policy
 		r.Policy.Why, r.Policy.MovesSilently = "weighted.sticky.cookie of "+l.object, true
 		r.Policy = withNotes(r.Policy, "the cookie holds a service, not a pod: inside it, every request may go anywhere")
@@ -244,7 +292,59 @@ func (t *tree) read(s *Service) Reading {
 	if r.Policy.Decoder != nil {
 		r.Policy.Decoder = traefikSticky{children: t.children}
 	}
-	return r.withUpstream()
+	for _, l := range levels {
+		r.Policy.Levels = append(r.Policy.Levels, affinity.CookieLevel{Object: l.object, Cookie: l.policy.Cookie, Decoder: traefikSticky{children: l.children}, Children: l.children})
+	}
+	r = r.withUpstream()
+	r.Policy.Branches, r.Policy.Child = t.branches(w, r.Policy)
+	return r
+}
+
+// sticky is the policy of a Service's own cookie; nil where it has none that counts.
+func (l traefikLeaf) sticky() *affinity.Policy {
+	if l.leaf.Sticky == nil || l.leaf.Strategy == "hrw" {
+		return nil
+	}
+	p := traefikPolicy(*l.leaf.Sticky, l.cookie)
+	return &p
+}
+
+// branches are the other Services of the rule, and what the first is called by
+// the levels above. One has its own cookie or, as has the first, that of a level.
+func (t *tree) branches(w *World, of affinity.Policy) (all []affinity.Branch, child []string) {
+	for i, l := range t.all {
+		b := affinity.Branch{Backend: affinity.Backend{Service: l.ref(), Port: l.leaf.Port}, Object: l.object, Share: l.share, Child: l.path}
+		s := w.services[l.ref()]
+		if port := portOf(s, l.leaf.Port); port != nil {
+			b.Backend.PortName = port.Name
+		} else if s != nil && l.leaf.Port == "" && len(s.Ports) == 1 {
+			b.Backend.PortName = s.Ports[0].Name
+		}
+		same := func(x affinity.Branch) bool { return x.Backend == b.Backend }
+		if i == 0 || l.ref() == t.ref() && l.leaf.Port == t.leaf.Port {
+			child = append(child, l.path...)
+			continue
+		}
+		if old := slices.IndexFunc(all, same); old >= 0 {
+			all[old].Child = append(all[old].Child, l.path...)
+			continue
+		}
+		upstream := UpstreamPods
+		if s != nil {
+			upstream, _ = traefikUpstream(s, l.leaf.NativeLB != nil && *l.leaf.NativeLB, l.leaf.NodePortLB)
+		}
+		switch own := l.sticky(); {
+		case own != nil:
+			b.Cookie = own.Cookie.Name
+			if upstream == UpstreamPods {
+				b.Decoder = own.Decoder
+			}
+		case len(t.levels) > 0 && t.sticky() == nil:
+			b.Cookie = of.Cookie.Name
+		}
+		all = append(all, b)
+	}
+	return all, child
 }
 
 func weight(b TraefikBackend) int {

@@ -169,18 +169,19 @@ func (b *nginxBackend) partner() string {
 // first canary gets a share on every path of the backend.
 // [balancer.lua route_to_alternative_balancer]
 func (m *nginxMerge) branches(p *Place, b *nginxBackend, keys backendKeys) []affinity.Branch {
-	decoder := func(of *nginxBackend) affinity.Decoder {
+	cookie := func(of *nginxBackend) (affinity.Decoder, string) {
 		if b.conf.Type != nginxTypeCookie || of.partner() != b.name { // legacy: no cookie leads there
-			return nil
+			return nil, ""
 		}
-		return nginxDecoder(b.conf.mode(), of.name, b.name, keys, true)
+		return nginxDecoder(b.conf.mode(), of.name, b.name, keys, true), b.conf.Cookie.Name
 	}
 	if len(b.canaries) > 0 && !b.canaries[0].backend.deleted {
-		c := b.canaries[0]
-		return []affinity.Branch{canaryBranch(c.place, decoder(c.backend))}
+		decoder, name := cookie(b.canaries[0].backend)
+		return []affinity.Branch{canaryBranch(b.canaries[0].place, decoder, name)}
 	}
 	if primary := m.primaries[p]; primary != nil && b.primary != nil {
-		return []affinity.Branch{primaryBranch(primary, decoder(m.backend(primary)))}
+		decoder, name := cookie(m.backend(primary))
+		return []affinity.Branch{primaryBranch(primary, decoder, name)}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,9 +67,9 @@ func (t traefikNginx) read(p, primary, canary *Place) Reading {
 	switch {
 	case p.Default:
 	case owner != p:
-		r.Policy.Branches = []affinity.Branch{primaryBranch(owner, nil)}
+		r.Policy.Branches = []affinity.Branch{primaryBranch(owner, nil, "")}
 	case canary != nil && canary.Backend != owner.Backend:
-		r.Policy.Branches = []affinity.Branch{canaryBranch(canary, nil)}
+		r.Policy.Branches = []affinity.Branch{canaryBranch(canary, nil, "")}
 	}
 	branches := r.Policy.Branches
 	get := func(key string) string { return owner.Ingress.Annotations[nginxPrefix+key] }
@@ -96,10 +97,18 @@ func (t traefikNginx) read(p, primary, canary *Place) Reading {
 	service := traefikName(owner.Ingress.Namespace + "-" + owner.Ingress.Name + "-" + owner.Backend.Service + "-" + owner.Backend.Port())
 	r.Policy = t.cookie(owner, service+"@kubernetesingressnginx")
 	r.Policy.Branches = branches
-	for i := range branches {
-		branches[i].Decoder = traefikSticky{}
-	}
 	if len(branches) > 0 {
+		main, other := []string{service}, []string{service + "-canary"}
+		if owner != p {
+			main, other = other, main
+		}
+		r.Policy.Child = main
+		for i := range branches {
+			branches[i].Decoder, branches[i].Cookie, branches[i].Child = traefikSticky{}, r.Policy.Cookie.Name, other
+		}
+		both := slices.Concat(main, other)
+		r.Policy.Levels = []affinity.CookieLevel{{Object: objectOf(owner.Ingress), Cookie: r.Policy.Cookie, Decoder: traefikSticky{children: both}, Children: both}}
+		r.Policy.Levels[0].Cookie.Name += "-wrr"
 		r.Policy.Decoder = traefikSticky{children: []string{service, service + "-canary"}}
 		r.Policy = withNotes(r.Policy, fmt.Sprintf("a second cookie, %s-wrr, holds the side of the canary", r.Policy.Cookie.Name))
 	}
