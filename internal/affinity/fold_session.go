@@ -132,6 +132,9 @@ func (st *State) dropCookie(e CookieDropped, now time.Time) {
 		s.kept = slices.DeleteFunc(s.kept, func(k kept) bool { return k.offer.Name == e.Name })
 	}
 	if ok && s.dropAside(e.Name) {
+		if r := st.routes[s.Spec.Route]; r != nil && st.level(r, e.Name) != nil {
+			s.dropped = e.Reason
+		}
 		st.happen(Happening{At: now, Source: "probe", Kind: "cookie", Session: s.Spec.ID, Route: s.Spec.Route, Level: LevelChange,
 			Text: fmt.Sprintf("%s dropped its cookie %s: %s", s.Spec.ID, e.Name, e.Reason)})
 		st.decodePin(s, time.Time{})

@@ -147,13 +147,14 @@ func (st *State) cause(s *session, m Move) (text string, seq uint64) {
 	if text, seq, ok := st.endpointCause(s, m, since); ok {
 		return text, seq
 	}
+	if s.dropped != "" {
+		return "its cookie was dropped: " + s.dropped, 0
+	}
 	if text := st.sharedOut(s, m); text != "" {
 		return text, 0
 	}
 	// explainAgain never comes here: what the session knew then is overwritten.
 	switch e, ok := st.edits[s.Spec.Route]; {
-	case s.dropped != "":
-		return "its cookie was dropped: " + s.dropped, 0
 	case ok && e.at.After(since) && e.at.Before(m.At.Add(causeAfter)):
 		return e.text, e.seq
 	case m.CookieChanged && s.format != "" && s.Pin != nil && s.Pin.Decoder != "" && s.Pin.Decoder != s.format:

@@ -42,7 +42,7 @@ func canaryShare(annotations map[string]string) string {
 		total = 100
 	}
 	if err == nil && (weight > 0 || len(parts) == 0) {
-		parts = append(parts, fmt.Sprintf("weight %d of %d", weight, total))
+		parts = append(parts, fmt.Sprintf("weight %d/%d", weight, total))
 	}
 	if len(parts) == 0 {
 		return "no weight, header or cookie"

@@ -237,7 +237,7 @@ func (t *tree) weighted(w *World, services []TraefikBackend, namespace string, d
 		if level != nil {
 			level.children = append(level.children, name)
 		}
-		t.at.share = fmt.Sprintf("weight %d of %d", weight(b), total)
+		t.at.share = fmt.Sprintf("weight %d/%d", weight(b), total)
 		if outer.share != "" {
 			t.at.share += " of " + outer.share
 		}

@@ -143,7 +143,7 @@ func TestWeightedLevels(t *testing.T) {
 	// The service's cookie goes, as by its own maxAge: another service is picked.
 	w.st.Apply(affinity.CookieDropped{Session: "s01", Name: "lvl", Reason: "max-age passed", Expired: true}, w.now)
 	delete(w.held, "lvl")
-	w.want(w.answer("green-0", false, "lvl", w.green), "green-0", affinity.RePinned, "cookie lvl holds service default-green-80", "shares the requests out to svc/blue and svc/green")
+	w.want(w.answer("green-0", false, "lvl", w.green), "green-0", affinity.RePinned, "cookie lvl holds service default-green-80", "its cookie was dropped: max-age passed")
 	w.want(w.answer("green-0", false), "green-0", affinity.RePinned)
 	// And back: both pods' cookies are held, the new one of the level tells.
 	w.want(w.answer("blue-1", false, "lvl"), "blue-1", affinity.RePinned, "http://10.244.1.1:8080")

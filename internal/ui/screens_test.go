@@ -154,7 +154,7 @@ func branched(names ...string) (*world, Options) {
 	for i, name := range names {
 		ref := affinity.ServiceRef{Namespace: "msgapp", Name: name}
 		b := affinity.Branch{Backend: affinity.Backend{Service: ref, Port: "3000"}, Object: "ingress/" + name, Canary: len(names) == 1,
-			Share: "header X-Canary, weight 10 of 100", Decoder: byAddr{}}
+			Share: "header X-Canary, weight 10/100", Decoder: byAddr{}}
 		l.Candidates[0].Branches = append(l.Candidates[0].Branches, b)
 		ip := fmt.Sprintf("10.244.9.%d", i+1)
 		p := affinity.Pod{Ref: podRef(name + "-7c9f5-abcde"), IP: ip, Node: "worker-2", Phase: "Running", Ready: true, Total: 1, ReadyN: 1, Created: w.now}
