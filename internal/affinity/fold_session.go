@@ -17,22 +17,23 @@ type session struct {
 	print  string // fingerprint of the held cookie
 	read   reading
 
-	aside       []Pin     // other affinity cookies that it holds, by name; never written in place
-	sideless    bool      // several of them hold pods, and nothing tells which one the last answer was by
-	kept        []kept    // cookies that may yet turn out to be one
-	unkept      string    // which of any name was last offered and is not sent back, and why
-	cookies     bool      // a cookie of any name was offered, ever
-	offered     bool      // an affinity cookie was offered, ever
-	offeredLast bool      // by the last answer
-	picked      bool      // the last answer offered one to keep, and it is surely one
-	pinSure     bool      // the held cookie is one by its name or its digest, not by its shape alone
-	notReturned string    // why the last one is not sent back; "" when it is
-	held        bool      // it held a cookie before the last answer
-	format      string    // of the cookie it held before the last answer: a decoder's name
-	quiet       int       // answers without a new offer since the pin began
-	expired     bool      // the cookie was dropped because its time was up
-	dropped     string    // why the last cookie was dropped; "" once another came
-	answered    time.Time // of the last answer by Pod
+	aside       []Pin      // other affinity cookies that it holds, by name; never written in place
+	side        ServiceRef // that gave the last answer, where the route has several and it is known
+	sideless    bool       // several of them hold pods, and nothing tells which one the last answer was by
+	kept        []kept     // cookies that may yet turn out to be one
+	unkept      string     // which of any name was last offered and is not sent back, and why
+	cookies     bool       // a cookie of any name was offered, ever
+	offered     bool       // an affinity cookie was offered, ever
+	offeredLast bool       // by the last answer
+	picked      bool       // the last answer offered one to keep, and it is surely one
+	pinSure     bool       // the held cookie is one by its name or its digest, not by its shape alone
+	notReturned string     // why the last one is not sent back; "" when it is
+	held        bool       // it held a cookie before the last answer
+	format      string     // of the cookie it held before the last answer: a decoder's name
+	quiet       int        // answers without a new offer since the pin began
+	expired     bool       // the cookie was dropped because its time was up
+	dropped     string     // why the last cookie was dropped; "" once another came
+	answered    time.Time  // of the last answer by Pod
 	against     against
 	unheld      int       // answers since it lost its pin, or since it opened
 	hadPin      bool      // before them

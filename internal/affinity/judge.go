@@ -45,7 +45,14 @@ func (st *State) verdict(s *session) (Condition, string) {
 	}
 	if pods := s.split(); pods != nil {
 		s.Split = pods
-		return Split, "same cookie, " + st.tagList(pods) + " in turn, endpoints unchanged"
+		same := "same cookie, "
+		if len(s.aside) > 0 {
+			same = "same cookies, "
+		}
+		return Split, same + st.tagList(pods) + " in turn, endpoints unchanged"
+	}
+	if s.Via == SourceNone && s.sideless {
+		return Unknown, "cookies of several Services are held, and the last answer does not tell which of them gave it"
 	}
 	if s.Pod.IsZero() || s.Via == SourceNone {
 		if !s.Pod.IsZero() {
@@ -53,9 +60,6 @@ func (st *State) verdict(s *session) (Condition, string) {
 		}
 		if s.Spec.Transport == "tcp" {
 			return Unknown, "a TCP connection names no pod; --kernel reads which one the node has tied it to"
-		}
-		if s.sideless {
-			return Unknown, "cookies of several Services are held, and no answer tells which of them gave it"
 		}
 		return Unknown, "no header, body or decodable cookie names the pod"
 	}
@@ -115,7 +119,10 @@ func (st *State) wantsCookie(s *session) bool {
 
 func (st *State) cookielessDetail(s *session) string {
 	p := st.policy(s.Spec.Route)
+	r := st.routes[s.Spec.Route]
 	switch {
+	case s.side != (ServiceRef{}) && !slices.ContainsFunc(st.cookieNames(r), func(name string) bool { return st.holds(r, name, s.side) }):
+		return "svc/" + s.side.Name + ", which answered, has no affinity cookie"
 	case p.Mechanism == MechanismCookie && p.Cookie.Name == "":
 		if others := s.keptNames(); others != "" {
 			return "no cookie of a known format was offered; it holds " + others + ": if that keeps it on its pod, name it with --cookie"

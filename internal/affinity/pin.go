@@ -87,7 +87,7 @@ func (st *State) takeOffers(s *session, o Observed, now time.Time) (fresh bool) 
 		if s.Pin == nil || s.Pin.Value != offer.Value || s.Pin.Key != offer.Name {
 			fresh = true
 		}
-		if r := st.routes[s.Spec.Route]; s.Pin != nil && s.Pin.Key != offer.Name && st.known(r, s.Pin.Key) && st.known(r, offer.Name) {
+		if r := st.routes[s.Spec.Route]; s.Pin != nil && st.apart(r, *s.Pin, offer) {
 			s.putAside(*s.Pin) // of another Service, which takes it when it is asked again
 		}
 		s.dropAside(offer.Name)

@@ -153,6 +153,9 @@ func (st *State) cause(s *session, m Move) (text string, seq uint64) {
 	if text := st.sharedOut(s, m); text != "" {
 		return text, 0
 	}
+	if s.servicePin() && !m.CookieChanged {
+		return fmt.Sprintf("cookie %s holds service %s, not a pod", Clean(s.Pin.Key, 60), s.Pin.Decoded.Backend), 0
+	}
 	// explainAgain never comes here: what the session knew then is overwritten.
 	switch e, ok := st.edits[s.Spec.Route]; {
 	case ok && e.at.After(since) && e.at.Before(m.At.Add(causeAfter)):

@@ -22,7 +22,7 @@ spec:
   weighted:
     services:
     - {name: blue, port: 80, weight: 3STICKY}
-    - {name: green, port: 80STICKY}
+    - {name: green, port: 80GREEN}
     - {name: off, port: 80, weight: 0STICKY}LEVEL
 ---
 kind: Service
@@ -33,6 +33,11 @@ kind: Service
 metadata: {name: green, namespace: default}
 spec: {clusterIP: 10.96.0.11, ports: [{port: 80}]}
 `
+
+const (
+	ownSticky   = ", sticky: {cookie: {}}"
+	levelSticky = "\n    sticky: {cookie: {name: lvl}}"
+)
 
 // weighted is a session through a TraefikService over blue and green, of two pods
 // each. What it is answered is as Traefik was seen to answer: a cookie of a level
@@ -46,10 +51,10 @@ type weighted struct {
 	green string
 }
 
-func newWeighted(t *testing.T, sticky, level string) *weighted {
+func newWeighted(t *testing.T, sticky, green, level string) *weighted {
 	t.Helper()
 	w := &weighted{t: t, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC), held: map[string]string{}}
-	routes := Build(load(t, strings.NewReplacer("STICKY", sticky, "LEVEL", level, "'", "`").Replace(weightedObjects)))
+	routes := Build(load(t, strings.NewReplacer("STICKY", sticky, "GREEN", green, "LEVEL", level, "'", "`").Replace(weightedObjects)))
 	w.st.Apply(affinity.Routes{Source: "objects", Routes: routes}, w.now)
 	for _, service := range []string{"blue", "green"} {
 		var all []affinity.Endpoint
@@ -113,7 +118,7 @@ func (w *weighted) want(x *affinity.Session, pod string, c affinity.Condition, t
 // TestWeightedPods: each service has a cookie of its own, nothing holds the
 // service. Pods of either are known, by the cookie that is theirs.
 func TestWeightedPods(t *testing.T) {
-	w := newWeighted(t, ", sticky: {cookie: {}}", "")
+	w := newWeighted(t, ownSticky, ownSticky, "")
 	w.want(w.answer("blue-1", true, w.blue), "blue-1", affinity.Stuck, "http://10.244.1.1:8080")
 	w.want(w.answer("blue-1", true), "blue-1", affinity.Stuck)
 	w.want(w.answer("green-0", true, w.green), "green-0", affinity.RePinned, "svc/green, by traefikservice/split", "shares the requests out to svc/blue and svc/green, and no cookie holds which")
@@ -122,10 +127,21 @@ func TestWeightedPods(t *testing.T) {
 	w.want(w.answer("blue-1", true), "blue-1", affinity.Split, "endpoints unchanged")
 }
 
+// TestWeightedOtherNames: Traefik makes one service of those that have a name in
+// common, with the cookie that one of the rules gives it: seen of v3.7.13, where
+// three TraefikServices had the same two Services.
+func TestWeightedOtherNames(t *testing.T) {
+	w := newWeighted(t, ownSticky, ownSticky, "")
+	w.want(w.answer("blue-1", true, "a"), "blue-1", affinity.Stuck, "http://10.244.1.1:8080")
+	w.want(w.answer("green-0", true, "b"), "green-0", affinity.RePinned)
+	w.want(w.answer("blue-1", true), "blue-1", affinity.MovedSilent, "http://10.244.1.1:8080")
+	w.want(w.answer("green-0", false), "", affinity.Unknown, "cookies of several Services are held")
+}
+
 // TestWeightedUnnamed: the same where no answer names its pod. Cookies tell as
 // long as one alone is held, or one is offered; then nothing does.
 func TestWeightedUnnamed(t *testing.T) {
-	w := newWeighted(t, ", sticky: {cookie: {}}", "")
+	w := newWeighted(t, ownSticky, ownSticky, "")
 	w.want(w.answer("blue-1", false, w.blue), "blue-1", affinity.Stuck)
 	w.want(w.answer("blue-1", false), "blue-1", affinity.Stuck)
 	w.want(w.answer("green-0", false, w.green), "green-0", affinity.RePinned)
@@ -137,7 +153,7 @@ func TestWeightedUnnamed(t *testing.T) {
 // TestWeightedLevels: a cookie holds the service and another the pod. Which one
 // is in force, the first tells.
 func TestWeightedLevels(t *testing.T) {
-	w := newWeighted(t, ", sticky: {cookie: {}}", "\n    sticky: {cookie: {name: lvl}}")
+	w := newWeighted(t, ownSticky, ownSticky, levelSticky)
 	w.want(w.answer("blue-1", false, "lvl", w.blue), "blue-1", affinity.Stuck, "cookie lvl holds service default-blue-80")
 	w.want(w.answer("blue-1", false), "blue-1", affinity.Stuck)
 	// The service's cookie goes, as by its own maxAge: another service is picked.
@@ -153,7 +169,30 @@ func TestWeightedLevels(t *testing.T) {
 
 // TestWeightedOneLevel: a cookie holds the service alone.
 func TestWeightedOneLevel(t *testing.T) {
-	w := newWeighted(t, "", "\n    sticky: {cookie: {name: lvl}}")
+	w := newWeighted(t, "", "", levelSticky)
 	w.want(w.answer("green-0", true, "lvl"), "green-0", affinity.Stuck, "default-green-80")
-	w.want(w.answer("green-1", true), "green-1", affinity.MovedSilent)
+	w.want(w.answer("green-1", true), "green-1", affinity.MovedSilent, "cookie lvl holds service default-green-80, not a pod")
+}
+
+// TestWeightedMixed: one service has a cookie of its own, the other only that of
+// the level, which holds no pod.
+func TestWeightedMixed(t *testing.T) {
+	w := newWeighted(t, ownSticky, "", levelSticky)
+	w.want(w.answer("green-0", true, "lvl"), "green-0", affinity.Stuck, "service default-green-80")
+	w.want(w.answer("green-1", true), "green-1", affinity.MovedSilent, "cookie lvl holds service default-green-80, not a pod")
+	x := w.answer("blue-1", true, "lvl", w.blue)
+	w.want(x, "blue-1", affinity.RePinned, "cookie lvl holds service default-blue-80")
+	if x.Pin == nil || x.Pin.Key != w.blue {
+		t.Errorf("pin %+v, want %s", x.Pin, w.blue)
+	}
+	w.want(w.answer("blue-1", false), "blue-1", affinity.RePinned)
+
+	w = newWeighted(t, ownSticky, "", levelSticky)
+	w.want(w.answer("green-0", false, "lvl"), "", affinity.Unknown, "service default-green-80")
+
+	w = newWeighted(t, ownSticky, "", "")
+	w.want(w.answer("green-0", true), "green-0", affinity.Cookieless, "svc/green, which answered, has no affinity cookie")
+	w.want(w.answer("blue-1", true, w.blue), "blue-1", affinity.Stuck)
+	w.want(w.answer("green-1", true), "green-1", affinity.Cookieless, "svc/green, which answered")
+	w.want(w.answer("blue-1", true), "blue-1", affinity.Stuck)
 }
