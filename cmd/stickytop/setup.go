@@ -31,9 +31,10 @@ type setup struct {
 	target affinity.Target
 
 	context   string
-	namespace string // "" for all
-	user      string
-	cluster   bool // objects are watched
+	namespace string                   // "" for all
+	user      string                   // of the kubeconfig
+	as        rest.ImpersonationConfig // who the API server takes them for; zero for nobody else
+	cluster   bool                     // objects are watched
 	readOnly  bool
 
 	// lookup tells typing mistakes in words; nil when there is nothing to ask.
@@ -128,7 +129,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{target: c.target, namespace: namespace, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg)}
+	s := &setup{target: c.target, namespace: namespace, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg), as: cfg.Impersonate}
 	if c.cluster.all {
 		s.namespace = ""
 	} else {
@@ -142,6 +143,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 		if x := raw.Contexts[s.context]; x != nil {
 			s.user = x.AuthInfo
 		}
+		s.user = cmp.Or(flags.overrides.Context.AuthInfo, s.user)
 	}
 	defer func() {
 		if failed != nil {

@@ -80,6 +80,7 @@ var screens = []struct {
 	{name: "no-route-sessions", make: noRoute, keys: []string{"2"}},
 	{name: "sync", make: syncing},
 	{name: "limited", make: limited},
+	{name: "limited-as", make: limitedAs},
 	{name: "nopath", make: noPath},
 	{name: "nopath-service", make: noPathToService},
 	{name: "stale", make: stale},
@@ -182,6 +183,12 @@ func limited() (*world, Options) {
 		w.apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceForbidden, Since: w.now, Detail: `User "alice" cannot list ` + name}})
 	}
 	return w, w.options()
+}
+
+func limitedAs() (*world, Options) {
+	w, o := limited()
+	o.As, o.AsGroups = "system:serviceaccount:msgapp:oncall", []string{"oncall", "viewers"}
+	return w, o
 }
 
 func noPath() (*world, Options) {
