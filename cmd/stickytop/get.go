@@ -140,7 +140,7 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, strea
 			return watch.Write(w, snap)
 		})
 	}
-	settling := false
+	settling, warned := false, false
 	watch := report.Watch{Format: out.format, Options: report.Options{Reveal: out.reveal, Exchanges: out.exchanges}}
 	for {
 		select {
@@ -153,6 +153,12 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, strea
 			if what != "findings" { // those of a whole namespace need no choice: rules send nothing
 				if err := s.selection(snap); err != nil {
 					return err
+				}
+			}
+			if routes := engine.Chosen(snap.Routes, s.target); s.unmatched != nil && !warned && len(routes) > 0 && synced(snap) {
+				warned = true
+				for _, text := range s.unmatched(routes) {
+					fmt.Fprintln(streams.ErrOut, "warning: "+text)
 				}
 			}
 			if what == "routes" && !settling && synced(snap) {

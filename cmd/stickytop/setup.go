@@ -43,6 +43,8 @@ type setup struct {
 	// exec plugin of the kubeconfig).
 	prompts bool
 
+	unmatched func([]affinity.Route) []string // what --resolve names and these routes do not ask; nil without it
+
 	own     bool                             // clients with addresses of their own, which take a while to pin
 	log     *os.File                         // of --log-file; nil for none
 	round   func(sessions int) time.Duration // until each was asked once; nil when nothing is probed
@@ -86,6 +88,8 @@ func newSetup(ctx context.Context, c config) (*setup, error) {
 		return nil, usageError("--log-evidence reads the logs of pods, and a URL alone is no cluster")
 	case c.probe.logs && c.probe.noProbe:
 		return nil, usageError("--log-evidence looks for the probes' own requests, and --no-probe sends none")
+	case len(c.probe.resolve) > 0 && c.probe.via != "":
+		return nil, usageError("--resolve and --via-controller: a port-forward goes to a pod, whatever address a name has; leave one of them out")
 	case c.target.Kind == "url":
 		c.probe.url = c.target.Name
 		return urlSetup(c)
@@ -106,6 +110,9 @@ func urlSetup(c config) (*setup, error) {
 	runner, err := newRunner(c, nil)
 	if err != nil {
 		return nil, err
+	}
+	if unmatched := runner.Unmatched([]affinity.Route{route}); len(unmatched) > 0 {
+		return nil, usageError("%s", unmatched[0])
 	}
 	source := c.probe.asks(fixed{route})
 	target := affinity.Target{Kind: "url", Name: route.URL}
@@ -190,8 +197,18 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 				return nil, err
 			}
 		}
-		if prober, err = newRunner(c, dialer); err != nil {
+		runner, err := newRunner(c, dialer)
+		if err != nil {
 			return nil, err
+		}
+		if c.probe.url != "" { // then it is what is asked, on any route
+			if unmatched := runner.Unmatched([]affinity.Route{{}}); len(unmatched) > 0 {
+				return nil, usageError("%s", unmatched[0])
+			}
+		}
+		prober = runner
+		if len(c.probe.resolve) > 0 {
+			s.unmatched = runner.Unmatched
 		}
 		s.round, s.maxRPS = c.probe.options(c.version).Round, c.probe.maxRPS
 	}
@@ -203,6 +220,9 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 		s.machine = c.cluster.kernel.name()
 	}
 	sources[0] = c.probe.asks(sources[0])
+	if s.unmatched != nil {
+		sources[0] = unmatching{sources[0], s.target, s.unmatched}
+	}
 	if c.probe.logs {
 		logs, err := kube.NewLogs(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version})
 		if err != nil {
@@ -291,7 +311,7 @@ func unnamed(cfg *rest.Config, flags *kubeFlags) bool {
 	return cfg.Host == "http://localhost:8080" && flags.overrides.ClusterInfo.Server == ""
 }
 
-func newRunner(c config, dialer *kube.ControllerDialer) (engine.Prober, error) {
+func newRunner(c config, dialer *kube.ControllerDialer) (*probe.Runner, error) {
 	o := c.probe.options(c.version)
 	o.DialFrom = c.dialFrom
 	if dialer != nil {

@@ -41,6 +41,10 @@ type Route struct {
 	Steps []PathStep
 
 	Notes []string // two ingresses claiming one host and path, unknown service…
+
+	// Unheeded is what the command line says and no session of the routes that
+	// are asked goes by.
+	Unheeded []string
 }
 
 // Backend is what a route sends its requests to.

@@ -70,9 +70,12 @@ func (s *settings) target(r affinity.Route) Target {
 	}
 	t.settle(s)
 	if len(t.Addrs) == 0 {
+		named := cleanHost(t.URL.Hostname())
+		if r.Host == "" && s.Host == "" {
+			named = "*"
+		}
 		t.Missing = "no address for " + cleanHost(t.URL.Host) + ": the " + strings.ToLower(cmp.Or(r.Kind, "route")) +
-			" has none in its status; try --via-controller, --url http://ADDRESS or --resolve " +
-			cleanHost(t.URL.Hostname()) + ":" + portOf(t.URL) + ":ADDRESS"
+			" has none in its status; try --via-controller, --url http://ADDRESS or --resolve " + named + ":" + portOf(t.URL) + ":ADDRESS"
 	}
 	return t
 }

@@ -82,6 +82,7 @@ var screens = []struct {
 	{name: "limited", make: limited},
 	{name: "limited-as", make: limitedAs},
 	{name: "nopath", make: noPath},
+	{name: "nopath-unheeded", make: unheeded},
 	{name: "nopath-service", make: noPathToService},
 	{name: "stale", make: stale},
 	{name: "no-endpoints", make: noEndpoints},
@@ -202,6 +203,13 @@ func noPath() (*world, Options) {
 		{Name: "HTTP"}, {Name: "affinity"},
 	}})
 	return w, w.options()
+}
+
+func unheeded() (*world, Options) {
+	w, o := noPath()
+	w.route.Unheeded = []string{"--resolve typo.example.com:443:203.0.113.9 is for nothing that is asked here, which is chat.example.com:443"}
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}})
+	return w, o
 }
 
 func noPathToService() (*world, Options) {
