@@ -301,6 +301,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		return nil
 	}
 	for _, r := range routes {
+		if r.AddressFrom != "" && s.found {
+			fmt.Fprintf(streams.ErrOut, "note: %s/%s has no address in its status: asked at %s, that of %s\n", strings.ToLower(r.Kind), r.Name, strings.Join(r.Addresses, ", "), r.AddressFrom)
+		}
 		if text := snap.NamelessText(r); text != "" {
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}

@@ -43,6 +43,7 @@ type setup struct {
 	// exec plugin of the kubeconfig).
 	prompts bool
 
+	found     bool                            // addresses are as the cluster tells
 	unmatched func([]affinity.Route) []string // what --resolve names and these routes do not ask; nil without it
 
 	own     bool                             // clients with addresses of their own, which take a while to pin
@@ -207,6 +208,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 			}
 		}
 		prober = runner
+		s.found = c.probe.url == "" && c.probe.via == "" && len(c.probe.resolve) == 0
 		if len(c.probe.resolve) > 0 {
 			s.unmatched = runner.Unmatched
 		}

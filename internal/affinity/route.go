@@ -26,8 +26,12 @@ type Route struct {
 	Class     string // IngressClass name
 	Backend   Backend
 	TLS       bool     // the object asks for TLS for this host
-	Addresses []string // of the Ingress status: IPs or host names
+	Addresses []string // where it is reached: IPs or host names
 	URL       string   // of a RouteURL or a RouteService
+
+	// AddressFrom is whose Addresses are, "" for those of the object's own
+	// status. AddressHint says, without any, why there is none.
+	AddressFrom, AddressHint string
 
 	// ProbePath is what a probe asks for; ProbeWhy says where it is from (the
 	// readiness probe's path, the route's path, the user).

@@ -184,7 +184,7 @@ func Routes(s *affinity.Snapshot, o Options) *RouteList {
 		if !o.wants(r.ID) || !o.Target.Matches(r) {
 			continue
 		}
-		out := Route{Name: string(r.ID), Kind: r.Kind, Ref: routeRef(r), Class: r.Class, Addresses: r.Addresses, ProbePath: r.ProbePath, ProbeWhy: r.ProbeWhy,
+		out := Route{Name: string(r.ID), Kind: r.Kind, Ref: routeRef(r), Class: r.Class, Addresses: r.Addresses, AddressFrom: r.AddressFrom, ProbePath: r.ProbePath, ProbeWhy: r.ProbeWhy,
 			Sessions: count[r.ID], Notes: r.Notes, Layers: []Layer{}}
 		if i := slices.IndexFunc(s.Services, func(x affinity.Service) bool { return x.Ref == r.Backend.Service }); i >= 0 {
 			out.NeedsNone = s.Services[i].NeedsNone

@@ -224,14 +224,16 @@ type Route struct {
 	Ref       RouteRef `json:"route"`
 	Class     string   `json:"class,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
-	ProbePath string   `json:"probePath,omitempty"`
-	ProbeWhy  string   `json:"probeWhy,omitempty"` // where that is from
-	Layers    []Layer  `json:"layers"`
-	Sessions  int      `json:"sessions"`
-	Endpoints int      `json:"endpoints"`
-	Ready     int      `json:"ready"`
-	NeedsNone string   `json:"needsNone,omitempty"` // why no affinity is needed
-	Notes     []string `json:"notes,omitempty"`
+	// AddressFrom is whose they are, where not the object's own status tells.
+	AddressFrom string   `json:"addressFrom,omitempty"`
+	ProbePath   string   `json:"probePath,omitempty"`
+	ProbeWhy    string   `json:"probeWhy,omitempty"` // where that is from
+	Layers      []Layer  `json:"layers"`
+	Sessions    int      `json:"sessions"`
+	Endpoints   int      `json:"endpoints"`
+	Ready       int      `json:"ready"`
+	NeedsNone   string   `json:"needsNone,omitempty"` // why no affinity is needed
+	Notes       []string `json:"notes,omitempty"`
 }
 
 // Layer is one place where a pod is chosen.
