@@ -171,6 +171,21 @@ func (s *Source) Names(ctx context.Context, kind string) ([]string, error) {
 	return names, err
 }
 
+// Namespaces lists the cluster's namespaces, for completion. It fails when they
+// can't be listed.
+func (s *Source) Namespaces(ctx context.Context) ([]string, error) {
+	list, err := s.clients.core.Namespaces().List(ctx, metav1.ListOptions{Limit: maxScan})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range list.Items {
+		names = append(names, list.Items[i].Name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
 // names lists what there is of a kind, in one namespace or with "" in all.
 func (s *Source) names(ctx context.Context, k kind, namespace string) ([]key, error) {
 	for _, r := range resources(s.clients, namespace) {
