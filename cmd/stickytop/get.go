@@ -195,18 +195,31 @@ func (s *setup) selection(snap *affinity.Snapshot) error {
 	if s.readOnly || s.target.Kind != "" || !synced(snap) || len(engine.Chosen(snap.Routes, s.target)) > 0 {
 		return nil
 	}
-	names := ""
+	const most = 8
+	var names []string
 	seen := map[string]bool{}
 	for _, r := range snap.Routes {
-		if n := r.Namespace + "/" + r.Name; s.target.Matches(r) && !seen[n] && len(seen) < 8 {
-			seen[n] = true
-			names += fmt.Sprintf("\n  ing/%s -n %s   %s", r.Name, r.Namespace, r.Host)
+		t := affinity.Target{Kind: strings.ToLower(r.Kind), Name: r.Name}
+		if key := r.Namespace + "/" + t.String(); s.target.Matches(r) && !seen[key] {
+			seen[key] = true
+			if t.Kind == "ingress" {
+				t.Kind = "ing"
+			}
+			names = append(names, fmt.Sprintf("\n  %s -n %s   %s", t, r.Namespace, r.Host))
 		}
 	}
-	if names == "" {
+	if len(names) == 0 {
 		return nil
 	}
-	return &failure{code: exitUsage, err: fmt.Errorf("several Ingresses: name one of them"), hint: "there is" + names}
+	text := strings.Join(names[:min(len(names), most)], "")
+	if more := len(names) - most; more > 0 {
+		all := ""
+		if s.namespace == "" {
+			all = " -A"
+		}
+		text += fmt.Sprintf("\n  and %d more: get routes%s lists them", more, all)
+	}
+	return &failure{code: exitUsage, err: fmt.Errorf("several Ingresses: name one of them"), hint: "there is" + text}
 }
 
 func (s *setup) print(what string, out outputFlags, p report.Printer, streams genericiooptions.IOStreams) error {
