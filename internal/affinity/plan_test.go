@@ -73,7 +73,8 @@ func TestTransportsTakeTurns(t *testing.T) {
 }
 
 func TestTargetMatches(t *testing.T) {
-	r := Route{Kind: RouteIngress, Namespace: "ns", Name: "msgapp", Backend: Backend{Service: ServiceRef{"ns", "web"}}}
+	r := Route{Kind: RouteIngress, Namespace: "ns", Name: "msgapp", Backend: Backend{Service: ServiceRef{"ns", "web"}},
+		Via: []Via{{"traefikservice", "shared", "chat"}}}
 	tests := []struct {
 		target Target
 		want   bool
@@ -84,6 +85,10 @@ func TestTargetMatches(t *testing.T) {
 		{Target{Kind: "service", Name: "web", Namespace: "ns"}, true},
 		{Target{Kind: "ingressroute", Name: "msgapp"}, false},
 		{Target{Kind: "url"}, false},
+		{Target{Kind: "traefikservice", Name: "chat"}, true},
+		{Target{Kind: "traefikservice", Name: "chat", Namespace: "shared"}, true},
+		{Target{Kind: "traefikservice", Name: "chat", Namespace: "ns"}, false},
+		{Target{Kind: "gateway", Name: "chat"}, false},
 	}
 	for _, tt := range tests {
 		if got := tt.target.Matches(r); got != tt.want {

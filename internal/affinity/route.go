@@ -44,12 +44,19 @@ type Route struct {
 	// Steps is the last reachability check, outermost first; nil before it.
 	Steps []PathStep
 
+	// Via are other objects that its requests pass, before or after its own: a
+	// target may name them.
+	Via []Via
+
 	Notes []string // two ingresses claiming one host and path, unknown service…
 
 	// Unheeded is what the command line says and no session of the routes that
 	// are asked goes by.
 	Unheeded []string
 }
+
+// Via is an object on a route's way, its kind in lower case: "traefikservice".
+type Via struct{ Kind, Namespace, Name string }
 
 // Backend is what a route sends its requests to.
 type Backend struct {

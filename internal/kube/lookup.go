@@ -87,10 +87,11 @@ func (s *Source) Asked(ctx context.Context, t affinity.Target) error {
 
 // kindOf maps the word of a target to what is asked of the API.
 func kindOf(word string) (kind, bool) {
-	of := map[string]string{"ingress": resIngresses, "service": resServices, "pod": resPods, "ingressroute": resIngressRoutes}
+	of := map[string]string{"ingress": resIngresses, "service": resServices, "pod": resPods, "ingressroute": resIngressRoutes,
+		"traefikservice": resTraefikServices}
 	for _, k := range ingress.CustomKinds {
-		if k.Route != "" {
-			of[strings.ToLower(k.Route)] = k.Resource
+		if k.Route != "" || k.Via {
+			of[strings.ToLower(k.Kind)] = k.Resource
 		}
 	}
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == of[word] })
