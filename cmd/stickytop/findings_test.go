@@ -136,3 +136,23 @@ func TestResolveOfNothing(t *testing.T) {
 	s.press("q")
 	s.wait(5 * time.Second)
 }
+
+// TestSelectorOfNothing: what nothing is selected by is named, and that there
+// is something else.
+func TestSelectorOfNothing(t *testing.T) {
+	server := serveObjects(t, findingsObjects)
+	for _, target := range []string{"", "ing/other"} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		args := []string{"get", "routes", "--server", server, "-n", "default", "-l", "app=none"}
+		if target != "" {
+			args = append(args, target)
+		}
+		cmd := exec.CommandContext(ctx, binary, args...)
+		cmd.Env = append(cmd.Environ(), "KUBECONFIG=", "HOME="+t.TempDir())
+		out, _ := cmd.CombinedOutput()
+		if text := string(out); !strings.Contains(text, `in namespace "default" that -l app=none selects`) || !strings.Contains(text, "hint: without -l there are 2 Ingresses") {
+			t.Errorf("%q: %s", target, text)
+		}
+	}
+}

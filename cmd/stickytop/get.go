@@ -297,9 +297,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	case len(snap.Routes) == 0 && s.cluster && snap.Is("ingresses", affinity.SourceForbidden):
 		return cannot("stickytop rbac --missing prints the Role to ask for", "what leads where in %s is not known: Ingresses may not be listed", s.where())
 	case len(snap.Routes) == 0 && s.cluster:
-		return cannot("-A looks in all namespaces, --url probes without a cluster, stickytop demo needs none", "no Ingress found in %s", s.where())
+		return cannot(s.otherwise(snap), "no Ingress found in %s%s", s.where(), s.selects())
 	case len(routes) == 0 && s.target.Kind != "":
-		return cannot("", "no Ingress leads to %s in %s%s", s.target, s.where(), needsNone(snap, s.target))
+		return cannot(s.unselected(snap), "no Ingress leads to %s in %s%s%s", s.target, s.where(), s.selects(), needsNone(snap, s.target))
 	case what == "sessions" && s.readOnly:
 		fmt.Fprintf(streams.ErrOut, "note: --no-probe asks nobody; get routes and get findings tell of the routes here, %d of them\n", len(routes))
 		return nil
@@ -472,6 +472,31 @@ func (s *setup) elsewhere() string {
 		return "--resolve HOST:PORT:ADDRESS connects to another address; curl -v URL shows what is there"
 	}
 	return "--resolve HOST:PORT:ADDRESS or --url says where the ingress is, --via-controller goes through the API server"
+}
+
+// selects names the selector that narrows the routes, as the end of a sentence.
+func (s *setup) selects() string {
+	if s.selector == "" {
+		return ""
+	}
+	return " that -l " + affinity.Clean(s.selector, 200) + " selects"
+}
+
+// unselected says how many Ingresses there are without the selector.
+func (s *setup) unselected(snap *affinity.Snapshot) string {
+	i := slices.IndexFunc(snap.Sources, func(x affinity.SourceStatus) bool { return x.Name == "ingresses" })
+	switch {
+	case s.selector == "" || i < 0 || snap.Sources[i].State != affinity.SourceLive || snap.Sources[i].Objects == 0:
+		return ""
+	case snap.Sources[i].Objects == 1:
+		return "without -l there is one Ingress"
+	}
+	return fmt.Sprintf("without -l there are %d Ingresses", snap.Sources[i].Objects)
+}
+
+// otherwise is what to try where there is no route.
+func (s *setup) otherwise(snap *affinity.Snapshot) string {
+	return cmp.Or(s.unselected(snap), "-A looks in all namespaces, --url probes without a cluster, stickytop demo needs none")
 }
 
 func (s *setup) where() string {

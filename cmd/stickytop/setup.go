@@ -32,6 +32,7 @@ type setup struct {
 
 	context   string
 	namespace string                   // "" for all
+	selector  string                   // of -l
 	user      string                   // of the kubeconfig
 	as        rest.ImpersonationConfig // who the API server takes them for; zero for nobody else
 	cluster   bool                     // objects are watched
@@ -137,7 +138,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{target: c.target, namespace: namespace, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg), as: cfg.Impersonate}
+	s := &setup{target: c.target, namespace: namespace, selector: c.cluster.selector, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg), as: cfg.Impersonate}
 	if c.cluster.all {
 		s.namespace = ""
 	} else {

@@ -54,6 +54,7 @@ type Options struct {
 	Title     string          // how the program was called; "" for stickytop
 	Context   string          // kubeconfig context, or what else stands for the cluster
 	Namespace string          // "" for all
+	Selector  string          // that narrows the routes; "" for none
 	User      string          // of the kubeconfig
 	As        string          // whom the API server takes this user for, by impersonation; "" for nobody else
 	AsGroups  []string        // the groups that were given with As

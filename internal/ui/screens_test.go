@@ -76,6 +76,7 @@ var screens = []struct {
 	}},
 	{name: "picker", make: pickable2},
 	{name: "nothing", make: nothing},
+	{name: "nothing-selected", make: nothingSelected},
 	{name: "no-route", make: noRoute},
 	{name: "no-route-sessions", make: noRoute, keys: []string{"2"}},
 	{name: "sync", make: syncing},
@@ -169,6 +170,12 @@ func nothing() (*world, Options) {
 	}
 	o := w.options()
 	o.Target = affinity.Target{}
+	return w, o
+}
+
+func nothingSelected() (*world, Options) {
+	w, o := nothing()
+	o.Selector = "app=web,tier!=db"
 	return w, o
 }
 
