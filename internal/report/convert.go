@@ -167,7 +167,11 @@ func Pods(s *affinity.Snapshot, o Options) *PodList {
 	d := affinity.Distribute(s, routes)
 	for _, share := range d.Shares {
 		p, _ := s.Pod(share.Pod)
-		list.Items = append(list.Items, Pod{PodRef: podRef(s, share.Pod), Node: p.Node, Ready: share.Ready, Terminating: p.Terminating(),
+		ready := &share.Ready
+		if share.ReadyUnread {
+			ready = nil
+		}
+		list.Items = append(list.Items, Pod{PodRef: podRef(s, share.Pod), Node: p.Node, Ready: ready, Terminating: p.Terminating(),
 			Deletion: instant(p.Deletion), Gone: instant(p.Gone), Reason: p.Reason, Restarts: p.Restarts, Pins: share.Pins, Share: round(share.Fraction), FairShare: round(d.Fair)})
 	}
 	return list
@@ -189,6 +193,7 @@ func Routes(s *affinity.Snapshot, o Options) *RouteList {
 		if i := slices.IndexFunc(s.Services, func(x affinity.Service) bool { return x.Ref == r.Backend.Service }); i >= 0 {
 			out.NeedsNone = s.Services[i].NeedsNone
 		}
+		out.Unread = s.Is("endpointslices", affinity.SourceForbidden)
 		for _, e := range s.RouteEndpoints(r) {
 			out.Endpoints++
 			if e.Ready {

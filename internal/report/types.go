@@ -206,7 +206,7 @@ type Exchange struct {
 type Pod struct {
 	PodRef      `json:",inline"`
 	Node        string            `json:"node,omitempty"`
-	Ready       bool              `json:"ready"`
+	Ready       *bool             `json:"ready,omitempty"` // absent where it is not known
 	Terminating bool              `json:"terminating,omitempty"`
 	Deletion    *metav1.MicroTime `json:"deletion,omitempty"`
 	Gone        *metav1.MicroTime `json:"gone,omitempty"`
@@ -232,7 +232,8 @@ type Route struct {
 	Sessions    int      `json:"sessions"`
 	Endpoints   int      `json:"endpoints"`
 	Ready       int      `json:"ready"`
-	NeedsNone   string   `json:"needsNone,omitempty"` // why no affinity is needed
+	Unread      bool     `json:"endpointsUnread,omitempty"` // EndpointSlices may not be read: both are unknown
+	NeedsNone   string   `json:"needsNone,omitempty"`       // why no affinity is needed
 	Notes       []string `json:"notes,omitempty"`
 }
 
