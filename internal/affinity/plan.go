@@ -221,8 +221,11 @@ func RouteKey(kind, namespace, name, host, path string) RouteID {
 	if path == "" {
 		path = "/"
 	}
-	if kind == RouteIngress {
-		return RouteID(namespace + "/" + name + " " + host + path)
+	if namespace != "" { // an object of a file may have none
+		namespace += "/"
 	}
-	return RouteID(strings.ToLower(kind) + ":" + namespace + "/" + name + " " + host + path)
+	if kind == RouteIngress {
+		return RouteID(namespace + name + " " + host + path)
+	}
+	return RouteID(strings.ToLower(kind) + ":" + namespace + name + " " + host + path)
 }

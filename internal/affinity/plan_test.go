@@ -122,3 +122,22 @@ func TestTabsFromAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestRouteKey: what has no namespace is not given one that is empty.
+func TestRouteKey(t *testing.T) {
+	for _, tt := range []struct{ kind, namespace, name, host, path, want string }{
+		{RouteIngress, "shop", "web", "a.test", "/x", "shop/web a.test/x"},
+		{RouteIngress, "", "web", "a.test", "/x", "web a.test/x"},
+		{RouteIngress, "shop", "web", "", "", "shop/web */"},
+		{RouteHTTPRoute, "shop", "web", "a.test", "/", "httproute:shop/web a.test/"},
+		{RouteHTTPRoute, "", "web", "a.test", "/", "httproute:web a.test/"},
+		{RouteURL, "", "https", "a.test", "/", "url:https a.test/"},
+	} {
+		if got := RouteKey(tt.kind, tt.namespace, tt.name, tt.host, tt.path); string(got) != tt.want {
+			t.Errorf("%+v: %q", tt, got)
+		}
+	}
+	if got := (ServiceRef{Name: "web"}).String() + " " + (ServiceRef{"shop", "web"}).String(); got != "web shop/web" {
+		t.Error(got)
+	}
+}
