@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/demo"
@@ -19,14 +22,32 @@ const completionWait = 2 * time.Second
 
 type completion = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
 
-// completeTarget offers ing/NAME and svc/NAME of the namespace in force. It is
-// silent when they can't be listed.
+// completeTarget offers what is there of the kind that was begun, KIND/NAME or
+// KIND NAME; before that the Ingresses and Services, and the kinds that are
+// meant so far. It is silent when they can't be listed.
 func completeTarget(cluster *clusterFlags) completion {
 	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
+		none := cobra.ShellCompDirectiveNoFileComp
+		word, _, begun := strings.Cut(prefix, "/")
+		switch {
+		case len(args) == 1 && kinds[strings.ToLower(args[0])] != "":
+			return withPrefix(namesOf(cmd.Context(), cluster, kinds[strings.ToLower(args[0])], ""), prefix), none
+		case len(args) > 0:
+			return nil, none
+		case begun:
+			return withPrefix(namesOf(cmd.Context(), cluster, kinds[strings.ToLower(word)], word+"/"), prefix), none
 		}
-		return targets(cmd.Context(), cluster, prefix), cobra.ShellCompDirectiveNoFileComp
+		all := withPrefix(namesOf(cmd.Context(), cluster, "ingress", "ing/", "service", "svc/"), prefix)
+		if len(all) > 0 {
+			return all, none
+		}
+		for word := range kinds {
+			if prefix != "" && strings.HasPrefix(word, prefix) {
+				all = append(all, word+"/")
+			}
+		}
+		slices.Sort(all)
+		return all, none | cobra.ShellCompDirectiveNoSpace
 	}
 }
 
@@ -89,39 +110,113 @@ func completeBackend(cluster *clusterFlags) completion {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		for _, name := range targets(cmd.Context(), cluster, "svc/") {
-			all = append(all, namespace+"/"+strings.TrimPrefix(name, "svc/")+":")
+		for _, name := range namesOf(cmd.Context(), cluster, "service", "") {
+			all = append(all, namespace+"/"+name+":")
 		}
 		return withPrefix(all, prefix), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
 }
 
-func targets(ctx context.Context, cluster *clusterFlags, prefix string) []string {
+// completeCluster offers what kubectl's flags may name: namespaces of the
+// cluster, and the contexts, clusters and users of the kubeconfig.
+func completeCluster(cmd *cobra.Command, cluster *clusterFlags) {
+	offer := func(flag string, list func(context.Context) []string) {
+		_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+			return withPrefix(inTime(cmd.Context(), list), prefix), cobra.ShellCompDirectiveNoFileComp
+		})
+	}
+	kubeconfig := func(namesIn func(api.Config) iter.Seq[string]) func(context.Context) []string {
+		return func(context.Context) []string {
+			raw, err := cluster.config.loader().RawConfig()
+			if err != nil {
+				return nil
+			}
+			return slices.Sorted(namesIn(raw))
+		}
+	}
+	offer("namespace", func(ctx context.Context) []string { return namespaces(ctx, cluster) })
+	offer("context", kubeconfig(func(raw api.Config) iter.Seq[string] { return maps.Keys(raw.Contexts) }))
+	offer("cluster", kubeconfig(func(raw api.Config) iter.Seq[string] { return maps.Keys(raw.Clusters) }))
+	offer("user", kubeconfig(func(raw api.Config) iter.Seq[string] { return maps.Keys(raw.AuthInfos) }))
+}
+
+// namespaces are the cluster's or, where they may not be listed, those that the
+// kubeconfig names.
+func namespaces(ctx context.Context, cluster *clusterFlags) []string {
+	if cfg, namespace, err := kube.Config(cluster.config.loader(), cluster.config.overrides.CurrentContext); err == nil {
+		if source, err := kube.New(cfg, kube.Options{Namespace: namespace, Version: version}); err == nil {
+			if all, err := source.Namespaces(ctx); err == nil {
+				return all
+			}
+		}
+	}
+	raw, err := cluster.config.loader().RawConfig()
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, c := range raw.Contexts {
+		if c.Namespace != "" && !slices.Contains(all, c.Namespace) {
+			all = append(all, c.Namespace)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// namesOf lists what there is of kinds of targets, pairs of a kind and what to
+// write before its names.
+func namesOf(ctx context.Context, cluster *clusterFlags, kinds ...string) []string {
+	return inTime(ctx, func(ctx context.Context) []string {
+		cfg, namespace, err := kube.Config(cluster.config.loader(), cluster.config.overrides.CurrentContext)
+		if err != nil {
+			return nil
+		}
+		source, err := kube.New(cfg, kube.Options{Namespace: namespace, AllNamespaces: cluster.all, Version: version})
+		if err != nil {
+			return nil
+		}
+		var all []string
+		for pair := range slices.Chunk(kinds, 2) {
+			names, err := source.Names(ctx, pair[0])
+			if err != nil {
+				continue
+			}
+			slices.Sort(names)
+			for _, name := range slices.Compact(names) { // one may be in many namespaces
+				all = append(all, pair[1]+name)
+			}
+		}
+		return all
+	})
+}
+
+// inTime returns what list has in completionWait. What takes longer is left
+// behind, to end with the program: a login program heeds no context.
+func inTime(ctx context.Context, list func(context.Context) []string) []string {
 	if ctx == nil {
 		ctx = context.Background()
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionWait)
 	defer cancel()
-	cfg, namespace, err := kube.Config(cluster.config.loader(), cluster.config.overrides.CurrentContext)
-	if err != nil {
+	answer := make(chan []string, 1)
+	go func() { answer <- list(ctx) }()
+	select {
+	case all := <-answer:
+		return printable(all)
+	case <-ctx.Done():
 		return nil
 	}
-	source, err := kube.New(cfg, kube.Options{Namespace: namespace, Version: version})
-	if err != nil {
-		return nil
-	}
-	kind, short := "ingress", "ing/"
-	if strings.HasPrefix(prefix, "svc/") {
-		kind, short = "service", "svc/"
-	}
-	names, err := source.Names(ctx, kind)
-	if err != nil {
-		return nil
-	}
-	for i := range names {
-		names[i] = short + names[i]
-	}
-	return withPrefix(names, prefix)
+}
+
+// maxOffered bounds what a shell is given to choose from.
+const maxOffered = 2000
+
+// printable drops what a terminal must not get: names come from a cluster and
+// from files.
+func printable(all []string) []string {
+	all = slices.DeleteFunc(all, func(s string) bool { return s == "" || affinity.Clean(s, 400) != s })
+	return all[:min(len(all), maxOffered)]
 }
 
 func withPrefix(all []string, prefix string) []string {

@@ -148,6 +148,12 @@ func decodeServer(t *testing.T) string { return serveObjects(t, decodeObjects) }
 // serveObjects serves objects until the test ends.
 func serveObjects(t *testing.T, objects string) string {
 	t.Helper()
+	return "http://" + startServer(t, objects).Addr()
+}
+
+// startServer is serveObjects for who wants to do more to the server.
+func startServer(t *testing.T, objects string) *apiserver.Server {
+	t.Helper()
 	store := apiserver.NewStore()
 	for text := range strings.SplitSeq(objects, "---\n") {
 		var kind metav1.TypeMeta
@@ -176,5 +182,5 @@ func serveObjects(t *testing.T, objects string) string {
 			t.Error(err)
 		}
 	})
-	return "http://" + server.Addr()
+	return server
 }

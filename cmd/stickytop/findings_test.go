@@ -116,3 +116,43 @@ func TestNoProbeSaysWhereToLook(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// TestResolveOfNothing: routes are known only while it runs, and then it says
+// which --resolve is for none of them, on the screen too.
+func TestResolveOfNothing(t *testing.T) {
+	server := serveObjects(t, findingsObjects)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	args := []string{"ing/other", "--server", server, "-n", "default", "--sessions", "1", "--resolve", "typo.example.com:80:127.0.0.1"}
+	cmd := exec.CommandContext(ctx, binary, append([]string{"get", "sessions", "--for", "3s"}, args...)...)
+	cmd.Env = append(cmd.Environ(), "KUBECONFIG=", "HOME="+t.TempDir())
+	out, _ := cmd.CombinedOutput()
+	const want = "--resolve typo.example.com:80:127.0.0.1 is for nothing that is asked here, which is other.example.com:80"
+	if strings.Count(string(out), "warning: "+want+"\n") != 1 {
+		t.Errorf("no warning in\n%s", out)
+	}
+	s := startTerminal(t, args, "KUBECONFIG=", "HOME="+t.TempDir())
+	s.until("--resolve typo.example.com:80:127.0.0.1 is for", 10*time.Second)
+	s.press("q")
+	s.wait(5 * time.Second)
+}
+
+// TestSelectorOfNothing: what nothing is selected by is named, and that there
+// is something else.
+func TestSelectorOfNothing(t *testing.T) {
+	server := serveObjects(t, findingsObjects)
+	for _, target := range []string{"", "ing/other"} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		args := []string{"get", "routes", "--server", server, "-n", "default", "-l", "app=none"}
+		if target != "" {
+			args = append(args, target)
+		}
+		cmd := exec.CommandContext(ctx, binary, args...)
+		cmd.Env = append(cmd.Environ(), "KUBECONFIG=", "HOME="+t.TempDir())
+		out, _ := cmd.CombinedOutput()
+		if text := string(out); !strings.Contains(text, `in namespace "default" that -l app=none selects`) || !strings.Contains(text, "hint: without -l there are 2 Ingresses") {
+			t.Errorf("%q: %s", target, text)
+		}
+	}
+}

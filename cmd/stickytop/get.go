@@ -140,7 +140,7 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, strea
 			return watch.Write(w, snap)
 		})
 	}
-	settling := false
+	settling, warned := false, false
 	watch := report.Watch{Format: out.format, Options: report.Options{Reveal: out.reveal, Exchanges: out.exchanges}}
 	for {
 		select {
@@ -153,6 +153,12 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, strea
 			if what != "findings" { // those of a whole namespace need no choice: rules send nothing
 				if err := s.selection(snap); err != nil {
 					return err
+				}
+			}
+			if routes := engine.Chosen(snap.Routes, s.target); s.unmatched != nil && !warned && len(routes) > 0 && synced(snap) {
+				warned = true
+				for _, text := range s.unmatched(routes) {
+					fmt.Fprintln(streams.ErrOut, "warning: "+text)
 				}
 			}
 			if what == "routes" && !settling && synced(snap) {
@@ -189,18 +195,31 @@ func (s *setup) selection(snap *affinity.Snapshot) error {
 	if s.readOnly || s.target.Kind != "" || !synced(snap) || len(engine.Chosen(snap.Routes, s.target)) > 0 {
 		return nil
 	}
-	names := ""
+	const most = 8
+	var names []string
 	seen := map[string]bool{}
 	for _, r := range snap.Routes {
-		if n := r.Namespace + "/" + r.Name; s.target.Matches(r) && !seen[n] && len(seen) < 8 {
-			seen[n] = true
-			names += fmt.Sprintf("\n  ing/%s -n %s   %s", r.Name, r.Namespace, r.Host)
+		t := affinity.Target{Kind: strings.ToLower(r.Kind), Name: r.Name}
+		if key := r.Namespace + "/" + t.String(); s.target.Matches(r) && !seen[key] {
+			seen[key] = true
+			if t.Kind == "ingress" {
+				t.Kind = "ing"
+			}
+			names = append(names, fmt.Sprintf("\n  %s -n %s   %s", t, r.Namespace, r.Host))
 		}
 	}
-	if names == "" {
+	if len(names) == 0 {
 		return nil
 	}
-	return &failure{code: exitUsage, err: fmt.Errorf("several Ingresses: name one of them"), hint: "there is" + names}
+	text := strings.Join(names[:min(len(names), most)], "")
+	if more := len(names) - most; more > 0 {
+		all := ""
+		if s.namespace == "" {
+			all = " -A"
+		}
+		text += fmt.Sprintf("\n  and %d more: get routes%s lists them", more, all)
+	}
+	return &failure{code: exitUsage, err: fmt.Errorf("several Ingresses: name one of them"), hint: "there is" + text}
 }
 
 func (s *setup) print(what string, out outputFlags, p report.Printer, streams genericiooptions.IOStreams) error {
@@ -278,9 +297,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	case len(snap.Routes) == 0 && s.cluster && snap.Is("ingresses", affinity.SourceForbidden):
 		return cannot("stickytop rbac --missing prints the Role to ask for", "what leads where in %s is not known: Ingresses may not be listed", s.where())
 	case len(snap.Routes) == 0 && s.cluster:
-		return cannot("-A looks in all namespaces, --url probes without a cluster, stickytop demo needs none", "no Ingress found in %s", s.where())
+		return cannot(s.otherwise(snap), "no Ingress found in %s%s", s.where(), s.selects())
 	case len(routes) == 0 && s.target.Kind != "":
-		return cannot("", "no Ingress leads to %s in %s%s", s.target, s.where(), needsNone(snap, s.target))
+		return cannot(s.unselected(snap), "no Ingress leads to %s in %s%s%s", s.target, s.where(), s.selects(), needsNone(snap, s.target))
 	case what == "sessions" && s.readOnly:
 		fmt.Fprintf(streams.ErrOut, "note: --no-probe asks nobody; get routes and get findings tell of the routes here, %d of them\n", len(routes))
 		return nil
@@ -295,6 +314,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		return nil
 	}
 	for _, r := range routes {
+		if r.AddressFrom != "" && s.found {
+			fmt.Fprintf(streams.ErrOut, "note: %s/%s has no address in its status: asked at %s, that of %s\n", strings.ToLower(r.Kind), r.Name, strings.Join(r.Addresses, ", "), r.AddressFrom)
+		}
 		if text := snap.NamelessText(r); text != "" {
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
@@ -450,6 +472,31 @@ func (s *setup) elsewhere() string {
 		return "--resolve HOST:PORT:ADDRESS connects to another address; curl -v URL shows what is there"
 	}
 	return "--resolve HOST:PORT:ADDRESS or --url says where the ingress is, --via-controller goes through the API server"
+}
+
+// selects names the selector that narrows the routes, as the end of a sentence.
+func (s *setup) selects() string {
+	if s.selector == "" {
+		return ""
+	}
+	return " that -l " + affinity.Clean(s.selector, 200) + " selects"
+}
+
+// unselected says how many Ingresses there are without the selector.
+func (s *setup) unselected(snap *affinity.Snapshot) string {
+	i := slices.IndexFunc(snap.Sources, func(x affinity.SourceStatus) bool { return x.Name == "ingresses" })
+	switch {
+	case s.selector == "" || i < 0 || snap.Sources[i].State != affinity.SourceLive || snap.Sources[i].Objects == 0:
+		return ""
+	case snap.Sources[i].Objects == 1:
+		return "without -l there is one Ingress"
+	}
+	return fmt.Sprintf("without -l there are %d Ingresses", snap.Sources[i].Objects)
+}
+
+// otherwise is what to try where there is no route.
+func (s *setup) otherwise(snap *affinity.Snapshot) string {
+	return cmp.Or(s.unselected(snap), "-A looks in all namespaces, --url probes without a cluster, stickytop demo needs none")
 }
 
 func (s *setup) where() string {

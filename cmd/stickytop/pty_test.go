@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"github.com/kubestickytop/stickytop/internal/demo/apiserver"
 )
 
 // build makes the binary once for all tests of this package.
@@ -240,4 +242,38 @@ users: [{name: a, user: {token: x}}], contexts: [{name: a, context: {cluster: a,
 	t.Logf("first frame after %s", time.Since(start))
 	s.press("q")
 	restored(t, s.wait(5*time.Second))
+}
+
+// Who may nothing is told for whom to ask: the user that the API server takes
+// them for, not the one of the kubeconfig.
+func TestAccessOfWhoIsImpersonated(t *testing.T) {
+	server := startServer(t, findingsObjects)
+	var all []apiserver.Rule
+	for resource, group := range map[string]string{"pods": "", "services": "", "namespaces": "", "configmaps": "", "nodes": "",
+		"endpointslices": "discovery.k8s.io", "ingresses": "networking.k8s.io", "ingressclasses": "networking.k8s.io"} {
+		all = append(all, apiserver.Rule{Group: group, Resource: resource})
+	}
+	server.Deny(all...)
+	config := filepath.Join(t.TempDir(), "config")
+	text := `{apiVersion: v1, kind: Config, clusters: [{name: a, cluster: {server: "http://` + server.Addr() + `"}}],
+users: [{name: admin-of-a, user: {}}, {name: other-of-a, user: {}}], contexts: [{name: a, context: {cluster: a, user: admin-of-a}}], current-context: a}`
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--as", "jane"}, "Role for user jane ("},
+		{[]string{"--as", "jane", "--as-group", "ops", "--as-group", "dev"}, "Role for user jane, groups ops, dev ("},
+		{[]string{"--user", "other-of-a"}, "user other-of-a"},
+		{nil, "user admin-of-a"},
+	} {
+		s := startTerminal(t, append([]string{"--kubeconfig", config, "--no-probe"}, tt.args...))
+		s.until("LIMITED", 10*time.Second)
+		s.press("A")
+		s.until(tt.want, 10*time.Second)
+		s.press("q")
+		s.wait(5 * time.Second)
+	}
 }

@@ -42,6 +42,7 @@ func TestValuesAreRefused(t *testing.T) {
 		"--pod-header a:b":                  `--pod-header "a:b": not a header's name`,
 		"--cookie a;b":                      `--cookie "a;b": not a cookie's name`,
 		"--url http://127.0.0.1:9":          "a URL and --url",
+		"--resolve other.test:9:127.0.0.1":  "--resolve other.test:9:127.0.0.1 is for nothing that is asked here, which is 127.0.0.1:9",
 		"--client \x1b[2J":                  `--client "·[2J": use browser, browser-cross-site, no-jar`,
 	} {
 		refused(t, "get sessions http://127.0.0.1:9/ "+flags, says)
@@ -52,7 +53,9 @@ func TestValuesAreRefused(t *testing.T) {
 		"--request-timeout 0.001ms": "must be 0 for none, or at least 10ms",
 		"-n a/b":                    `--namespace "a/b": not a namespace's name`,
 		"-n \x1b[2J":                `--namespace "·[2J": not a namespace's name`,
-		"-l a=b=c":                  `--selector "a=b=c" cannot be read`,
+		"--resolve x:80:127.0.0.1 --via-controller":       "--resolve and --via-controller: a port-forward goes to a pod",
+		"--resolve x:80:127.0.0.1 --url http://127.0.0.1": "--resolve x:80:127.0.0.1 is for nothing that is asked here, which is 127.0.0.1:80",
+		"-l a=b=c": `--selector "a=b=c" cannot be read`,
 	} {
 		refused(t, "get sessions ing/x --server http://127.0.0.1:9 "+flags, says)
 	}

@@ -93,6 +93,7 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 	offers.to(root)
 	foldFlags(root, streams.Out)
 	completeProbes(root) // and those that share its flags
+	completeCluster(root, &cluster)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		hint := "see '" + name + " --help'"
 		if cmd.Name() == "demo" && offers.elsewhere(err) {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/kube"
 	"github.com/kubestickytop/stickytop/internal/ui"
 )
@@ -48,5 +50,34 @@ func TestSessionsAreBounded(t *testing.T) {
 		if err := f.check(); (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%d sessions: %v, want %q", tt.sessions, err, tt.says)
 		}
+	}
+}
+
+// TestSelection: what there is to choose from is told whole, or how much of it
+// is not told, each by what it is called.
+func TestSelection(t *testing.T) {
+	var st affinity.State
+	route := func(kind, name string) affinity.Route {
+		return affinity.Route{ID: affinity.RouteKey(kind, "shop", name, name+".test", "/"), Kind: kind, Namespace: "shop", Name: name, Host: name + ".test"}
+	}
+	of := func(n int) string {
+		routes := []affinity.Route{route(affinity.RouteHTTPRoute, "gate")}
+		for i := range n - 1 {
+			routes = append(routes, route(affinity.RouteIngress, fmt.Sprintf("web-%02d", i)))
+		}
+		st.Apply(affinity.Routes{Source: "kubernetes", Routes: routes}, time.Unix(0, 0))
+		st.Apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: "ingresses", State: affinity.SourceLive}}, time.Unix(0, 0))
+		err := new(setup).selection(st.Snapshot(time.Unix(0, 0)))
+		var f *failure
+		if !errors.As(err, &f) {
+			t.Fatalf("%v", err)
+		}
+		return f.hint
+	}
+	if got := of(8); strings.Count(got, "\n") != 8 || strings.Contains(got, "more") || !strings.Contains(got, "\n  httproute/gate -n shop   gate.test") || !strings.Contains(got, "\n  ing/web-06 -n shop") {
+		t.Errorf("of 8: %s", got)
+	}
+	if got := of(11); strings.Count(got, "\n") != 9 || !strings.HasSuffix(got, "\n  and 3 more: get routes -A lists them") {
+		t.Errorf("of 11: %s", got)
 	}
 }

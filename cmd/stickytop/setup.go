@@ -31,9 +31,11 @@ type setup struct {
 	target affinity.Target
 
 	context   string
-	namespace string // "" for all
-	user      string
-	cluster   bool // objects are watched
+	namespace string                   // "" for all
+	selector  string                   // of -l
+	user      string                   // of the kubeconfig
+	as        rest.ImpersonationConfig // who the API server takes them for; zero for nobody else
+	cluster   bool                     // objects are watched
 	readOnly  bool
 
 	// lookup tells typing mistakes in words; nil when there is nothing to ask.
@@ -41,6 +43,9 @@ type setup struct {
 	// prompts reports whether the first call may ask the user something (an
 	// exec plugin of the kubeconfig).
 	prompts bool
+
+	found     bool                            // addresses are as the cluster tells
+	unmatched func([]affinity.Route) []string // what --resolve names and these routes do not ask; nil without it
 
 	own     bool                             // clients with addresses of their own, which take a while to pin
 	log     *os.File                         // of --log-file; nil for none
@@ -85,6 +90,8 @@ func newSetup(ctx context.Context, c config) (*setup, error) {
 		return nil, usageError("--log-evidence reads the logs of pods, and a URL alone is no cluster")
 	case c.probe.logs && c.probe.noProbe:
 		return nil, usageError("--log-evidence looks for the probes' own requests, and --no-probe sends none")
+	case len(c.probe.resolve) > 0 && c.probe.via != "":
+		return nil, usageError("--resolve and --via-controller: a port-forward goes to a pod, whatever address a name has; leave one of them out")
 	case c.target.Kind == "url":
 		c.probe.url = c.target.Name
 		return urlSetup(c)
@@ -105,6 +112,9 @@ func urlSetup(c config) (*setup, error) {
 	runner, err := newRunner(c, nil)
 	if err != nil {
 		return nil, err
+	}
+	if unmatched := runner.Unmatched([]affinity.Route{route}); len(unmatched) > 0 {
+		return nil, usageError("%s", unmatched[0])
 	}
 	source := c.probe.asks(fixed{route})
 	target := affinity.Target{Kind: "url", Name: route.URL}
@@ -128,7 +138,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{target: c.target, namespace: namespace, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg)}
+	s := &setup{target: c.target, namespace: namespace, selector: c.cluster.selector, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg), as: cfg.Impersonate}
 	if c.cluster.all {
 		s.namespace = ""
 	} else {
@@ -142,6 +152,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 		if x := raw.Contexts[s.context]; x != nil {
 			s.user = x.AuthInfo
 		}
+		s.user = cmp.Or(flags.overrides.Context.AuthInfo, s.user)
 	}
 	defer func() {
 		if failed != nil {
@@ -188,8 +199,19 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 				return nil, err
 			}
 		}
-		if prober, err = newRunner(c, dialer); err != nil {
+		runner, err := newRunner(c, dialer)
+		if err != nil {
 			return nil, err
+		}
+		if c.probe.url != "" { // then it is what is asked, on any route
+			if unmatched := runner.Unmatched([]affinity.Route{{}}); len(unmatched) > 0 {
+				return nil, usageError("%s", unmatched[0])
+			}
+		}
+		prober = runner
+		s.found = c.probe.url == "" && c.probe.via == "" && len(c.probe.resolve) == 0
+		if len(c.probe.resolve) > 0 {
+			s.unmatched = runner.Unmatched
 		}
 		s.round, s.maxRPS = c.probe.options(c.version).Round, c.probe.maxRPS
 	}
@@ -201,6 +223,9 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 		s.machine = c.cluster.kernel.name()
 	}
 	sources[0] = c.probe.asks(sources[0])
+	if s.unmatched != nil {
+		sources[0] = unmatching{sources[0], s.target, s.unmatched}
+	}
 	if c.probe.logs {
 		logs, err := kube.NewLogs(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version})
 		if err != nil {
@@ -289,7 +314,7 @@ func unnamed(cfg *rest.Config, flags *kubeFlags) bool {
 	return cfg.Host == "http://localhost:8080" && flags.overrides.ClusterInfo.Server == ""
 }
 
-func newRunner(c config, dialer *kube.ControllerDialer) (engine.Prober, error) {
+func newRunner(c config, dialer *kube.ControllerDialer) (*probe.Runner, error) {
 	o := c.probe.options(c.version)
 	o.DialFrom = c.dialFrom
 	if dialer != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/url"
+	"slices"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/engine"
@@ -72,4 +73,35 @@ func (a asking) Run(ctx context.Context, emit func(affinity.Event)) error {
 		}
 		emit(e)
 	})
+}
+
+// unmatching notes on the routes of a target what --resolve names and none of
+// them asks: routes are known only while it runs.
+type unmatching struct {
+	engine.Source
+	target affinity.Target
+	told   func([]affinity.Route) []string
+}
+
+func (u unmatching) Run(ctx context.Context, emit func(affinity.Event)) error {
+	return u.Source.Run(ctx, func(e affinity.Event) {
+		if all, ok := e.(affinity.Routes); ok {
+			mine := slices.Clone(all.Routes)
+			mine = slices.DeleteFunc(mine, func(r affinity.Route) bool { return !u.target.Matches(r) })
+			if notes := u.told(mine); len(notes) > 0 {
+				e = affinity.Routes{Source: all.Source, Routes: u.noted(all.Routes, notes)}
+			}
+		}
+		emit(e)
+	})
+}
+
+func (u unmatching) noted(routes []affinity.Route, notes []string) []affinity.Route {
+	routes = slices.Clone(routes)
+	for i := range routes {
+		if u.target.Matches(routes[i]) {
+			routes[i].Unheeded = notes
+		}
+	}
+	return routes
 }

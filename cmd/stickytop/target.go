@@ -8,20 +8,36 @@ import (
 	"github.com/kubestickytop/stickytop/internal/ingress"
 )
 
-// kinds are the words that a target may begin with, kubectl's short names
-// among them.
+// kinds are the words that a target may begin with, the short names of their
+// APIs among them, and two that people use for Traefik's, which have none.
 var kinds = targetKinds(map[string]string{
 	"ing": "ingress", "ingress": "ingress", "ingresses": "ingress", "ingresses.networking.k8s.io": "ingress", "ingress.networking.k8s.io": "ingress",
 	"svc": "service", "service": "service", "services": "service",
 	"ingressroute": "ingressroute", "ingressroutes": "ingressroute", "ingressroutes.traefik.io": "ingressroute", "ingressroute.traefik.io": "ingressroute",
+	"ir": "ingressroute", "ts": "traefikservice", "traefikservice": "traefikservice", "traefikservices": "traefikservice",
+	"traefikservices.traefik.io": "traefikservice", "traefikservice.traefik.io": "traefikservice",
+	"gtw": "gateway", "gw": "gateway", "proxy": "httpproxy", "proxies": "httpproxy", "vs": "virtualserver", "vsr": "virtualserverroute",
 })
 
-// targetKinds adds the custom resources that are routes: httproute/NAME,
-// httproutes.gateway.networking.k8s.io/NAME.
+// knownKinds is what a target may be, in words: one word for each kind.
+var knownKinds = kindsInWords()
+
+func kindsInWords() string {
+	words := []string{"ing/NAME", "svc/NAME", "ingressroute/NAME", "traefikservice/NAME"}
+	for _, k := range ingress.CustomKinds {
+		if k.Route != "" || k.Via {
+			words = append(words, strings.ToLower(k.Kind)+"/NAME")
+		}
+	}
+	return strings.Join(words, ", ") + " or a URL"
+}
+
+// targetKinds adds the custom resources that are routes or lead to what they
+// route to: httproute/NAME, httproutes.gateway.networking.k8s.io/NAME.
 func targetKinds(words map[string]string) map[string]string {
 	for _, k := range ingress.CustomKinds {
-		if k.Route != "" {
-			kind := strings.ToLower(k.Route)
+		if k.Route != "" || k.Via {
+			kind := strings.ToLower(k.Kind)
 			for _, word := range []string{kind, k.Resource, kind + "." + k.Group, k.Resource + "." + k.Group} {
 				words[word] = kind
 			}
@@ -30,7 +46,7 @@ func targetKinds(words map[string]string) map[string]string {
 	return words
 }
 
-// parseTarget reads ing/NAME, svc/NAME, ingressroute/NAME, KIND NAME, or a URL.
+// parseTarget reads KIND/NAME of kinds, NAME of an Ingress, KIND NAME, or a URL.
 func parseTarget(args []string) (affinity.Target, error) {
 	switch len(args) {
 	case 0:
@@ -47,13 +63,13 @@ func parseTarget(args []string) (affinity.Target, error) {
 	case 2:
 		return newTarget(args[0], args[1])
 	}
-	return affinity.Target{}, usageError("one target at a time: ing/NAME, svc/NAME, ingressroute/NAME or a URL")
+	return affinity.Target{}, usageError("one target at a time: %s", knownKinds)
 }
 
 func newTarget(kind, name string) (affinity.Target, error) {
 	known, ok := kinds[strings.ToLower(kind)]
 	if !ok || name == "" || strings.Contains(name, "/") {
-		return affinity.Target{}, usageError("target %q is not understood: use ing/NAME, svc/NAME, ingressroute/NAME or a URL", affinity.Clean(kind+"/"+name, 120))
+		return affinity.Target{}, usageError("target %q is not understood: use %s", affinity.Clean(kind+"/"+name, 120), knownKinds)
 	}
 	t := affinity.Target{Kind: known, Name: name}
 	if known == "service" {

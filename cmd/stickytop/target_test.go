@@ -50,3 +50,34 @@ func TestURLClaimsNoPolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestTargetKinds: each kind of route that is read, and what leads from one to
+// its Service, can be named as its API does, and the error names them all.
+func TestTargetKinds(t *testing.T) {
+	for words, kind := range map[string]string{
+		"ing ingress Ingress ingresses.networking.k8s.io":                              "ingress",
+		"svc service services":                                                         "service",
+		"ir ingressroute IngressRoute ingressroutes.traefik.io":                        "ingressroute",
+		"ts traefikservice TraefikServices traefikservices.traefik.io":                 "traefikservice",
+		"httproute httproutes HTTPRoute httproutes.gateway.networking.k8s.io":          "httproute",
+		"gtw gw gateway gateways gateway.gateway.networking.k8s.io":                    "gateway",
+		"proxy proxies httpproxy httpproxies httpproxies.projectcontour.io":            "httpproxy",
+		"vs virtualserver virtualservers.k8s.nginx.org":                                "virtualserver",
+		"vsr virtualserverroute virtualserverroutes virtualserverroutes.k8s.nginx.org": "virtualserverroute",
+		"route routes Route routes.route.openshift.io route.route.openshift.io":        "route",
+	} {
+		for word := range strings.FieldsSeq(words) {
+			for _, args := range [][]string{{word + "/x"}, {word, "x"}} {
+				if got, err := parseTarget(args); err != nil || got.Kind != kind || got.Name != "x" {
+					t.Errorf("%q: %+v, %v, want a %s", args, got, err, kind)
+				}
+			}
+		}
+		if words := strings.Fields(words); kind != "ingress" && kind != "service" {
+			_, err := parseTarget([]string{"pod/x"})
+			if err == nil || !strings.Contains(err.Error(), " "+kind+"/NAME") {
+				t.Errorf("%v does not name %s, which is %q", err, kind, words)
+			}
+		}
+	}
+}

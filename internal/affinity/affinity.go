@@ -27,7 +27,12 @@ type ServiceRef struct {
 	Name      string
 }
 
-func (r ServiceRef) String() string { return r.Namespace + "/" + r.Name }
+func (r ServiceRef) String() string {
+	if r.Namespace == "" { // of a file that names none
+		return r.Name
+	}
+	return r.Namespace + "/" + r.Name
+}
 
 // PodRef names a pod. Namespace is empty for a pod that is known only because
 // a response named it (a run without a cluster).

@@ -9,7 +9,7 @@ import (
 
 // Target is what the user asked to see.
 type Target struct {
-	Kind      string // "service", "pod", "url" or a route's kind in lower case: "ingress", "httproute"; "" for everything there is
+	Kind      string // "service", "pod", "url", a route's kind in lower case ("ingress", "httproute") or that of a Via; "" for everything there is
 	Namespace string // "" for any
 	Name      string
 	Port      string // of a Service that is asked itself: name or number; "" for its first
@@ -29,6 +29,11 @@ func (t Target) String() string {
 
 // Matches reports whether r belongs to t.
 func (t Target) Matches(r Route) bool {
+	for _, v := range r.Via {
+		if v.Kind == t.Kind && v.Name == t.Name && (t.Namespace == "" || t.Namespace == v.Namespace) {
+			return true
+		}
+	}
 	if t.Namespace != "" && r.Namespace != "" && t.Namespace != r.Namespace {
 		return false
 	}
@@ -216,8 +221,11 @@ func RouteKey(kind, namespace, name, host, path string) RouteID {
 	if path == "" {
 		path = "/"
 	}
-	if kind == RouteIngress {
-		return RouteID(namespace + "/" + name + " " + host + path)
+	if namespace != "" { // an object of a file may have none
+		namespace += "/"
 	}
-	return RouteID(strings.ToLower(kind) + ":" + namespace + "/" + name + " " + host + path)
+	if kind == RouteIngress {
+		return RouteID(namespace + name + " " + host + path)
+	}
+	return RouteID(strings.ToLower(kind) + ":" + namespace + name + " " + host + path)
 }

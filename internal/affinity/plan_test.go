@@ -73,7 +73,8 @@ func TestTransportsTakeTurns(t *testing.T) {
 }
 
 func TestTargetMatches(t *testing.T) {
-	r := Route{Kind: RouteIngress, Namespace: "ns", Name: "msgapp", Backend: Backend{Service: ServiceRef{"ns", "web"}}}
+	r := Route{Kind: RouteIngress, Namespace: "ns", Name: "msgapp", Backend: Backend{Service: ServiceRef{"ns", "web"}},
+		Via: []Via{{"traefikservice", "shared", "chat"}}}
 	tests := []struct {
 		target Target
 		want   bool
@@ -84,6 +85,10 @@ func TestTargetMatches(t *testing.T) {
 		{Target{Kind: "service", Name: "web", Namespace: "ns"}, true},
 		{Target{Kind: "ingressroute", Name: "msgapp"}, false},
 		{Target{Kind: "url"}, false},
+		{Target{Kind: "traefikservice", Name: "chat"}, true},
+		{Target{Kind: "traefikservice", Name: "chat", Namespace: "shared"}, true},
+		{Target{Kind: "traefikservice", Name: "chat", Namespace: "ns"}, false},
+		{Target{Kind: "gateway", Name: "chat"}, false},
 	}
 	for _, tt := range tests {
 		if got := tt.target.Matches(r); got != tt.want {
@@ -115,5 +120,24 @@ func TestTabsFromAddresses(t *testing.T) {
 		if text := strings.Join(got, ", "); text != tt.want {
 			t.Errorf("%s: %s, want %s", name, text, tt.want)
 		}
+	}
+}
+
+// TestRouteKey: what has no namespace is not given one that is empty.
+func TestRouteKey(t *testing.T) {
+	for _, tt := range []struct{ kind, namespace, name, host, path, want string }{
+		{RouteIngress, "shop", "web", "a.test", "/x", "shop/web a.test/x"},
+		{RouteIngress, "", "web", "a.test", "/x", "web a.test/x"},
+		{RouteIngress, "shop", "web", "", "", "shop/web */"},
+		{RouteHTTPRoute, "shop", "web", "a.test", "/", "httproute:shop/web a.test/"},
+		{RouteHTTPRoute, "", "web", "a.test", "/", "httproute:web a.test/"},
+		{RouteURL, "", "https", "a.test", "/", "url:https a.test/"},
+	} {
+		if got := RouteKey(tt.kind, tt.namespace, tt.name, tt.host, tt.path); string(got) != tt.want {
+			t.Errorf("%+v: %q", tt, got)
+		}
+	}
+	if got := (ServiceRef{Name: "web"}).String() + " " + (ServiceRef{"shop", "web"}).String(); got != "web shop/web" {
+		t.Error(got)
 	}
 }

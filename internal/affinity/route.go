@@ -26,8 +26,12 @@ type Route struct {
 	Class     string // IngressClass name
 	Backend   Backend
 	TLS       bool     // the object asks for TLS for this host
-	Addresses []string // of the Ingress status: IPs or host names
+	Addresses []string // where it is reached: IPs or host names
 	URL       string   // of a RouteURL or a RouteService
+
+	// AddressFrom is whose Addresses are, "" for those of the object's own
+	// status. AddressHint says, without any, why there is none.
+	AddressFrom, AddressHint string
 
 	// ProbePath is what a probe asks for; ProbeWhy says where it is from (the
 	// readiness probe's path, the route's path, the user).
@@ -40,8 +44,19 @@ type Route struct {
 	// Steps is the last reachability check, outermost first; nil before it.
 	Steps []PathStep
 
+	// Via are other objects that its requests pass, before or after its own: a
+	// target may name them.
+	Via []Via
+
 	Notes []string // two ingresses claiming one host and path, unknown service…
+
+	// Unheeded is what the command line says and no session of the routes that
+	// are asked goes by.
+	Unheeded []string
 }
+
+// Via is an object on a route's way, its kind in lower case: "traefikservice".
+type Via struct{ Kind, Namespace, Name string }
 
 // Backend is what a route sends its requests to.
 type Backend struct {

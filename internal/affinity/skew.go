@@ -30,6 +30,7 @@ type Share struct {
 	Pod         PodRef
 	Tag         string
 	Ready       bool
+	ReadyUnread bool // whether it is ready is not known: neither its object nor an endpoint tells
 	Pins        int
 	Fraction    float64 // of Total
 	ByTransport map[string]int
@@ -78,8 +79,9 @@ func Distribute(s *Snapshot, routes []RouteID) Distribution {
 		}
 		p := shares[x.Pod]
 		if p == nil { // of another Service that shares the route's place
-			pod, _ := s.Pod(x.Pod)
+			pod, known := s.Pod(x.Pod)
 			p = share(x.Pod)
+			p.ReadyUnread = !known || pod.NamedOnly
 			p.Ready = pod.Ready && !pod.Terminating() && pod.Gone.IsZero()
 		}
 		p.Pins++

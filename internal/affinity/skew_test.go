@@ -78,3 +78,20 @@ func TestReadyElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestReadyUnread: of a pod that answers alone tell, it is not known whether it
+// is ready.
+func TestReadyUnread(t *testing.T) {
+	var st State
+	st.Apply(Routes{Source: "test", Routes: []Route{testRoute("clientip")}}, tNow)
+	st.Apply(SessionOpened{SessionSpec{ID: "s01", Route: "r"}}, tNow)
+	st.Apply(Observed{Session: "s01", Status: 200, Answer: Answer{Header: []Field{{"X-Pod-Name", "web-b"}}}}, tNow)
+	for _, read := range []bool{false, true} {
+		if read {
+			st.Apply(PodChanged{Pod{Ref: PodRef{Name: "web-b"}}}, tNow)
+		}
+		if d := Distribute(st.Snapshot(tNow), nil); len(d.Shares) != 1 || d.Shares[0].Ready || d.Shares[0].ReadyUnread == read {
+			t.Errorf("read %t: %+v", read, d.Shares)
+		}
+	}
+}

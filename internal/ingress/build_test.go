@@ -118,6 +118,9 @@ func dump(routes []affinity.Route) string {
 		fmt.Fprintf(&b, "  %s %s class=%s backend=%s:%s(%s) tls=%v %s\n", r.Kind, orElse(r.PathType, "-"), orElse(r.Class, "-"),
 			r.Backend.Service, r.Backend.Port, r.Backend.PortName, r.TLS, strings.Join(r.Addresses, ","))
 		fmt.Fprintf(&b, "  probe %s: %s\n", r.ProbePath, r.ProbeWhy)
+		for _, v := range r.Via {
+			fmt.Fprintf(&b, "  via %s %s/%s\n", v.Kind, v.Namespace, v.Name)
+		}
 		for _, n := range r.Notes {
 			fmt.Fprintf(&b, "  ! %s\n", n)
 		}

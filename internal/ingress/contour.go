@@ -211,6 +211,11 @@ func (t *proxyTree) route(c *Custom, r *httpProxyRoute, prefix string, notes []s
 	f := t.world.newCustomRoute(c, affinity.RouteHTTPProxy, m, service, port)
 	f.class, f.addresses = orElse(t.proxy.Spec.IngressClassName, t.root.Annotations["projectcontour.io/ingress.class"]), t.addresses
 	f.notes = slices.Concat(notes, more)
+	for _, above := range t.seen {
+		if above != c {
+			f.via = append(f.via, above.via(affinity.RouteHTTPProxy))
+		}
+	}
 	switch {
 	case r.RequestRedirectPolicy != nil:
 		f.notes = append(f.notes, "the route answers with a redirect: no backend gets the request")

@@ -29,6 +29,7 @@ type CustomKind struct {
 	Cluster bool   // its objects are not in a namespace
 	Wide    bool   // those of other namespaces matter, too, where they may be read
 	Route   string // the affinity.Route.Kind that its objects give; "" for none
+	Via     bool   // its objects are an affinity.Via of routes
 	Loss    string // what is not known without it
 	New     func() any
 }
@@ -37,7 +38,7 @@ type CustomKind struct {
 var CustomKinds = []CustomKind{
 	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resHTTPRoutes, Kind: "HTTPRoute", Route: affinity.RouteHTTPRoute,
 		Loss: "no HTTPRoutes", New: func() any { return new(httpRoute) }},
-	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resGateways, Kind: "Gateway", Wide: true,
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resGateways, Kind: "Gateway", Wide: true, Via: true,
 		Loss: "addresses and TLS of HTTPRoutes unknown", New: func() any { return new(gateway) }},
 	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resGatewayClasses, Kind: "GatewayClass", Cluster: true,
 		Loss: "controllers of HTTPRoutes are taken from their status", New: func() any { return new(gatewayClass) }},
@@ -53,7 +54,7 @@ var CustomKinds = []CustomKind{
 		Loss: "no HTTPProxies", New: func() any { return new(httpProxy) }},
 	{Group: "k8s.nginx.org", Version: "v1", Resource: resVirtualServers, Kind: "VirtualServer", Route: affinity.RouteVirtualServer,
 		Loss: "no VirtualServers", New: func() any { return new(virtualServer) }},
-	{Group: "k8s.nginx.org", Version: "v1", Resource: resVirtualServerRoutes, Kind: "VirtualServerRoute",
+	{Group: "k8s.nginx.org", Version: "v1", Resource: resVirtualServerRoutes, Kind: "VirtualServerRoute", Via: true,
 		Loss: "routes that VirtualServers delegate unknown", New: func() any { return new(virtualServer) }},
 	{Group: "route.openshift.io", Version: "v1", Resource: resOpenShiftRoutes, Kind: "Route", Route: affinity.RouteOpenShift,
 		Loss: "no Routes of OpenShift", New: func() any { return new(openshiftRoute) }},
@@ -87,6 +88,10 @@ func (k CustomKind) Parse(raw []byte) (any, error) {
 		return nil, fmt.Errorf("%s: %w", k.Kind, err)
 	}
 	return out, nil
+}
+
+func (c *Custom) via(kind string) affinity.Via {
+	return affinity.Via{Kind: lower(kind), Namespace: c.Namespace, Name: c.Name}
 }
 
 func (c *Custom) object(kind string) string { return kind + "/" + c.Name }
@@ -175,6 +180,7 @@ type customRoute struct {
 	readings  []Reading // of each controller that may serve it; none when unknown
 	addresses []string
 	notes     []string
+	via       []affinity.Via
 }
 
 // newCustomRoute finds the Service. port is its number or name.
@@ -216,7 +222,7 @@ func (w *World) assemble(f *customRoute, s served) affinity.Route {
 		r.Backend.PortName = p.Port.Name
 	}
 	r.ProbePath, r.ProbeWhy = w.probe(p, s)
-	r.Notes = append(r.Notes, f.notes...)
+	r.Notes, r.Via = append(r.Notes, f.notes...), f.via
 	switch {
 	case f.service.Name == "" || w.servicesUnread:
 	case p.Service == nil:

@@ -186,9 +186,13 @@ func (w *World) httpRoute(c *Custom, r *httpRoute) (all []*customRoute) {
 	parents, notes := w.parents(c, r)
 	var first parent
 	var addresses []string
+	var via []affinity.Via
 	for i, p := range parents {
 		if i == 0 {
 			first = p
+		}
+		if p.controller == first.controller {
+			via = append(via, affinity.Via{Kind: "gateway", Namespace: p.namespace, Name: p.name})
 		}
 		if p.gateway == nil {
 			notes = append(notes, fmt.Sprintf("gateway %s is not known: addresses, TLS and host names are not, either", quote(p.String())))
@@ -224,7 +228,7 @@ func (w *World) httpRoute(c *Custom, r *httpRoute) (all []*customRoute) {
 				g.match, g.regexp = m.Path, m.Type == "Regexp"
 				m.Host, m.TLS, m.rewritten = host, g.tls(host), g.filtered("URLRewrite")
 				f := w.newCustomRoute(c, affinity.RouteHTTPRoute, m, g.service, string(ref.Port))
-				f.class, f.addresses = first.class, addresses
+				f.class, f.addresses, f.via = first.class, addresses, via
 				f.notes = slices.Concat(notes, more, m.notes, g.portNote(host, m.TLS))
 				f.readings = g.idles(w.readGateway(g))
 				f.notes = append(f.notes, w.unreadCustom(resGateways, resGatewayClasses, resBackendLBPolicies, resXBackendTrafficPolicies)...)

@@ -73,7 +73,7 @@ func (w *World) crdRoute(p *Place, t *tree, s served) affinity.Route {
 		r.Backend.PortName = p.Port.Name
 	}
 	r.ProbePath, r.ProbeWhy = w.probe(p, s)
-	r.Notes = append(r.Notes, t.notes...)
+	r.Notes, r.Via = append(r.Notes, t.notes...), t.via
 	switch {
 	case t.leaf.Name == "" || w.servicesUnread:
 	case p.Service == nil:
@@ -96,6 +96,7 @@ type tree struct {
 	levels      []*stickyLevel // cookies that choose between services, outermost first
 	children    []string       // names of the services chosen from, as those cookies hash them
 	notes       []string
+	via         []affinity.Via // the TraefikServices that requests may pass
 
 	at traefikLeaf // where the walk is: leaf and cookie are not yet known
 }
@@ -184,6 +185,9 @@ func (t *tree) traefikService(w *World, b TraefikBackend, namespace string, dept
 	case s == nil:
 		t.notes = append(t.notes, fmt.Sprintf("unknown TraefikService %s", ref))
 		return
+	}
+	if v := (affinity.Via{Kind: "traefikservice", Namespace: s.Namespace, Name: s.Name}); !slices.Contains(t.via, v) {
+		t.via = append(t.via, v)
 	}
 	name := traefikName(s.Namespace + "-" + s.Name)
 	var level *stickyLevel

@@ -222,6 +222,9 @@ func virtualServers(w *World) (all []*customRoute) {
 			if len(all)-before < maxCustomRoutes {
 				f := w.virtualRoute(of, v, server, r)
 				f.addresses, f.notes = addresses, append(slices.Clip(notes), f.notes...)
+				if of != c {
+					f.via = []affinity.Via{c.via(affinity.RouteVirtualServer), of.via("VirtualServerRoute")}
+				}
 				all = append(all, f)
 			}
 		}

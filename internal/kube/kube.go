@@ -44,6 +44,9 @@ type Source struct {
 	pulse     *pulse
 	watchers  []*watcher
 	learned   chan learned // one slot
+
+	wanted chan struct{} // one slot: a route has no address of its own
+	found  chan doors
 }
 
 // New prepares a Source. It does not talk to the API server.
@@ -56,7 +59,7 @@ func New(cfg *rest.Config, opts Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the clients of %s: %w", cfg.Host, err)
 	}
-	s := &Source{selector: selector, clients: c, namespace: opts.Namespace, learned: make(chan learned, 1)}
+	s := &Source{selector: selector, clients: c, namespace: opts.Namespace, learned: make(chan learned, 1), wanted: make(chan struct{}, 1), found: make(chan doors)}
 	if opts.AllNamespaces {
 		s.namespace = ""
 	}
@@ -79,7 +82,15 @@ func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {
 		wg.Go(func() { w.run(ctx) })
 	}
 	wg.Go(func() { s.pulse.run(ctx, s.watchers) })
-	s.fold(ctx, changes, newWorld(emit, s.selector, s.watchers))
+	wg.Go(func() { s.findDoors(ctx) })
+	world := newWorld(emit, s.selector, s.watchers)
+	world.want = func() {
+		select {
+		case s.wanted <- struct{}{}:
+		default:
+		}
+	}
+	s.fold(ctx, changes, world)
 	wg.Wait()
 	return nil
 }
@@ -103,6 +114,9 @@ func (s *Source) fold(ctx context.Context, changes <-chan change, w *world) {
 			again = settle
 		case c := <-s.learned:
 			w.learn(c)
+			again = settle
+		case d := <-s.found:
+			w.enter(d)
 			again = settle
 		case <-timer.C:
 			due = time.Time{}

@@ -87,10 +87,11 @@ func (s *Source) Asked(ctx context.Context, t affinity.Target) error {
 
 // kindOf maps the word of a target to what is asked of the API.
 func kindOf(word string) (kind, bool) {
-	of := map[string]string{"ingress": resIngresses, "service": resServices, "pod": resPods, "ingressroute": resIngressRoutes}
+	of := map[string]string{"ingress": resIngresses, "service": resServices, "pod": resPods, "ingressroute": resIngressRoutes,
+		"traefikservice": resTraefikServices}
 	for _, k := range ingress.CustomKinds {
-		if k.Route != "" {
-			of[strings.ToLower(k.Route)] = k.Resource
+		if k.Route != "" || k.Via {
+			of[strings.ToLower(k.Kind)] = k.Resource
 		}
 	}
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == of[word] })
@@ -169,6 +170,21 @@ func (s *Source) Names(ctx context.Context, kind string) ([]string, error) {
 		names = append(names, x.name)
 	}
 	return names, err
+}
+
+// Namespaces lists the cluster's namespaces, for completion. It fails when they
+// can't be listed.
+func (s *Source) Namespaces(ctx context.Context) ([]string, error) {
+	list, err := s.clients.core.Namespaces().List(ctx, metav1.ListOptions{Limit: maxScan})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range list.Items {
+		names = append(names, list.Items[i].Name)
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // names lists what there is of a kind, in one namespace or with "" in all.

@@ -53,6 +53,9 @@ type world struct {
 	routedTo  map[affinity.ServiceRef]bool                // the backends of routes
 
 	learned learned
+	doors   *doors // nil before they were looked for
+	want    func() // asks for them; nil where nobody looks
+	wanting bool   // a route has no address of its own
 
 	stale   bool // routes are to be built again
 	counted time.Time
@@ -191,18 +194,23 @@ func (w *world) rebuild(now time.Time) time.Duration {
 	if w.stale {
 		if !w.settled(now) {
 			again = cmp.Or(max(0, patience-now.Sub(w.started)), time.Minute) // or with the next change
-		} else {
-			w.stale = false
-			w.rebuildRoutes()
+		} else if w.stale = false; !w.rebuildRoutes(now) {
+			w.stale, again = true, max(settle, patience-now.Sub(w.started)) // or with the doors
 		}
 	}
 	return cmp.Or(again, w.tellCounts(now))
 }
 
-func (w *world) rebuildRoutes() {
+// rebuildRoutes reports whether it did: the first routes wait for the addresses
+// of those that have none of their own.
+func (w *world) rebuildRoutes(now time.Time) bool {
 	routes := w.selected(ingress.Build(w.objects()))
+	w.openDoors(routes)
+	if w.wanting && w.doors == nil && w.want != nil && !w.routed && now.Sub(w.started) < patience {
+		return false
+	}
 	if w.routed && reflect.DeepEqual(routes, w.routes) {
-		return
+		return true
 	}
 	w.routes, w.routed = routes, true
 	w.routedTo = make(map[affinity.ServiceRef]bool, len(routes))
@@ -213,6 +221,7 @@ func (w *world) rebuildRoutes() {
 	for k := range w.services.of {
 		w.judge(affinity.ServiceRef{Namespace: k.namespace, Name: k.name})
 	}
+	return true
 }
 
 // settled reports whether every resource has had its first answer, of whatever

@@ -1,12 +1,16 @@
 package probe
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 // override is one entry of Options.Resolve.
@@ -65,6 +69,63 @@ func lookup(all []override, port string, hosts ...string) []string {
 		}
 	}
 	return nil
+}
+
+// maxAsked bounds the names that Unmatched tells of.
+const maxAsked = 4
+
+// Unmatched says of each of Options.Resolve that is for nothing which sessions
+// of routes ask for, one text for each: what it is for, and what is asked for.
+func (r *Runner) Unmatched(routes []affinity.Route) []string {
+	var asked, out []string
+	used := make([]bool, len(r.set.resolve))
+	for _, route := range routes {
+		port, hosts := r.set.resolvable(route)
+		if len(hosts) == 0 {
+			continue
+		}
+		for i, o := range r.set.resolve {
+			used[i] = used[i] || lookup([]override{o}, port, hosts...) != nil
+		}
+		named := cleanHost(cmp.Or(hosts[0], "*")) + ":" + port
+		if !slices.Contains(asked, named) {
+			asked = append(asked, named)
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	text := strings.Join(asked[:min(len(asked), maxAsked)], ", ")
+	if more := len(asked) - maxAsked; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	for i, line := range r.set.Resolve {
+		if !used[i] {
+			out = append(out, "--resolve "+affinity.Clean(line, maxText)+" is for nothing that is asked here, which is "+text)
+		}
+	}
+	return out
+}
+
+// resolvable returns the names that an override of r's address may have, the
+// one that is asked for first, and the port; none where r has no URL.
+func (s *settings) resolvable(r affinity.Route) (port string, hosts []string) {
+	switch {
+	case r.Kind == affinity.RouteURL || r.Kind == affinity.RouteService:
+		u, err := parseBase(r.URL)
+		if err != nil {
+			return "", nil
+		}
+		return portOf(u), []string{u.Hostname()}
+	case s.base != nil:
+		return portOf(s.base), []string{s.base.Hostname()}
+	}
+	u := &url.URL{Scheme: "http"}
+	if r.TLS {
+		u.Scheme = "https"
+	}
+	u.Host, _ = s.host(r)
+	return portOf(u), []string{u.Hostname(), r.Host}
 }
 
 // parseBase reads an absolute http or https URL.

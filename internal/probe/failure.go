@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -77,7 +80,7 @@ func (s *settings) explainTLS(err error, t Target) (affinity.FailureKind, string
 		return kind, "certificate" + issuedBy(e.Cert) + " is signed by an unknown authority; give its CA with --probe-ca FILE, or --probe-insecure"
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		return kind, fmt.Sprintf("certificate is for %s, not for %s", certNames(e.Certificate), host)
+		return kind, fmt.Sprintf("certificate is for %s, not for %s; %s", certNames(e.Certificate), host, instead(e.Certificate))
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		return kind, invalidText(e)
@@ -120,18 +123,56 @@ func certNames(c *x509.Certificate) string {
 	if c == nil {
 		return "nothing"
 	}
-	names := append([]string(nil), c.DNSNames...)
+	var names []string
+	for _, name := range c.DNSNames {
+		names = append(names, affinity.Clean(name, 60))
+	}
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())
 	}
 	if len(names) == 0 {
-		return fmt.Sprintf("%q", c.Subject.CommonName)
+		return fmt.Sprintf("%q", affinity.Clean(c.Subject.CommonName, 60))
 	}
 	if len(names) > 3 {
 		names = append(names[:3:3], fmt.Sprintf("%d more", len(names)-3))
 	}
 	return strings.Join(names, ", ")
 }
+
+// ownCertificates are what controllers make for themselves and show where none
+// of a host's own is there. [ingress-nginx internal/net/ssl/ssl.go, traefik
+// pkg/tls/generate/generate.go]
+var ownCertificates = []string{"Kubernetes Ingress Controller Fake Certificate", "TRAEFIK DEFAULT CERT"}
+
+// instead is what to type where a certificate is another name's: the name is
+// taken from it if it can be one, since it is going to be pasted.
+func instead(c *x509.Certificate) string {
+	const anyway = "--probe-insecure takes it as it is"
+	if c == nil {
+		return anyway
+	}
+	if slices.Contains(ownCertificates, c.Subject.CommonName) {
+		return "the controller made it itself, it has none for this host: " + anyway
+	}
+	wild := ""
+	for _, name := range c.DNSNames[:min(len(c.DNSNames), maxNames)] {
+		rest, star := strings.CutPrefix(name, "*.")
+		switch {
+		case !hostName.MatchString(rest):
+		case !star:
+			return "--host " + name + " asks for that name, " + anyway
+		case wild == "":
+			wild = "--host NAME." + rest + " asks for such a name, " + anyway
+		}
+	}
+	return cmp.Or(wild, anyway)
+}
+
+// maxNames bounds the names of a certificate that are looked through, and
+// hostName is what one must be to be offered.
+const maxNames = 100
+
+var hostName = regexp.MustCompile(`^[0-9A-Za-z](?:[0-9A-Za-z.-]{0,98}[0-9A-Za-z])?$`)
 
 func dnsText(e *net.DNSError) string {
 	switch {

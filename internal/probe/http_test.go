@@ -32,11 +32,15 @@ func certified(t *testing.T, names []string, from, until time.Time) (tls.Certifi
 	if err != nil {
 		t.Fatal(err)
 	}
+	subject := pkix.Name{CommonName: "test"}
+	if len(names) == 0 {
+		subject.CommonName = "Kubernetes Ingress Controller Fake Certificate"
+	}
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Kubernetes Ingress Controller Fake Certificate"},
+		SerialNumber: big.NewInt(1), Subject: subject,
 		DNSNames: names, NotBefore: from, NotAfter: until, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}, &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Kubernetes Ingress Controller Fake Certificate"}}, &key.PublicKey, key)
+	}, &x509.Certificate{SerialNumber: big.NewInt(1), Subject: subject}, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +100,8 @@ func TestTLS(t *testing.T) {
 		{"refused by name", "other.test", picky, pickyCA, false, affinity.FailureTLS, "the server refused the handshake for other.test: "},
 		{"unknown authority", "chat.test", good, "", false, affinity.FailureTLS, "certificate of chat.test, *.apps.test is signed by an unknown authority; give its CA with --probe-ca FILE, or --probe-insecure"},
 		{"insecure", "chat.test", good, "", true, 0, ""},
-		{"another name", "other.test", good, goodCA, false, affinity.FailureTLS, "certificate is for chat.test, *.apps.test, not for other.test"},
-		{"no names", "chat.test", nameless, namelessCA, false, affinity.FailureTLS, `certificate is for "Kubernetes Ingress Controller Fake Certificate", not for chat.test`},
+		{"another name", "other.test", good, goodCA, false, affinity.FailureTLS, "certificate is for chat.test, *.apps.test, not for other.test; --host chat.test asks for that name, --probe-insecure takes it as it is"},
+		{"no names", "chat.test", nameless, namelessCA, false, affinity.FailureTLS, `certificate is for "Kubernetes Ingress Controller Fake Certificate", not for chat.test; the controller made it itself, it has none for this host: --probe-insecure takes it as it is`},
 		{"expired", "chat.test", old, oldCA, false, affinity.FailureTLS, "certificate expired on " + now.Add(-24*time.Hour).UTC().Format(time.DateOnly)},
 		{"not yet valid", "chat.test", young, youngCA, false, affinity.FailureTLS, "certificate is not valid before " + now.Add(24*time.Hour).UTC().Format(time.DateOnly)},
 		{"plain http", "chat.test", portOfURL(plain), "", false, affinity.FailureTLS, "the server does not speak TLS on this port"},
@@ -258,5 +262,31 @@ func TestEnvironmentProxyIsIgnored(t *testing.T) {
 	}
 	if got := <-asked; got != "http://chat.test/x" {
 		t.Errorf("the proxy was asked for %q", got)
+	}
+}
+
+// What is offered in place of a name that a certificate does not have is typed
+// into a shell: it is a host's name, or a place for one.
+func TestInstead(t *testing.T) {
+	const anyway = "--probe-insecure takes it as it is"
+	for _, tt := range []struct {
+		names []string
+		cn    string
+		want  string
+	}{
+		{[]string{"*.apps.test", "chat.test"}, "", "--host chat.test asks for that name, " + anyway},
+		{[]string{"*.apps.test", "*.other.test"}, "", "--host NAME.apps.test asks for such a name, " + anyway},
+		{[]string{"$(reboot)", "a b", "\x1b[2J.test", "-x.test", "*", "*.*.test", "x;y", strings.Repeat("a", 101)}, "", anyway},
+		{[]string{"$(reboot)", "xn--bcher-kva.test"}, "", "--host xn--bcher-kva.test asks for that name, " + anyway},
+		{nil, "old.test", anyway},
+		{[]string{"ingress.local"}, "Kubernetes Ingress Controller Fake Certificate", "the controller made it itself, it has none for this host: " + anyway},
+		{[]string{"0123abcd.traefik.default"}, "TRAEFIK DEFAULT CERT", "the controller made it itself, it has none for this host: " + anyway},
+	} {
+		if got := instead(&x509.Certificate{DNSNames: tt.names, Subject: pkix.Name{CommonName: tt.cn}}); got != tt.want {
+			t.Errorf("%q: %q, want %q", tt.names, got, tt.want)
+		}
+	}
+	if got := certNames(&x509.Certificate{DNSNames: []string{"a\x1b[2J", strings.Repeat("a", 300)}}); strings.Contains(got, "\x1b") || len(got) > 140 {
+		t.Errorf("%q", got)
 	}
 }

@@ -70,9 +70,16 @@ func (s *settings) target(r affinity.Route) Target {
 	}
 	t.settle(s)
 	if len(t.Addrs) == 0 {
+		named := cleanHost(t.URL.Hostname())
+		if r.Host == "" && s.Host == "" {
+			named = "*"
+		}
+		why := ""
+		if r.AddressHint != "" {
+			why = ", and " + affinity.Clean(r.AddressHint, maxText)
+		}
 		t.Missing = "no address for " + cleanHost(t.URL.Host) + ": the " + strings.ToLower(cmp.Or(r.Kind, "route")) +
-			" has none in its status; try --via-controller, --url http://ADDRESS or --resolve " +
-			cleanHost(t.URL.Hostname()) + ":" + portOf(t.URL) + ":ADDRESS"
+			" has none in its status" + why + "; try --via-controller, --url http://ADDRESS or --resolve " + named + ":" + portOf(t.URL) + ":ADDRESS"
 	}
 	return t
 }
@@ -149,6 +156,9 @@ func (s *settings) addresses(r affinity.Route, u *url.URL) (addrs []string, from
 		if a != "" && !hasSpaceOrControl(a) && len(addrs) < maxAddresses {
 			addrs = append(addrs, net.JoinHostPort(strings.Trim(a, "[]"), portOf(u)))
 		}
+	}
+	if r.AddressFrom != "" {
+		return addrs, affinity.Clean(r.AddressFrom, maxText)
 	}
 	return addrs, "the status of " + strings.ToLower(cmp.Or(r.Kind, "route")) + "/" + affinity.Clean(r.Name, 80)
 }

@@ -32,6 +32,7 @@ func TestTarget(t *testing.T) {
 			"https://chat.example.com/healthz", "10.0.0.1:443", "the status of ingress/msgapp", "", ""},
 		{"no address", Options{}, chat, "http://chat.example.com/healthz", "", "the status of ingress/msgapp", "",
 			"no address for chat.example.com: the ingress has none in its status; try --via-controller, --url http://ADDRESS or --resolve chat.example.com:80:ADDRESS"},
+		{"no address, any host", Options{}, with(func(r *affinity.Route) { r.Host = "" }), "http://localhost/healthz", "", "the status of ingress/msgapp", "", "--resolve *:80:ADDRESS"},
 		{"resolve", Options{Resolve: []string{"other:80:10.9.9.9", "CHAT.example.com:80:10.0.0.2,[::1]"}}, up,
 			"http://chat.example.com/healthz", "10.0.0.2:80 [::1]:80", "--resolve", "", ""},
 		{"resolve of another port", Options{Resolve: []string{"*:443:10.0.0.2"}}, up, "http://chat.example.com/healthz",
@@ -166,5 +167,51 @@ func TestOptionsAreChecked(t *testing.T) {
 		if got := fmt.Sprint(err); tt.want == "" && err != nil || !strings.Contains(got, tt.want) && tt.want != "" {
 			t.Errorf("NewRunner(%+v): %v, want %q", tt.o, err, tt.want)
 		}
+	}
+}
+
+// What --resolve names and nobody asks for is told, with what is asked for.
+func TestUnmatched(t *testing.T) {
+	plain := affinity.Route{Kind: affinity.RouteIngress, Host: "chat.example.com"}
+	secure, wild := plain, plain
+	secure.TLS, wild.Host = true, "*.example.com"
+	many := []affinity.Route{plain}
+	for _, host := range []string{"a", "b", "c", "d", "e"} {
+		many = append(many, affinity.Route{Kind: affinity.RouteIngress, Host: host})
+	}
+	for _, tt := range []struct {
+		name   string
+		o      Options
+		routes []affinity.Route
+		want   []string // parts, one of each text
+	}{
+		{"matched", Options{Resolve: []string{"CHAT.example.com:80:10.0.0.2"}}, []affinity.Route{plain}, nil},
+		{"any", Options{Resolve: []string{"*:80:10.0.0.2"}}, []affinity.Route{plain}, nil},
+		{"one of several routes", Options{Resolve: []string{"chat.example.com:443:10.0.0.2"}}, []affinity.Route{plain, secure}, nil},
+		{"a wildcard's own name", Options{Resolve: []string{"*.example.com:80:10.0.0.2", "stickytop-probe.example.com:80:10.0.0.2"}}, []affinity.Route{wild}, nil},
+		{"another port", Options{Resolve: []string{"chat.example.com:80:10.0.0.2"}}, []affinity.Route{secure},
+			[]string{"--resolve chat.example.com:80:10.0.0.2 is for nothing that is asked here, which is chat.example.com:443"}},
+		{"another host", Options{Resolve: []string{"chat.example.com:80:10.0.0.2", "other:80:10.0.0.3"}}, []affinity.Route{plain}, []string{"--resolve other:80:10.0.0.3"}},
+		{"--host in its place", Options{Host: "alias:8080", Resolve: []string{"alias:80:10.0.0.2"}}, []affinity.Route{plain}, []string{"which is alias:8080"}},
+		{"beside --url", Options{URL: "http://node:30080", Resolve: []string{"chat.example.com:80:10.0.0.2"}}, []affinity.Route{plain}, []string{"which is node:30080"}},
+		{"a URL", Options{Resolve: []string{"h.test:80:10.0.0.2"}}, []affinity.Route{{Kind: affinity.RouteURL, URL: "https://h.test/"}}, []string{"which is h.test:443"}},
+		{"no routes yet", Options{Resolve: []string{"other:80:10.0.0.3"}}, nil, nil},
+		{"many", Options{Resolve: []string{"other:80:10.0.0.3"}}, many, []string{"which is chat.example.com:80, a:80, b:80, c:80 and 2 more"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := NewRunner(tt.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := r.Unmatched(tt.routes)
+			if len(got) != len(tt.want) {
+				t.Fatalf("%q, want %q", got, tt.want)
+			}
+			for i := range got {
+				if !strings.Contains(got[i], tt.want[i]) {
+					t.Errorf("%q, want %q", got[i], tt.want[i])
+				}
+			}
+		})
 	}
 }

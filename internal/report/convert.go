@@ -167,7 +167,11 @@ func Pods(s *affinity.Snapshot, o Options) *PodList {
 	d := affinity.Distribute(s, routes)
 	for _, share := range d.Shares {
 		p, _ := s.Pod(share.Pod)
-		list.Items = append(list.Items, Pod{PodRef: podRef(s, share.Pod), Node: p.Node, Ready: share.Ready, Terminating: p.Terminating(),
+		ready := &share.Ready
+		if share.ReadyUnread {
+			ready = nil
+		}
+		list.Items = append(list.Items, Pod{PodRef: podRef(s, share.Pod), Node: p.Node, Ready: ready, Terminating: p.Terminating(),
 			Deletion: instant(p.Deletion), Gone: instant(p.Gone), Reason: p.Reason, Restarts: p.Restarts, Pins: share.Pins, Share: round(share.Fraction), FairShare: round(d.Fair)})
 	}
 	return list
@@ -184,11 +188,12 @@ func Routes(s *affinity.Snapshot, o Options) *RouteList {
 		if !o.wants(r.ID) || !o.Target.Matches(r) {
 			continue
 		}
-		out := Route{Name: string(r.ID), Kind: r.Kind, Ref: routeRef(r), Class: r.Class, Addresses: r.Addresses, ProbePath: r.ProbePath, ProbeWhy: r.ProbeWhy,
+		out := Route{Name: string(r.ID), Kind: r.Kind, Ref: routeRef(r), Class: r.Class, Addresses: r.Addresses, AddressFrom: r.AddressFrom, ProbePath: r.ProbePath, ProbeWhy: r.ProbeWhy,
 			Sessions: count[r.ID], Notes: r.Notes, Layers: []Layer{}}
 		if i := slices.IndexFunc(s.Services, func(x affinity.Service) bool { return x.Ref == r.Backend.Service }); i >= 0 {
 			out.NeedsNone = s.Services[i].NeedsNone
 		}
+		out.Unread = s.Is("endpointslices", affinity.SourceForbidden)
 		for _, e := range s.RouteEndpoints(r) {
 			out.Endpoints++
 			if e.Ready {

@@ -191,3 +191,28 @@ func TestTimeOfNobody(t *testing.T) {
 		t.Errorf("answered once: %q", row)
 	}
 }
+
+// TestUnread: what may not be read is unknown in tables, and absent in JSON.
+func TestUnread(t *testing.T) {
+	ready := false
+	for _, tt := range []struct {
+		pod  Pod
+		want string
+	}{
+		{Pod{PodRef: PodRef{Phase: "Unknown"}}, "unknown unknown"},
+		{Pod{PodRef: PodRef{Phase: ""}, Ready: &ready}, "false unknown"},
+		{Pod{PodRef: PodRef{Phase: "Running"}, Ready: &ready}, "false 0"},
+	} {
+		row := tt.pod.row(false)
+		if got := row[3] + " " + row[8]; got != tt.want {
+			t.Errorf("%+v: %s, want %s", tt.pod, got, tt.want)
+		}
+		text, err := json.Marshal(tt.pod)
+		if err != nil || strings.Contains(string(text), `"ready"`) != (tt.pod.Ready != nil) {
+			t.Errorf("%s, %v", text, err)
+		}
+	}
+	if row := (&Route{Unread: true}).row(false); row[7] != "unknown" {
+		t.Errorf("a route: %q", row)
+	}
+}

@@ -124,8 +124,18 @@ func podHeader(wide bool) []string {
 	return h
 }
 
+// unknown is what stands for what may not be read.
+const unknown = "unknown"
+
 func (p *Pod) row(wide bool) []string {
-	row := []string{p.Tag, p.Name, p.Phase, fmt.Sprint(p.Ready), fmt.Sprint(p.Pins), percent(p.Share), percent(p.FairShare), p.Node, fmt.Sprint(p.Restarts)}
+	ready, restarts := unknown, fmt.Sprint(p.Restarts)
+	if p.Ready != nil {
+		ready = fmt.Sprint(*p.Ready)
+	}
+	if p.Phase == "" || p.Phase == "Unknown" { // its object was not read
+		restarts = unknown
+	}
+	row := []string{p.Tag, p.Name, p.Phase, ready, fmt.Sprint(p.Pins), percent(p.Share), percent(p.FairShare), p.Node, restarts}
 	if wide {
 		row = append(row, p.Namespace, p.IP, clock(p.Deletion), clock(p.Gone), p.Reason)
 	}
@@ -176,8 +186,12 @@ func (r *Route) row(wide bool) []string {
 		why, _, _ := strings.Cut(r.NeedsNone, ":")
 		cookie = "not needed: " + why
 	}
+	ready := fmt.Sprintf("%d/%d", r.Ready, r.Endpoints)
+	if r.Unread {
+		ready = unknown
+	}
 	row := []string{r.Ref.Namespace, r.Ref.Ingress, r.Ref.Host, r.Ref.Path, r.Ref.Service + ":" + r.Ref.Port, cookie, client,
-		fmt.Sprintf("%d/%d", r.Ready, r.Endpoints), fmt.Sprint(r.Sessions)}
+		ready, fmt.Sprint(r.Sessions)}
 	if wide {
 		row = append(row, r.ProbePath, r.ProbeWhy, r.assumed())
 	}

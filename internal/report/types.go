@@ -206,7 +206,7 @@ type Exchange struct {
 type Pod struct {
 	PodRef      `json:",inline"`
 	Node        string            `json:"node,omitempty"`
-	Ready       bool              `json:"ready"`
+	Ready       *bool             `json:"ready,omitempty"` // absent where it is not known
 	Terminating bool              `json:"terminating,omitempty"`
 	Deletion    *metav1.MicroTime `json:"deletion,omitempty"`
 	Gone        *metav1.MicroTime `json:"gone,omitempty"`
@@ -224,14 +224,17 @@ type Route struct {
 	Ref       RouteRef `json:"route"`
 	Class     string   `json:"class,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
-	ProbePath string   `json:"probePath,omitempty"`
-	ProbeWhy  string   `json:"probeWhy,omitempty"` // where that is from
-	Layers    []Layer  `json:"layers"`
-	Sessions  int      `json:"sessions"`
-	Endpoints int      `json:"endpoints"`
-	Ready     int      `json:"ready"`
-	NeedsNone string   `json:"needsNone,omitempty"` // why no affinity is needed
-	Notes     []string `json:"notes,omitempty"`
+	// AddressFrom is whose they are, where not the object's own status tells.
+	AddressFrom string   `json:"addressFrom,omitempty"`
+	ProbePath   string   `json:"probePath,omitempty"`
+	ProbeWhy    string   `json:"probeWhy,omitempty"` // where that is from
+	Layers      []Layer  `json:"layers"`
+	Sessions    int      `json:"sessions"`
+	Endpoints   int      `json:"endpoints"`
+	Ready       int      `json:"ready"`
+	Unread      bool     `json:"endpointsUnread,omitempty"` // EndpointSlices may not be read: both are unknown
+	NeedsNone   string   `json:"needsNone,omitempty"`       // why no affinity is needed
+	Notes       []string `json:"notes,omitempty"`
 }
 
 // Layer is one place where a pod is chosen.

@@ -93,7 +93,12 @@ func drawAccess(a area, d *data) {
 			a.put(9, y, st, line)
 		}
 	}
-	y += 2
+	y++
+	a.put(2, y, muted, whoAsks(d.opt)) // above what a short screen cuts off
+	y++
+	if a.h >= 12 {
+		y++
+	}
 	a.put(2, y, strong, "CAN I LIST AND WATCH?")
 	a.put(26, y, strong, "OBJECTS")
 	a.put(35, y, strong, "WITHOUT IT")
@@ -105,25 +110,63 @@ func drawAccess(a area, d *data) {
 		a.put(2, y+1, plain, "no cluster is watched")
 		y++
 	}
-	y += drawAbsent(a, y+1, absent)
-	y += 2
+	var role []string
 	if len(forbidden) > 0 {
 		for _, line := range roleToAskFor(d, forbidden) {
 			for _, part := range wrap(line, a.w-4) {
-				a.put(2, y, plain, strings.Repeat(" ", len(line)-len(strings.TrimLeft(line, " ")))+part)
-				y++
+				role = append(role, strings.Repeat(" ", len(line)-len(strings.TrimLeft(line, " ")))+part)
 			}
 		}
+	}
+	if y+4+len(role) <= a.h || len(role) == 0 { // the Role is worth more
+		y += drawAbsent(a, y+1, absent)
+	}
+	y += 2
+	for _, line := range role {
+		a.put(2, y, plain, line)
 		y++
 	}
-	who := ""
-	if d.opt.User != "" {
-		who = "user " + d.opt.User + "   "
+}
+
+// whoAsks names the user of the kubeconfig, who they act as, and the context.
+func whoAsks(o *Options) string {
+	var parts []string
+	if o.As != "" {
+		parts = append(parts, "acting as "+subject(o))
 	}
-	if d.opt.Context != "" {
-		who += "context " + d.opt.Context
+	if o.User != "" {
+		parts = append(parts, "user "+o.User)
 	}
-	a.put(2, y, muted, who)
+	if o.Context != "" {
+		parts = append(parts, "context "+o.Context)
+	}
+	return strings.Join(parts, "   ")
+}
+
+// maxGroups bounds the groups that are named, which are as many as were given.
+const maxGroups = 8
+
+// subject is whom a Role would be bound to: as the API server knows them, "" if
+// only the kubeconfig's name for them is known.
+func subject(o *Options) string {
+	if o.As == "" {
+		return ""
+	}
+	text := affinity.Clean(o.As, 100)
+	var groups []string
+	for _, g := range o.AsGroups[:min(len(o.AsGroups), maxGroups)] {
+		groups = append(groups, affinity.Clean(g, 60))
+	}
+	if more := len(o.AsGroups) - len(groups); more > 0 {
+		groups = append(groups, fmt.Sprintf("%d more", more))
+	}
+	switch len(groups) {
+	case 0:
+		return text
+	case 1:
+		return text + ", group " + groups[0]
+	}
+	return text + ", groups " + strings.Join(groups, ", ")
 }
 
 // drawAccessRow draws what may be done with one resource, and returns how many
@@ -160,7 +203,11 @@ func drawAccessRow(a area, y int, s affinity.SourceStatus) int {
 
 // roleToAskFor is the smallest Role that would lift the limits.
 func roleToAskFor(d *data, forbidden []affinity.SourceStatus) []string {
-	lines := []string{"Ask an admin for a Role (get, list, watch; nothing is ever written):"}
+	whose := ""
+	if who := subject(d.opt); who != "" {
+		whose = " for user " + who
+	}
+	lines := []string{"Ask an admin for a Role" + whose + " (get, list, watch; nothing is ever written):"}
 	for _, s := range forbidden {
 		group := cmp.Or(affinity.Clean(s.Group, 100), groupsOf[s.Name], "its API group")
 		lines = append(lines, "  "+s.Name+" in "+group)

@@ -44,6 +44,12 @@ func drawNoPath(a area, d *data) {
 	for _, s := range r.Steps {
 		y = drawStep(a, y, s)
 	}
+	for _, text := range r.Unheeded {
+		for _, line := range wrap("▲ "+text, max(20, a.w-4)) {
+			a.put(2, y, warn, line)
+			y++
+		}
+	}
 	answering, all := 0, 0
 	for _, s := range d.snap.Sessions {
 		if s.Spec.Route == r.ID && s.ClosedAt.IsZero() {

@@ -51,10 +51,13 @@ type Options struct {
 	Reports   Reports          // nil: findings are neither copied as a report nor saved
 	Mutes     Mutes            // nil: findings are muted until the program ends
 
-	Title     string // how the program was called; "" for stickytop
-	Context   string // kubeconfig context, or what else stands for the cluster
-	Namespace string // "" for all
-	User      string
+	Title     string          // how the program was called; "" for stickytop
+	Context   string          // kubeconfig context, or what else stands for the cluster
+	Namespace string          // "" for all
+	Selector  string          // that narrows the routes; "" for none
+	User      string          // of the kubeconfig
+	As        string          // whom the API server takes this user for, by impersonation; "" for nobody else
+	AsGroups  []string        // the groups that were given with As
 	Target    affinity.Target // what the command line named
 
 	ReadOnly bool // only watch: keys that make traffic are disabled

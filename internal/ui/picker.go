@@ -158,6 +158,9 @@ func drawNothing(a area, d *data) {
 	if ns == "" {
 		where = "in any namespace that may be read"
 	}
+	if d.opt.Selector != "" {
+		where += " that -l " + affinity.Clean(d.opt.Selector, 120) + " selects"
+	}
 	text := "No Ingress found " + where + "."
 	if !d.target.IsZero() {
 		text = "No route leads to " + affinity.Clean(d.target.String(), 60) + " " + where + "."

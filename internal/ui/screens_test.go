@@ -76,11 +76,14 @@ var screens = []struct {
 	}},
 	{name: "picker", make: pickable2},
 	{name: "nothing", make: nothing},
+	{name: "nothing-selected", make: nothingSelected},
 	{name: "no-route", make: noRoute},
 	{name: "no-route-sessions", make: noRoute, keys: []string{"2"}},
 	{name: "sync", make: syncing},
 	{name: "limited", make: limited},
+	{name: "limited-as", make: limitedAs},
 	{name: "nopath", make: noPath},
+	{name: "nopath-unheeded", make: unheeded},
 	{name: "nopath-service", make: noPathToService},
 	{name: "stale", make: stale},
 	{name: "no-endpoints", make: noEndpoints},
@@ -202,6 +205,12 @@ func nothing() (*world, Options) {
 	return w, o
 }
 
+func nothingSelected() (*world, Options) {
+	w, o := nothing()
+	o.Selector = "app=web,tier!=db"
+	return w, o
+}
+
 func syncing() (*world, Options) {
 	w := newWorld()
 	w.sources(affinity.SourceSyncing, "first list")
@@ -216,6 +225,12 @@ func limited() (*world, Options) {
 	return w, w.options()
 }
 
+func limitedAs() (*world, Options) {
+	w, o := limited()
+	o.As, o.AsGroups = "system:serviceaccount:msgapp:oncall", []string{"oncall", "viewers"}
+	return w, o
+}
+
 func noPath() (*world, Options) {
 	w := base()
 	w.open("s01", affinity.ClientBrowser)
@@ -227,6 +242,13 @@ func noPath() (*world, Options) {
 		{Name: "HTTP"}, {Name: "affinity"},
 	}})
 	return w, w.options()
+}
+
+func unheeded() (*world, Options) {
+	w, o := noPath()
+	w.route.Unheeded = []string{"--resolve typo.example.com:443:203.0.113.9 is for nothing that is asked here, which is chat.example.com:443"}
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}})
+	return w, o
 }
 
 func noPathToService() (*world, Options) {

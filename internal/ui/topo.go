@@ -371,6 +371,9 @@ func topoNotes(d *data) []run {
 	if noneReady(d, r) {
 		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + r.Backend.Service.Name + " has " + plural(len(d.snap.RouteEndpoints(r)), "endpoint", "endpoints") + ", none of them ready"})
 	}
+	for _, text := range r.Unheeded {
+		out = append(out, run{warn, "▲ " + text})
+	}
 	if n := len(d.scope); n > 1 && d.sum.total == 0 {
 		out = append(out, run{plain, fmt.Sprintf("route %d of %d: h and l show the others", d.focus+1, n)})
 	}

@@ -139,7 +139,7 @@ var hostile = []string{"\x1b[2J\x1b]52;c;aGk=\x07", "a\r\nb\tc", "\u202egnp.exe"
 func TestHostileText(t *testing.T) {
 	for _, bad := range hostile {
 		w, o := told()
-		o.Context, o.User, o.Title = bad, bad, bad
+		o.Context, o.User, o.Title, o.As, o.AsGroups = bad, bad, bad, bad, []string{bad, bad}
 		o.Caption = func() string { return bad }
 		w.route.Name, w.route.Host, w.route.Notes = bad, bad, []string{bad}
 		w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}},
