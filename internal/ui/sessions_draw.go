@@ -70,6 +70,13 @@ func (p *sessionsPanel) columns(d *data) []column {
 	return append(all, rtt)
 }
 
+// The verdict of a comparison has up to comparedLines lines, where that leaves
+// room for sessions: from comparedRows rows on.
+const (
+	comparedLines = 2
+	comparedRows  = 8
+)
+
 // cursorGutter is the room left of every row, for the cursor.
 const cursorGutter = 3
 
@@ -86,6 +93,19 @@ func (p *sessionsPanel) draw(a area, d *data) {
 	rows := a.h - 1
 	if d.class != classXS {
 		rows--
+	}
+	if v := d.compared(); v.text != "" && rows >= comparedRows {
+		below := rows
+		lines := wrap(v.text, body.w-1)
+		n := min(len(lines), comparedLines)
+		for i, line := range lines[:n] {
+			room := body.w - 1
+			if i == n-1 && n < len(lines) {
+				room = drawMore(body, below-n+1+i, "1, tab, enter: all")
+			}
+			body.clip(0, below-n+1+i, room, v.st, line)
+		}
+		rows -= n
 	}
 	from, to := p.window(rows)
 	for i := from; i < to; i++ {
