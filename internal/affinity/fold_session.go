@@ -252,6 +252,7 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodR
 	served, via := st.served(s, o, now)
 	pod := served
 	points, by := st.decodedPod(s)
+	st.heard(s, served, via, points)
 	if pod.IsZero() {
 		pod, via = points, by
 	}

@@ -39,6 +39,8 @@ type State struct {
 	found map[foundKey]verdict // what sockets showed
 	cuts  []cut                // connections that were cut, newest last
 
+	cookieWord map[RouteID]cookieWord
+
 	comparisons comparisons
 
 	views     views
@@ -98,6 +100,7 @@ func (st *State) init() {
 	st.findings = map[string][]Finding{}
 	st.sessions = map[SessionID]*session{}
 	st.found = map[foundKey]verdict{}
+	st.cookieWord = map[RouteID]cookieWord{}
 }
 
 // Apply folds one event that was seen at now. It is the only mutation.
