@@ -18,6 +18,7 @@ import (
 //	1 leg s01 poll pod=b sent=a code=1 text="Session ID unknown"
 //	                                refused by the server: 400 and Engine.IO's code
 //	1 leg s01 handshake html=404    an answer of another protocol
+//	1 leg s01 handshake version=3   an answer in that version of Engine.IO, not the client's
 //	1 leg s01 poll status=502       the ingress's own word
 //	1 restarted a 1 end="Error, exit code 1"
 //	                                the pod's restart count, and how its container ended
@@ -100,6 +101,9 @@ func (s *script) legEvent(args []string) Observed {
 	if text, ok := option(args, "html"); ok {
 		fmt.Sscan(text, &o.Status)
 		o.Failure = &Failure{Op: "status", Kind: FailureForeign, Text: text + " with text/html in place of Engine.IO: <!doctype html>"}
+	}
+	if text, ok := option(args, "version"); ok {
+		o.Failure = &Failure{Op: "read", Kind: FailureVersion, Text: "the server speaks Engine.IO " + text + ", the client 4"}
 	}
 	if text, ok := option(args, "status"); ok {
 		fmt.Sscan(text, &o.Status)

@@ -160,6 +160,10 @@ func (s *ioSession) open(r reply) *affinity.Failure {
 	if !ok {
 		return &affinity.Failure{Op: "status", Kind: affinity.FailureForeign, Text: foreign(r)}
 	}
+	if asked := s.client.set.Socket.IOVersion; asked != 0 && int(v) != asked {
+		// A client of one version cannot read the other's payloads.
+		return &affinity.Failure{Op: "read", Kind: affinity.FailureVersion, Text: fmt.Sprintf("the server speaks Engine.IO %d, the client %d", v, asked)}
+	}
 	s.version = v
 	packets, err := engineio.ParsePayload(r.body, v)
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,38 @@ func TestSocketIOInVain(t *testing.T) {
 			all := socketsOf(rec.all())
 			if last := all[len(all)-1]; all[0].Note != wants[0] || !last.Joined || last.Ended != nil {
 				t.Errorf("began with %q, then %+v", all[0].Note, last)
+			}
+		})
+	}
+}
+
+// TestEngineIOMismatch: clients of one version at a server of the other, as
+// asked for.
+func TestEngineIOMismatch(t *testing.T) {
+	for _, tt := range []struct {
+		server string
+		asks   int
+		kind   affinity.FailureKind // of the handshake; FailureOther for none
+		text   string
+	}{
+		{"io4", 3, affinity.FailureDenied, "Unsupported protocol version (code 5)"},
+		{"io2", 4, affinity.FailureVersion, "the server speaks Engine.IO 3, the client 4"},
+		{"io4", 4, affinity.FailureOther, ""},
+		{"io2", 3, affinity.FailureOther, ""},
+	} {
+		t.Run(tt.server+" asked in "+strconv.Itoa(tt.asks), func(t *testing.T) {
+			p := startPeer(t, tt.server, "msgapp-a", "")
+			r := mustRunner(t, Options{Socket: SocketOptions{IOVersion: tt.asks}})
+			rec, stop := start(t, r)
+			r.Want(socketPlan(p.url.String(), "socketio", 1, affinity.ClientBrowser))
+			rec.until(t, "a handshake", func(all []affinity.Event) bool { return len(eventsOf[affinity.Observed](all)) > 0 })
+			stop()
+			f := eventsOf[affinity.Observed](rec.all())[0].Failure
+			if tt.text == "" && f == nil {
+				return
+			}
+			if f == nil || f.Kind != tt.kind || !strings.Contains(f.Text, tt.text) {
+				t.Errorf("%+v, want %s %q", f, tt.kind, tt.text)
 			}
 		})
 	}
