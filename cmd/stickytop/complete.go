@@ -83,7 +83,7 @@ func completeFlag(cmd *cobra.Command, flag string, values ...string) {
 func completeProbes(cmd *cobra.Command) {
 	completeList(cmd, "transport", probe.Transports()...)
 	completeList(cmd, "client", affinity.ClientWords()...)
-	completeFlag(cmd, "socketio-transports", probe.IOBoth, "polling", "websocket")
+	completeFlag(cmd, "socketio-transports", probe.IOBoth, probe.IOSocketFirst, probe.IOPolling, probe.IOWebSocket)
 }
 
 // completeList offers what a list separated by commas does not name yet.

@@ -66,7 +66,7 @@ func (f *probeFlags) add(fs *pflag.FlagSet) {
 	fs.Lookup("via-controller").NoOptDefVal = "auto"
 	fs.StringVar(&f.socket.IOPath, "socketio-path", probe.DefaultIOPath, "path of the Socket.IO server")
 	fs.StringVar(&f.socket.IONamespace, "socketio-namespace", "/", "Socket.IO namespace to join")
-	fs.StringVar(&f.socket.IOTransports, "socketio-transports", probe.IOBoth, "polling,websocket as browsers do, or only one of them")
+	fs.StringVar(&f.socket.IOTransports, "socketio-transports", probe.IOBoth, "polling,websocket as browsers do; websocket,polling: polling where no WebSocket opens (tryAllTransports of Socket.IO 4.8); or only one of them")
 	fs.StringVar(&f.socket.IOAsk, "socketio-ask", "", "event to emit, whose ack names the pod")
 	fs.StringVar(&f.socket.IOEvent, "socketio-event", "", "event of the server that names the pod")
 	fs.BoolVar(&f.socket.Idle, "idle", false, "hold WebSockets (--transport ws) without a word, and tell when they are cut")

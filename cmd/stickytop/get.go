@@ -244,7 +244,7 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 		text, _, _ = strings.Cut(text, "\n")
 		return usageError("-o: %s", affinity.Clean(strings.TrimRight(text, ". "), 300))
 	}
-	if what == "sessions" {
+	if what == "sessions" || what == "findings" {
 		compareKinds(streams.ErrOut, snap)
 	}
 	return s.verdict(snap, what, streams)

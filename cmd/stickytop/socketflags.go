@@ -28,6 +28,7 @@ func (f *probeFlags) addSockets(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.words.headers, "ws-header", nil, "header of the WebSocket upgrade, 'NAME: VALUE', or @FILE with one a line")
 	fs.StringVar(&f.socket.Send, "ws-send", "", "first message to send on a WebSocket")
 	fs.StringVar(&f.socket.Expect, "ws-expect", "", "what a message must contain, within --probe-timeout of --ws-send")
+	fs.IntVar(&f.socket.IOVersion, "socketio-eio", 0, "Engine.IO version of the clients: 3 (Socket.IO 1 and 2) or 4 (3 and later); found out by default, so that a mismatch (I07) shows only with it")
 	fs.StringVar(&f.words.auth, "socketio-auth", "", "auth payload of the Socket.IO CONNECT, a JSON object or @FILE (Socket.IO 3 and later)")
 }
 
@@ -40,12 +41,15 @@ func (f *probeFlags) checkSockets() error {
 		{"--ws-subprotocol", "ws", len(f.socket.Subprotocols) > 0}, {"--ws-header", "ws", len(f.words.headers) > 0},
 		{"--ws-send", "ws", f.socket.Send != ""}, {"--ws-expect", "ws", f.socket.Expect != ""},
 		{"--socketio-auth", "socketio", f.words.auth != ""},
+		{"--socketio-eio", "socketio", f.socket.IOVersion != 0},
 	} {
 		if only.given && !f.speaks(only.transport) {
 			return usageError("%s is for --transport %s", only.flag, only.transport)
 		}
 	}
 	switch {
+	case f.socket.IOVersion != 0 && f.socket.IOVersion != 3 && f.socket.IOVersion != 4:
+		return usageError("--socketio-eio %d: use 3 or 4", f.socket.IOVersion)
 	case f.socket.Idle && f.socket.Send != "":
 		return usageError("--idle says nothing on the WebSocket: not with --ws-send")
 	case f.socket.Expect != "" && f.socket.Send == "":

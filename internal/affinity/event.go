@@ -138,11 +138,12 @@ const (
 	FailureDenied    // the server took the request and refused it: an Engine.IO or Socket.IO error
 	FailureForeign   // an answer, but not of the protocol: HTML where Engine.IO was asked for
 	FailureClosed    // a held connection ended
+	FailureVersion   // an answer in another version of Engine.IO than the client's
 )
 
 func (k FailureKind) String() string {
 	return [...]string{"other", "dns", "refused", "timeout", "tls", "status", "protocol", "rate-limited", "redirect", "no-address",
-		"session-unknown", "refused-by-server", "foreign", "closed"}[k]
+		"session-unknown", "refused-by-server", "foreign", "closed", "version"}[k]
 }
 
 // Sent is a cookie that went out with a request.

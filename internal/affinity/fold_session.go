@@ -268,6 +268,7 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodR
 	st.decodePin(s, now)
 	pod := served
 	points, by := st.decodedPod(s)
+	st.heard(s, served, via, points)
 	if pod.IsZero() {
 		pod, via = points, by
 	}

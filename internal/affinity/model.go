@@ -235,11 +235,11 @@ type KindSummary struct {
 	Once     int // of Held: answered once, so that nothing could have moved them
 }
 
-// CompareKinds sums the sessions up by route and kind, in the order of routes
+// compareKinds sums the sessions up by route and kind, in the order of routes
 // and of the first session of each kind.
-func CompareKinds(s *Snapshot) []KindSummary {
+func compareKinds(sessions []*Session) []KindSummary {
 	var all []KindSummary
-	for _, x := range s.Sessions {
+	for _, x := range sessions {
 		kind := SessionKind{x.Spec.Transport, x.Spec.Client}
 		i := slices.IndexFunc(all, func(m KindSummary) bool { return m.Route == x.Spec.Route && m.SessionKind == kind })
 		if i < 0 {

@@ -122,7 +122,7 @@ func TestStickyOnlyForCookieKeepers(t *testing.T) {
 	if f := m.found(); !slices.Equal(f, []string{"B07"}) {
 		t.Fatalf("%v, want B07", f)
 	}
-	all := CompareKinds(m.st.Snapshot(m.now))
+	all := compareKinds(m.st.Snapshot(m.now).Sessions)
 	if len(all) != 2 || all[0].Held != 1 || all[0].Wander != 0 || all[1].Held != 0 || all[1].Wander != 1 || all[1].Moves != 0 || all[1].Unheld != 3 {
 		t.Errorf("%+v", all)
 	}
@@ -141,7 +141,7 @@ func TestAnotherTransportIsNoProof(t *testing.T) {
 	if f := m.found(); len(f) > 0 {
 		t.Errorf("%v", f)
 	}
-	all := CompareKinds(m.st.Snapshot(m.now))
+	all := compareKinds(m.st.Snapshot(m.now).Sessions)
 	if len(all) != 3 || all[0].Held != 1 || all[2].Transport != "socketio" || all[2].Wander != 1 {
 		t.Errorf("%+v", all)
 	}
@@ -159,7 +159,7 @@ func TestBothWander(t *testing.T) {
 	if f := m.found(); len(f) > 0 {
 		t.Errorf("%v", f)
 	}
-	if all := CompareKinds(m.st.Snapshot(m.now)); all[0].Held+all[1].Held != 0 {
+	if all := compareKinds(m.st.Snapshot(m.now).Sessions); all[0].Held+all[1].Held != 0 {
 		t.Errorf("%+v", all)
 	}
 }

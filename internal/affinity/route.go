@@ -1,6 +1,9 @@
 package affinity
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Kinds of routes.
 const (
@@ -154,6 +157,7 @@ type Pod struct {
 	Total     int // containers
 	ReadyN    int
 	Restarts  int
+	LastEnd   string // how a container of it ended last, "OOMKilled, exit code 137"; "" when none did. Safe to print
 	Created   time.Time
 	Deletion  time.Time // end of the grace period once terminating; zero before
 	Grace     time.Duration
@@ -165,6 +169,22 @@ type Pod struct {
 	// maxTurns; none for one that was ready when it was seen first. Going not
 	// ready because it terminates is none.
 	Turns []ReadyTurn
+}
+
+// Workload is what made p, as kubectl writes it: "deployment/web"; "" where that
+// is not known. The name of a Deployment's ReplicaSet ends in the hash that is in
+// its pods' labels.
+func (p Pod) Workload() string {
+	kind, name, _ := strings.Cut(p.Owner, "/")
+	switch kind {
+	case "StatefulSet", "DaemonSet":
+		return strings.ToLower(kind) + "/" + name
+	case "ReplicaSet":
+		if of, ok := strings.CutSuffix(name, "-"+p.Labels["pod-template-hash"]); ok && of != "" {
+			return "deployment/" + of
+		}
+	}
+	return ""
 }
 
 // ReadyTurn is a change of a pod's readiness.

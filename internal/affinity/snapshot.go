@@ -17,6 +17,9 @@ type Snapshot struct {
 	Sources  []SourceStatus
 	Timeline []Happening // oldest first
 	Findings []Finding   // of all sources, worst first
+	// Comparisons are of routes with sessions of several kinds, by route, at most
+	// a second old.
+	Comparisons []Comparison
 	// Pins by address, where a node's tables are read.
 	AddressPins  []*AddressPin // by Service, port, client, node
 	AddressLists []AddressList // by Service, port, endpoint, node
@@ -33,7 +36,7 @@ type Happening struct {
 	Seq       uint64 // position in the run; grows
 	At        time.Time
 	Source    string // "probe", "k8s", "watch"
-	Kind      string // "move", "loose", "pinned", "contradiction", "reborn", "failing", "status", "answered", "split", "pod", "endpoints", "ingress", "source", "cookie", "session", "socket", "finding"
+	Kind      string // "move", "loose", "pinned", "contradiction", "reborn", "failing", "status", "answered", "split", "pod", "endpoints", "ingress", "source", "cookie", "session", "socket", "finding", "compared"
 	Session   SessionID
 	Pod       PodRef
 	Route     RouteID

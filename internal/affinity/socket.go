@@ -289,6 +289,9 @@ func (st *State) attribute(e Attributed, now time.Time) {
 	}
 	s.witness(said)
 	if x.Source == SourceNone || x.Source == SourceCookie {
+		if points, _ := st.decodedPod(s); x.Cookie != "" && x.Cookie == s.print {
+			st.heard(s, pod, source, points)
+		}
 		if newest && x.Failure == "" {
 			answered := s.answered
 			s.loose = false

@@ -27,6 +27,8 @@ type proof struct {
 	request   string // X-Request-Id of the leg that showed it; "" for none
 	handshake string // X-Request-Id of the handshake
 	pod       PodRef // whose restart or end would account for it; zero for none
+	// The handshake and the leg that was refused; zero for what rests on others.
+	first, refused Leg
 }
 
 // maxTitle is the longest title of a finding, in runes.
@@ -130,6 +132,7 @@ func (st *State) settleHidden(route RouteID) {
 // Those of the last moments may be the edit's own doing.
 func (st *State) edited(route RouteID, now time.Time) {
 	st.reconsider(now, func(v verdict) bool { return v.Route == route })
+	delete(st.cookieWord, route)
 	for key := range st.found {
 		switch key.rule {
 		case "I02", "I06", "I07", "I08":
@@ -155,7 +158,9 @@ func (st *State) reconsider(now time.Time, concern func(verdict) bool) {
 				st.withdraw(key, text)
 			}
 		default:
-			st.judgeLegs(s, now)
+			if st.judgeLegs(s, now); st.found[key].refused.RequestID == v.refused.RequestID && v.refused.RequestID != "" {
+				st.judgeRefusal(s, v.first, v.refused, now) // its session has connected again since
+			}
 		}
 	}
 }

@@ -26,14 +26,18 @@ func (st *State) judgeLeg(s *session, o Observed, now time.Time) {
 			Evidence: []FindingEvidence{{Source: "body", Field: "X-Request-Id", Value: o.RequestID, Text: f.Text}},
 			Fix:      "route the Socket.IO path to the server that speaks it, before the catch-all; or name the right path with --socketio-path",
 			Verify:   "curl the path with ?EIO=4&transport=polling: the body begins with 0{ (Engine.IO 4) or NN:0{ (3)"}, proof{request: o.RequestID}, now)
-	case o.Refused == nil:
-	case o.Refused.Code == 5:
+	case f.Kind == FailureVersion, o.Refused != nil && o.Refused.Code == 5:
+		title := "the server does not speak the client's version of Engine.IO"
+		if o.Refused != nil {
+			title += " (code 5)"
+		}
 		st.find(Finding{Rule: "I07", Severity: SeverityMedium, Certainty: CertaintyExact, Route: s.Spec.Route, Session: s.Spec.ID,
-			Title:    "the server does not speak the client's version of Engine.IO (code 5)",
+			Title:    title,
 			Impact:   "clients of that version cannot connect at all, and no affinity can help them",
 			Evidence: []FindingEvidence{{Source: "body", Field: "X-Request-Id", Value: o.RequestID, Text: f.Text}},
 			Fix:      "bring client and server to one major version (Socket.IO 1 and 2 speak EIO 3, 3 and 4 speak EIO 4), or set allowEIO3: true on the server",
 			Verify:   "the handshake with the client's EIO is answered with 200"}, proof{request: o.RequestID}, now)
+	case o.Refused == nil:
 	case o.Refused.Code == 1:
 		st.judgeLegs(s, now)
 	}
@@ -51,16 +55,21 @@ func (st *State) judgeLegs(s *session, now time.Time) {
 		if l.Name == LegHandshake || l.Failure == "" || s.refused[l.RequestID] != 1 {
 			continue
 		}
-		f, p, why := st.unknownSession(s, st.only(s, first), st.only(s, l))
-		p.request = l.RequestID
-		for key, v := range st.found {
-			if v.request == l.RequestID && (why != "" || key != (foundKey{f.Rule, f.Route, p.about})) {
-				st.withdraw(key, cmp.Or(why, "told apart since: "+f.Rule))
-			}
+		st.judgeRefusal(s, first, l, now)
+	}
+}
+
+// judgeRefusal finds out why a leg was refused that belongs to a handshake.
+func (st *State) judgeRefusal(s *session, first, l Leg, now time.Time) {
+	f, p, why := st.unknownSession(s, st.only(s, first), st.only(s, l))
+	p.request, p.first, p.refused = l.RequestID, first, l
+	for key, v := range st.found {
+		if v.request == l.RequestID && (why != "" || key != (foundKey{f.Rule, f.Route, p.about})) {
+			st.withdraw(key, cmp.Or(why, "told apart since: "+f.Rule))
 		}
-		if why == "" {
-			st.find(f, p, now)
-		}
+	}
+	if why == "" {
+		st.find(f, p, now)
 	}
 }
 
@@ -84,11 +93,11 @@ func (st *State) unknownSession(s *session, first, refused Leg) (f Finding, p pr
 	if why := st.accounted(s, first, refused); why != "" {
 		return f, p, why
 	}
-	if !first.Pod.IsZero() && first.Pod == refused.Pod {
-		f, p = st.samePod(f, p, first, refused)
+	if !first.Pod.IsZero() && (first.Pod == refused.Pod || !refused.Pod.IsZero() && st.restartedSince(first)) {
+		f, p = st.samePod(s, f, p, first, refused)
 		return f, p, ""
 	}
-	if weak(first) || weak(refused) {
+	if !st.sure(s, first, refused, &f) {
 		f.Certainty = CertaintyLikely // nothing names a pod, or only where a cookie pointed
 	}
 	if st.keepsNothing(s) {
@@ -179,37 +188,169 @@ func (st *State) hashedAgain(s *session, first, refused Leg) bool {
 	})
 }
 
-const workersFix = "run one worker in each pod (WEB_CONCURRENCY=1, pm2 -i 1), or share sessions among workers with @socket.io/sticky or @socket.io/cluster-engine"
+const (
+	workersFix = "run one worker in each pod (WEB_CONCURRENCY=1, pm2 -i 1) and more pods, or share sessions among workers with @socket.io/sticky or @socket.io/cluster-engine"
+	restartFix = "find out why the container restarts (kubectl logs --previous), or keep sessions outside its memory"
+)
 
 // samePod tells a restart from several workers: by the pod's restarts, and only
 // the second handshake that meets it makes it certain.
-func (st *State) samePod(f Finding, p proof, first, refused Leg) (Finding, proof) {
+func (st *State) samePod(s *session, f Finding, p proof, first, refused Leg) (Finding, proof) {
 	f.Rule, p.about = "I02", "workers"
 	at := st.pods[first.Pod]
 	object := ObjectRef{Kind: "Pod", Namespace: first.Pod.Namespace, Name: first.Pod.Name}
-	if at.Restarts > first.restarts || at.Created.After(first.created) && !first.created.IsZero() {
+	if st.restartedSince(first) {
 		p.about, f.Severity = "restart", SeverityHigh
 		f.Title = fmt.Sprintf("400 Session ID unknown: %s restarted between the handshake and the %s", st.podLabel(first.Pod), refused.Name)
+		if first.Pod != refused.Pod {
+			f.Title += ", which went to " + st.podLabel(refused.Pod)
+		}
 		f.Impact = "the sessions in the memory of a container end with it; every user of this pod connects again"
 		f.Evidence = append(f.Evidence, FindingEvidence{Object: object, Field: "status.containerStatuses[].restartCount", Value: fmt.Sprintf("%d → %d", first.restarts, at.Restarts), Source: "object"})
-		f.Fix = "find out why the container restarts (kubectl logs --previous), or keep sessions outside its memory"
+		f.Fix = restartFix
+		if at.LastEnd != "" {
+			f.Evidence = append(f.Evidence, FindingEvidence{Object: object, Field: "status.containerStatuses[].lastState.terminated", Value: at.LastEnd, Source: "object"})
+			if strings.HasPrefix(at.LastEnd, "OOMKilled") {
+				f.Fix = "give the container more memory (resources.limits.memory), or find what fills it; keep sessions outside its memory"
+			}
+		}
+		f.Patch = restartCommand(at)
 		f.Verify = "the pod's restart count stays, and no leg is refused with code 1"
 		return f, p
 	}
 	f.Title = fmt.Sprintf("400 Session ID unknown by %s, which opened the session: several workers in one pod", st.podLabel(first.Pod))
 	f.Impact = "requests fail about as often as another worker of the pod is picked, though the pod is right: no affinity can help"
 	f.Fix = workersFix
+	f.Patch = workersCommand(at)
 	f.Verify = "hold Socket.IO sessions again: no leg is refused by the pod of its handshake"
+	sure := st.sure(s, first, refused, &f)
 	if at.Ref.IsZero() || at.NamedOnly {
 		f.Certainty = CertaintyLikely // it may have restarted unseen
 		return f, p
 	}
 	f.Evidence = append(f.Evidence, FindingEvidence{Object: object, Field: "status.containerStatuses[].restartCount", Value: fmt.Sprint(at.Restarts), Source: "object", Text: "as at the handshake"})
 	before, had := st.found[foundKey{f.Rule, f.Route, p.about}]
-	if !(had && before.handshake != p.handshake) || weak(first) || weak(refused) {
+	if !(had && before.handshake != p.handshake) || !sure {
 		f.Certainty = CertaintyLikely
 	}
 	return f, p
+}
+
+// restartedSince reports whether the pod of a leg has restarted since, or is
+// another of that name.
+func (st *State) restartedSince(l Leg) bool {
+	p := st.pods[l.Pod]
+	return p.Restarts > l.restarts || p.Created.After(l.created) && !l.created.IsZero()
+}
+
+// workersCommand shows what runs in a pod, and ends the workers but one.
+func workersCommand(p Pod) string {
+	if !pasteable(p) {
+		return ""
+	}
+	text := fmt.Sprintf("# what runs in the pod: several of the server's processes are several workers\n"+
+		"kubectl -n %s exec %s -- sh -c 'for p in /proc/[0-9]*; do tr \"\\0\" \" \" <$p/cmdline; echo; done'", p.Ref.Namespace, p.Ref.Name)
+	if w := p.Workload(); plainName(strings.ReplaceAll(w, "/", "")) {
+		text += fmt.Sprintf("\n# one worker in each pod, where the server heeds WEB_CONCURRENCY (gunicorn, uvicorn, Puma)\n"+
+			"kubectl -n %s set env %s WEB_CONCURRENCY=1", p.Ref.Namespace, w)
+	}
+	return text
+}
+
+// restartCommand shows why containers of a pod restarted.
+func restartCommand(p Pod) string {
+	if !pasteable(p) {
+		return ""
+	}
+	return fmt.Sprintf("kubectl -n %[1]s logs %[2]s --all-containers --previous --tail=50\n"+
+		"kubectl -n %[1]s get pod %[2]s -o jsonpath='{range .status.containerStatuses[*]}{.name} {.restartCount} {.lastState.terminated}{\"\\n\"}{end}'", p.Ref.Namespace, p.Ref.Name)
+}
+
+// pasteable reports whether p is an object, and of a name that a shell leaves as
+// it is.
+func pasteable(p Pod) bool {
+	return !p.NamedOnly && plainName(p.Ref.Namespace) && plainName(p.Ref.Name)
+}
+
+// plainName reports whether s is made of what names of objects are (RFC 1123).
+func plainName(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == ""
+}
+
+// sure reports whether it is known which pods answered two legs, and adds to f
+// what that rests on, or what would tell, where they did not name themselves.
+func (st *State) sure(s *session, first, refused Leg, f *Finding) bool {
+	if !weak(first) && !weak(refused) {
+		return true
+	}
+	byCookie := func(l Leg) bool { return !weak(l) || l.Source == SourceCookie }
+	if w := st.cookieWord[s.Spec.Route]; byCookie(first) && byCookie(refused) && w.agreed >= cookieTrusted && w.denied == 0 {
+		f.Evidence = append(f.Evidence, FindingEvidence{Source: "session",
+			Text: fmt.Sprintf("where answers on this route told their pod, it was the one that the cookie names: %d of %d", w.agreed, w.agreed)})
+		return true
+	}
+	if byCookie(first) && byCookie(refused) {
+		if text := st.declaredWorkers(s.Spec.Route); text != "" && first.Pod == refused.Pod {
+			f.Evidence = append(f.Evidence, FindingEvidence{Source: "object", Text: "declared: " + text})
+			return true
+		}
+	}
+	if first.alone == first.Pod && refused.alone == first.Pod && !first.Pod.IsZero() && st.onlyEver(s, first.At) {
+		return true
+	}
+	const tell = "--log-evidence, or an answer that names its pod (--pod-header), would make it certain"
+	if first.Source == SourceCookie || refused.Source == SourceCookie {
+		f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: "a cookie alone tells where the request went, and a hop behind the ingress would look the same: " + tell})
+	}
+	return false
+}
+
+// cookieTrusted is how many answers must have named the pod of the cookie that
+// was sent before the cookie's word is believed where an answer names none.
+const cookieTrusted = 3
+
+// cookieWord is how often answers on a route named the pod that the cookie sent
+// along named, and how often another.
+type cookieWord struct{ agreed, denied int }
+
+// heard compares what an answer says of its pod with the cookie that went along.
+func (st *State) heard(s *session, said PodRef, via Source, points PodRef) {
+	if !via.answers() || said.IsZero() || points.IsZero() || s.Pin == nil || s.Pin.Decoded.Gone {
+		return
+	}
+	w := st.cookieWord[s.Spec.Route]
+	if said == points {
+		w.agreed++
+	} else {
+		w.denied++
+	}
+	st.cookieWord[s.Spec.Route] = w
+}
+
+// declaredWorkers is what the objects say of several workers behind a route; ""
+// for nothing.
+func (st *State) declaredWorkers(route RouteID) string {
+	for source, all := range st.findings {
+		if source == "sockets" {
+			continue
+		}
+		for _, f := range all {
+			if f.Rule == "I02" && f.Session == "" && f.Fails() && (f.Route == route || slices.Contains(f.Routes, route)) {
+				return f.Title + " (" + f.Object.String() + ")"
+			}
+		}
+	}
+	return ""
+}
+
+// onlyEver reports whether the Service of s has had one endpoint, ready or not,
+// since then.
+func (st *State) onlyEver(s *session, since time.Time) bool {
+	b := st.backendOf(s)
+	if b == nil || len(ofPort(b.all, st.routes[s.Spec.Route].Backend.PortName)) != 1 {
+		return false
+	}
+	return !slices.ContainsFunc(b.changes, func(c change) bool { return c.at.After(since.Add(-causeBefore)) })
 }
 
 // weak reports whether nobody said which pod answered.
@@ -344,10 +485,12 @@ func (st *State) refusedBy(s *session, o Observed, now time.Time) (PodRef, Sourc
 	if len(s.refused) < 64 {
 		s.refused[o.RequestID] = o.Refused.Code
 	}
+	points, by := st.decodedPod(s)
 	if pod, via := st.served(s, o, now); !pod.IsZero() {
+		st.heard(s, pod, via, points)
 		return pod, via
 	}
-	return st.decodedPod(s)
+	return points, by
 }
 
 // hides is I04: a session that never polls works where sessions that do break.

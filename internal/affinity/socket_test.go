@@ -18,14 +18,16 @@ import (
 //	1 leg s01 poll pod=b sent=a code=1 text="Session ID unknown"
 //	                                refused by the server: 400 and Engine.IO's code
 //	1 leg s01 handshake html=404    an answer of another protocol
+//	1 leg s01 handshake version=3   an answer in that version of Engine.IO, not the client's
 //	1 leg s01 poll status=502       the ingress's own word
-//	1 restarted a 1                 the pod's restart count
+//	1 restarted a 1 end="Error, exit code 1"
+//	                                the pod's restart count, and how its container ended
 //	1 socket s01 websocket ping=25 timeout=20 joined
 //	                                how the held connection stands; what is left out stays
 //	61 ended s01 cut silent=60      by whom: cut, server, client
 //	1 said s01 pod=a                the application names its pod, on the last leg
 //	1 logged s01 a poll             a log names the pod of the latest leg of that name
-//	1 finds I01 exact critical "…"  the finding is there, complete; its title, evidence or fix has the text
+//	1 finds I01 exact critical "…"  the finding is there, complete; its title, evidence, fix or patch has the text
 //	1 silent I01                    no finding of that rule; without a rule, none at all
 func TestSocketVerdicts(t *testing.T) {
 	files, err := filepath.Glob("testdata/sockets/*/*.txt")
@@ -60,7 +62,9 @@ func (s *script) socketEvents(verb string, args []string) []Event {
 	case "restarted":
 		n := 0
 		fmt.Sscan(args[1], &n)
-		return []Event{PodChanged{Pod{Ref: testPod(args[0]), Ready: true, Phase: "Running", Restarts: n}}}
+		end, _ := option(args, "end")
+		return []Event{PodChanged{Pod{Ref: testPod(args[0]), Ready: true, Phase: "Running", Restarts: n, LastEnd: end,
+			Owner: "ReplicaSet/web-7c9f", Labels: map[string]string{"pod-template-hash": "7c9f"}}}}
 	case "leg":
 		return []Event{s.legEvent(args)}
 	case "socket", "ended":
@@ -97,6 +101,9 @@ func (s *script) legEvent(args []string) Observed {
 	if text, ok := option(args, "html"); ok {
 		fmt.Sscan(text, &o.Status)
 		o.Failure = &Failure{Op: "status", Kind: FailureForeign, Text: text + " with text/html in place of Engine.IO: <!doctype html>"}
+	}
+	if text, ok := option(args, "version"); ok {
+		o.Failure = &Failure{Op: "read", Kind: FailureVersion, Text: "the server speaks Engine.IO " + text + ", the client 4"}
 	}
 	if text, ok := option(args, "status"); ok {
 		fmt.Sscan(text, &o.Status)
@@ -171,7 +178,7 @@ func (s *script) finding(verb string, args []string) {
 
 // lacks says what f has not of what is wanted, or of what every finding needs.
 func (s *script) lacks(f Finding, want []string) string {
-	all := []string{f.Title, f.Impact, f.Fix, f.Verify}
+	all := []string{f.Title, f.Impact, f.Fix, f.Patch, f.Verify}
 	for _, e := range f.Evidence {
 		all = append(all, e.Source+" "+e.Field+" "+e.Value+" "+e.Text)
 	}

@@ -39,6 +39,10 @@ type State struct {
 	found map[foundKey]verdict // what sockets showed
 	cuts  []cut                // connections that were cut, newest last
 
+	cookieWord map[RouteID]cookieWord
+
+	comparisons comparisons
+
 	views     views
 	addresses addresses
 	dataplane Dataplane
@@ -96,6 +100,7 @@ func (st *State) init() {
 	st.findings = map[string][]Finding{}
 	st.sessions = map[SessionID]*session{}
 	st.found = map[foundKey]verdict{}
+	st.cookieWord = map[RouteID]cookieWord{}
 }
 
 // Apply folds one event that was seen at now. It is the only mutation.
@@ -161,13 +166,14 @@ func (st *State) Snapshot(now time.Time) *Snapshot {
 	st.forgetGone(now) // first: what it forgets is not in the views
 	st.endDerived(now)
 	st.refreshViews()
+	st.compareNow(now)
 	st.addresses.view()
 	return &Snapshot{
 		Seq: st.seq, At: now,
 		Routes: st.views.routes, Services: st.views.services, Pods: st.views.pods, podIndex: st.views.podIndex,
 		Sessions: st.views.sessions, Sources: st.views.sources,
-		Timeline:  st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
-		Findings:  st.views.findings,
+		Timeline: st.timeline[max(0, len(st.timeline)-MaxTimeline):len(st.timeline):len(st.timeline)],
+		Findings: st.views.findings, Comparisons: st.comparisons.all,
 		endpoints: st.views.endpoints,
 		Dataplane: st.addresses.plane, IngressPods: st.ingressPods,
 

@@ -74,7 +74,7 @@ func TestThrownCookies(t *testing.T) {
 	if f.Certainty != CertaintyLikely || !strings.Contains(f.Evidence[0].Text, "the cookie of s01 (browser) names") || !strings.Contains(f.Evidence[1].Text, "was given a cookie of") {
 		t.Errorf("no answer named a pod, yet %s: %+v", f.Certainty, f.Evidence)
 	}
-	all := CompareKinds(m.st.Snapshot(m.now))
+	all := compareKinds(m.st.Snapshot(m.now).Sessions)
 	if all[0].Held != 1 || all[1].Held != 0 || all[1].Wander != 1 || all[1].Unknown != 0 || all[1].Moves != 0 {
 		t.Errorf("%+v", all)
 	}
@@ -92,7 +92,7 @@ func TestThrownCookiesOfOnePod(t *testing.T) {
 		if f := m.found(); len(f) > 0 {
 			t.Errorf("%s: %v", value, f)
 		}
-		if all := CompareKinds(m.st.Snapshot(m.now)); all[1].Wander != 0 || all[1].Unknown != 1 {
+		if all := compareKinds(m.st.Snapshot(m.now).Sessions); all[1].Wander != 0 || all[1].Unknown != 1 {
 			t.Errorf("%s: %+v", value, all)
 		}
 	}
@@ -100,7 +100,7 @@ func TestThrownCookiesOfOnePod(t *testing.T) {
 	m.gave("s02", "y:web-a", true)
 	m.apply(EndpointsChanged{Service: ServiceRef{"e", "a"}, Endpoints: []Endpoint{{Addr: "10.0.0.2:80", IP: "10.0.0.2", Pod: PodRef{"e", "web-b"}, Ready: true, Serving: true}}})
 	m.gave("s02", "y:web-b", true)
-	if all := CompareKinds(m.st.Snapshot(m.now)); all[1].Wander != 0 {
+	if all := compareKinds(m.st.Snapshot(m.now).Sessions); all[1].Wander != 0 {
 		t.Errorf("the pods changed: %+v", all)
 	}
 }

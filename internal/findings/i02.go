@@ -2,6 +2,7 @@ package findings
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -15,7 +16,8 @@ var i02 = Rule{
 	Fix:     "one worker for each pod and more pods, or @socket.io/sticky or @socket.io/cluster-engine inside it",
 	Verify:  "kubectl logs: no Session ID unknown while the pod stays",
 	Sources: []string{"miguelgrinberg/Flask-SocketIO#402", "benoitc/gunicorn#1147", "Unitech/pm2#389", "socketio/socket.io-sticky#2"},
-	Shown:   "the pod of the handshake itself refuses a later request with code 1. Told apart by the pod's restart count: when it grew, the session was lost with the container; when not, likely several workers, and certain with the second session that meets it.",
+	Shown: "the pod of the handshake itself refuses a later request with code 1. Told apart by the pod's restart count: when it grew, the session was lost with the container; when not, likely several workers, and certain with the second handshake that meets it. " +
+		"Where a cookie alone names the pod of a refused request it stays likely, unless other answers on the route have borne the cookie out, the objects declare several workers, the Service has had one endpoint all along, or a log tells (--log-evidence).",
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes("") {
 			for _, x := range r.loads {
@@ -30,12 +32,47 @@ var i02 = Rule{
 						h.severity, h.impact = affinity.SeverityCritical, ""
 						h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "sockets: " + hint})
 					}
+					h.patch = oneWorker(x, cont, at)
 					c.hit(x.Object, h)
 				}
 			}
 		}
 	},
 }
+
+// oneWorker is how to ask for one worker in place of what field at of a container
+// asks for; "" where the words do not show it plainly.
+func oneWorker(x *workload, cont *Value, at []string) string {
+	name := cont.Str("name")
+	if at[0] == "env" {
+		if x.File == "" {
+			return fmt.Sprintf("kubectl -n %s set env %s -c %s WEB_CONCURRENCY=1", quote(x.Namespace), quote(x.String()), quote(name))
+		}
+		return fmt.Sprintf("spec:\n  template:\n    spec:\n      containers:\n      - name: %q\n        env:\n        - {name: WEB_CONCURRENCY, value: \"1\"}", name)
+	}
+	words := cont.words(at[0])
+	i, err := strconv.Atoi(at[1])
+	if err != nil || i >= len(words) {
+		return ""
+	}
+	fields := strings.Fields(words[i])
+	switch {
+	case len(fields) > 1: // a shell takes it apart
+		words[i] = oneOf.ReplaceAllString(words[i], "${1}1")
+	case strings.Contains(words[i], "="):
+		words[i], _, _ = strings.Cut(words[i], "=")
+		words[i] += "=1"
+	case i+1 < len(words):
+		words[i+1] = "1"
+	}
+	for i, w := range words {
+		words[i] = strconv.Quote(w)
+	}
+	return fmt.Sprintf("spec:\n  template:\n    spec:\n      containers:\n      - name: %q\n        %s: [%s]", name, at[0], strings.Join(words, ", "))
+}
+
+// oneOf is a number of workers among the words of a shell.
+var oneOf = regexp.MustCompile(`((?:^|\s)(?:-w|--workers|-i|--instances)(?:\s+|=))(?:\d+|max)\b`)
 
 // workers is the number of worker processes a container asks for, as written;
 // "" for one or an unknown number.

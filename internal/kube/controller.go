@@ -28,6 +28,12 @@ var installations = []struct {
 	{"ingress-nginx", "app.kubernetes.io/name=rke2-ingress-nginx,app.kubernetes.io/component=controller", []string{"kube-system"}},
 	{"ingress-nginx", "name=nginx-ingress-microk8s", []string{"ingress"}},
 	{"traefik", "app.kubernetes.io/name=traefik", []string{"traefik", "kube-system", "default"}},
+	// [haproxytech/helm-charts kubernetes-ingress/templates/_helpers.tpl; haproxytech/kubernetes-ingress deploy/haproxy-ingress.yaml]
+	{"haproxytech", "app.kubernetes.io/name=kubernetes-ingress", []string{"haproxy-controller", "default"}},
+	{"haproxytech", "run=haproxy-ingress", []string{"haproxy-controller", "ingress-controller"}},
+	{"haproxy-ingress", "app.kubernetes.io/name=haproxy-ingress", []string{"ingress-controller", "haproxy-ingress", "default"}},
+	{"nginx-inc", "app.kubernetes.io/name=nginx-ingress", []string{"nginx-ingress", "default"}},
+	{"nginx-inc", "app=nginx-ingress", []string{"nginx-ingress"}}, // [nginxinc/kubernetes-ingress deployments/deployment/nginx-ingress.yaml]
 }
 
 // ControllerOptions says which pod to forward to.

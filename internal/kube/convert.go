@@ -50,8 +50,13 @@ func convertPod(obj runtime.Object) (any, bool) {
 		Total: len(p.Spec.Containers), Created: p.CreationTimestamp.Time,
 		Owner: owner(p.OwnerReferences), Labels: cleanLabels(p.Labels),
 	}}
+	var last time.Time
 	for _, s := range p.Status.ContainerStatuses {
 		out.Restarts += int(s.RestartCount)
+		if end := s.LastTerminationState.Terminated; end != nil && !end.FinishedAt.Time.Before(last) {
+			last = end.FinishedAt.Time
+			out.LastEnd = affinity.Clean(fmt.Sprintf("%s, exit code %d", cmp.Or(end.Reason, "ended"), end.ExitCode), maxReason)
+		}
 		if s.Ready {
 			out.ReadyN++
 		}

@@ -47,6 +47,10 @@ func TestConvertPod(t *testing.T) {
 			p.Status.Conditions[0].Status = corev1.ConditionFalse
 			p.Status.ContainerStatuses = []corev1.ContainerStatus{{RestartCount: 7, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}}
 		}, func(p *pod) { p.Ready, p.ReadyN, p.Restarts, p.Reason = false, 0, 7, "CrashLoopBackOff" }},
+		{"killed for its memory, and restarted", func(p *corev1.Pod) {
+			p.Status.ContainerStatuses[0].RestartCount = 1
+			p.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: "OOMKilled", ExitCode: 137}
+		}, func(p *pod) { p.Restarts, p.LastEnd = 1, "OOMKilled, exit code 137" }},
 		{"init container fails", func(p *corev1.Pod) {
 			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}}}
 		}, func(p *pod) { p.Reason = "Init:ImagePullBackOff" }},

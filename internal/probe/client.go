@@ -27,6 +27,14 @@ type Client struct {
 	allow func(context.Context) error // waits until one more request may be sent; nil for at once
 }
 
+// allowed waits until one more request may be sent.
+func (c *Client) allowed(ctx context.Context) error {
+	if c.allow == nil {
+		return ctx.Err()
+	}
+	return c.allow(ctx)
+}
+
 // Header returns the header of a new request to u, the X-Request-Id in it and
 // the cookies in it. The ID is 128 random bits in the form ingress-nginx makes
 // itself, so that a line of its log can only be this request's.

@@ -138,10 +138,8 @@ func (c *Client) preflight(method string, u *url.URL, names []string) asking {
 // askLeave makes the preflight of a request to u.
 func (c *Client) askLeave(ctx context.Context, rt http.RoundTripper, t Target, method string, u *url.URL, names []string) (r reply, age time.Duration) {
 	a := c.preflight(method, u, names)
-	if c.allow != nil {
-		if err := c.allow(ctx); err != nil {
-			return aborted(a, t), 0
-		}
+	if c.allowed(ctx) != nil {
+		return aborted(a, t), 0
 	}
 	a.began = time.Now()
 	r = a.send(ctx, c, rt, t, c.set.Timeout)

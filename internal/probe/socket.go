@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,7 +41,7 @@ type SocketOptions struct {
 	IOPath       string          // socketio: /socket.io/
 	IONamespace  string          // socketio: "/"
 	IOAuth       affinity.Secret // socketio: JSON object that CONNECT carries; none
-	IOTransports string          // socketio: "polling,websocket", "polling" or "websocket"
+	IOTransports string          // socketio: IOBoth or another of these
 	IOVersion    int             // socketio: EIO to ask for, 3 or 4; 0 finds out
 	IOAsk        string          // socketio: event that is emitted, whose ack names the pod; none
 	IOEvent      string          // socketio: event of the server that names the pod; none
@@ -52,11 +53,16 @@ const (
 	DefaultIOPath = "/socket.io/"
 )
 
-// The values that IOTransports may have.
+// The values that IOTransports may have. IOSocketFirst is socket.io-client's
+// transports: ["websocket", "polling"] with tryAllTransports: true (since 4.8):
+// polling where the WebSocket cannot be opened, without an upgrade, and every
+// connection begins with the WebSocket again. Without that option the client
+// knows of WebSocket alone.
 const (
-	IOBoth      = "polling,websocket"
-	IOPolling   = "polling"
-	IOWebSocket = "websocket"
+	IOBoth        = "polling,websocket"
+	IOSocketFirst = "websocket,polling"
+	IOPolling     = "polling"
+	IOWebSocket   = "websocket"
 )
 
 // A count of {0,120} would be written out 120 times at every start.
@@ -86,8 +92,8 @@ func (o *SocketOptions) check() error {
 		return fmt.Errorf("Socket.IO path %q: must begin with /", o.IOPath)
 	case len(o.IONamespace) > maxNamespaceName, !namespaceName.MatchString(o.IONamespace):
 		return fmt.Errorf("Socket.IO namespace %q: write /NAME", o.IONamespace)
-	case o.IOTransports != IOBoth && o.IOTransports != IOPolling && o.IOTransports != IOWebSocket:
-		return fmt.Errorf("Socket.IO transports %q: use %s, %s or %s", o.IOTransports, IOBoth, IOPolling, IOWebSocket)
+	case !slices.Contains([]string{IOBoth, IOSocketFirst, IOPolling, IOWebSocket}, o.IOTransports):
+		return fmt.Errorf("Socket.IO transports %q: use %s, %s, %s or %s", o.IOTransports, IOBoth, IOSocketFirst, IOPolling, IOWebSocket)
 	case o.IOVersion != 0 && o.IOVersion != 3 && o.IOVersion != 4:
 		return fmt.Errorf("engine.IO version %d: use 3 or 4", o.IOVersion)
 	case o.IOAuth != "" && json.Unmarshal([]byte(o.IOAuth.Reveal()), &object) != nil:

@@ -40,6 +40,8 @@ type ioSession struct {
 	first  []engineio.Packet  // that came with it
 	id     string             // X-Request-Id of the handshake
 	wire   *wire              // WebSocket-only
+	// Why it polls in place of the WebSocket that comes first; "" where it does not.
+	fellBack string
 }
 
 func (s *ioSession) Close() {
@@ -86,11 +88,22 @@ func (s *ioSession) Observe(ctx context.Context, t Target) Trip {
 	if v := s.client.set.Socket.IOVersion; v != 0 {
 		s.version = engineio.Version(v)
 	}
-	if s.transports() == IOWebSocket {
+	s.fellBack = ""
+	var before []affinity.Observed
+	switch s.transports() {
+	case IOWebSocket:
 		return s.observeSocket(ctx)
+	case IOSocketFirst:
+		trip := s.observeSocket(ctx)
+		f := trip.Observed.Failure
+		// The library goes on by an error of the transport, which silence is not.
+		if f == nil || f.Kind == affinity.FailureTimeout || ctx.Err() != nil || s.client.allowed(ctx) != nil {
+			return trip
+		}
+		s.fellBack = "fell back to polling, no WebSocket: " + f.Text
+		before = append(before, trip.Observed)
 	}
 	a := s.client.ask(affinity.LegHandshake, http.MethodGet, s.at(affinity.CarrierPolling), nil)
-	var before []affinity.Observed
 	if names := s.client.asksLeave(a.url); len(names) > 0 {
 		r, _ := s.client.askLeave(ctx, s.http.rt, t, a.method, a.url, names)
 		trip := s.client.take(r, t)
@@ -146,6 +159,10 @@ func (s *ioSession) open(r reply) *affinity.Failure {
 	v, ok := engineio.Detect(r.body)
 	if !ok {
 		return &affinity.Failure{Op: "status", Kind: affinity.FailureForeign, Text: foreign(r)}
+	}
+	if asked := s.client.set.Socket.IOVersion; asked != 0 && int(v) != asked {
+		// A client of one version cannot read the other's payloads.
+		return &affinity.Failure{Op: "read", Kind: affinity.FailureVersion, Text: fmt.Sprintf("the server speaks Engine.IO %d, the client %d", v, asked)}
 	}
 	s.version = v
 	packets, err := engineio.ParsePayload(r.body, v)
@@ -239,10 +256,8 @@ func (h *ioHold) begin() {
 	h.opening = time.Time{}
 	h.held.Protocol, h.held.SID = fmt.Sprintf("Engine.IO %d", v), affinity.Secret(open.SID)
 	h.held.PingInterval, h.held.PingTimeout = open.PingInterval, open.PingTimeout
-	if v == 3 && h.o.IOAuth != "" {
-		h.authless = true
-		h.held.Note = h.note()
-	}
+	h.authless = v == 3 && h.o.IOAuth != ""
+	h.held.Note = h.note()
 	if v == 3 {
 		h.ping = time.Now().Add(open.PingInterval)
 	} else {
@@ -292,6 +307,9 @@ func (h *ioHold) unanswered() time.Time {
 // note is what of the session's options came to nothing.
 func (h *ioHold) note() string {
 	var all []string
+	if h.s.fellBack != "" {
+		all = append(all, h.s.fellBack)
+	}
 	if h.authless {
 		all = append(all, "the auth payload is not sent: Socket.IO 2 takes none")
 	}

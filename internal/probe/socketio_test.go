@@ -1,7 +1,10 @@
 package probe
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +82,109 @@ func TestSocketIOInVain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEngineIOMismatch: clients of one version at a server of the other, as
+// asked for.
+func TestEngineIOMismatch(t *testing.T) {
+	for _, tt := range []struct {
+		server string
+		asks   int
+		kind   affinity.FailureKind // of the handshake; FailureOther for none
+		text   string
+	}{
+		{"io4", 3, affinity.FailureDenied, "Unsupported protocol version (code 5)"},
+		{"io2", 4, affinity.FailureVersion, "the server speaks Engine.IO 3, the client 4"},
+		{"io4", 4, affinity.FailureOther, ""},
+		{"io2", 3, affinity.FailureOther, ""},
+	} {
+		t.Run(tt.server+" asked in "+strconv.Itoa(tt.asks), func(t *testing.T) {
+			p := startPeer(t, tt.server, "msgapp-a", "")
+			r := mustRunner(t, Options{Socket: SocketOptions{IOVersion: tt.asks}})
+			rec, stop := start(t, r)
+			r.Want(socketPlan(p.url.String(), "socketio", 1, affinity.ClientBrowser))
+			rec.until(t, "a handshake", func(all []affinity.Event) bool { return len(eventsOf[affinity.Observed](all)) > 0 })
+			stop()
+			f := eventsOf[affinity.Observed](rec.all())[0].Failure
+			if tt.text == "" && f == nil {
+				return
+			}
+			if f == nil || f.Kind != tt.kind || !strings.Contains(f.Text, tt.text) {
+				t.Errorf("%+v, want %s %q", f, tt.kind, tt.text)
+			}
+		})
+	}
+}
+
+// TestWebSocketFirst: transports ["websocket", "polling"] with tryAllTransports.
+// Polling comes where the WebSocket cannot be opened, stays, and the next
+// connection begins with the WebSocket again (engine.io-client 6.6.8,
+// lib/socket.ts, _onError and _filterUpgrades; so seen of socket.io-client 4.8.4).
+func TestWebSocketFirst(t *testing.T) {
+	p := startPeer(t, "io4", "msgapp-a", "")
+	t.Run("opens", func(t *testing.T) {
+		r := mustRunner(t, Options{Socket: SocketOptions{IOTransports: IOSocketFirst}})
+		rec, stop := start(t, r)
+		r.Want(socketPlan(p.url.String(), "socketio", 1, affinity.ClientBrowser))
+		rec.until(t, "a WebSocket", func(all []affinity.Event) bool { return carried(all, affinity.CarrierWebSocket) })
+		stop()
+		if legs := eventsOf[affinity.Observed](rec.all()); len(legs) != 1 || legs[0].Status != 101 {
+			t.Errorf("%+v", legs)
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		front := balance(t, true, p)
+		refuse := front.Config.Handler
+		front.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			if q.Header.Get("Upgrade") != "" {
+				http.Error(w, "no WebSocket here", http.StatusBadRequest)
+				return
+			}
+			refuse.ServeHTTP(w, q)
+		})
+		r := mustRunner(t, Options{Socket: SocketOptions{IOTransports: IOSocketFirst}})
+		rec, stop := start(t, r)
+		plan := socketPlan(front.URL, "socketio", 1, affinity.ClientBrowser)
+		plan.Sessions[0].Client = "reload=1s"
+		r.Want(plan)
+		rec.until(t, "a WebSocket is tried again", func(all []affinity.Event) bool { return tried(all) == 2 })
+		stop()
+		all := eventsOf[affinity.Observed](rec.all())
+		if all[0].Failure == nil || all[0].Status != 400 || all[1].Leg != affinity.LegHandshake || all[1].Failure != nil {
+			t.Fatalf("began with %+v, %+v", all[0], all[1])
+		}
+		for _, o := range all {
+			if o.Leg == affinity.LegUpgrade {
+				t.Errorf("it upgrades: %+v", o)
+			}
+		}
+		held := socketsOf(rec.all())
+		if note := held[0].Note; held[0].Carrier != affinity.CarrierPolling || !strings.Contains(note, "fell back to polling, no WebSocket: 400") {
+			t.Errorf("%+v", held[0])
+		}
+	})
+	t.Run("silence", func(t *testing.T) { // the library's own time ends such an attempt: no polling
+		quiet := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { <-q.Context().Done() }))
+		defer quiet.Close()
+		r := mustRunner(t, Options{Timeout: 200 * time.Millisecond, Socket: SocketOptions{IOTransports: IOSocketFirst}})
+		rec, stop := start(t, r)
+		r.Want(socketPlan(quiet.URL, "socketio", 1, affinity.ClientBrowser))
+		rec.until(t, "two attempts", func(all []affinity.Event) bool { return len(eventsOf[affinity.Observed](all)) >= 2 })
+		stop()
+		if n := tried(rec.all()); n < 2 {
+			t.Errorf("%d of %d requests open a WebSocket", n, len(eventsOf[affinity.Observed](rec.all())))
+		}
+	})
+}
+
+// tried counts the handshakes by WebSocket that failed.
+func tried(all []affinity.Event) (n int) {
+	for _, o := range eventsOf[affinity.Observed](all) {
+		if o.Failure != nil && o.Leg == affinity.LegHandshake {
+			n++
+		}
+	}
+	return n
 }
 
 // checkLegs looks for the requests that a browser would have made.

@@ -28,7 +28,24 @@ func Sessions(s *affinity.Snapshot, o Options) *SessionList {
 			list.Items = append(list.Items, NewSession(s, x, o))
 		}
 	}
+	list.Metadata.Comparisons = comparisons(s, o)
 	return list
+}
+
+func comparisons(s *affinity.Snapshot, o Options) []Comparison {
+	var all []Comparison
+	for _, c := range affinity.Compare(s) {
+		if !o.wants(c.Route) {
+			continue
+		}
+		out := Comparison{Route: string(c.Route), Result: c.Result.String(), Verdict: c.Verdict}
+		for _, m := range c.Kinds {
+			out.Kinds = append(out.Kinds, ComparedKind{Transport: m.Transport, Client: string(m.Client), Sessions: m.Sessions, Held: m.Held,
+				Wander: m.Wander, Failing: m.Broken, Unknown: m.Unknown, Requests: m.Requests, Failures: m.Failures, Moves: m.Moves, Unheld: m.Unheld})
+		}
+		all = append(all, out)
+	}
+	return all
 }
 
 func newList[T any](s *affinity.Snapshot, kind string) *List[T] {

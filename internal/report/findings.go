@@ -57,6 +57,7 @@ func Findings(s *affinity.Snapshot, o Options) *FindingList {
 			list.Items = append(list.Items, newFinding(f))
 		}
 	}
+	list.Metadata.Comparisons = comparisons(s, o)
 	return list
 }
 

@@ -30,9 +30,35 @@ type ListMeta struct {
 	// Dataplane is what keeps pins by address, of a PinList; absent where the
 	// cluster was not asked.
 	Dataplane *Dataplane `json:"dataplane,omitempty"`
+	// Comparisons are of routes that sessions of several client models or
+	// transports ask, of a SessionList and a FindingList.
+	Comparisons []Comparison `json:"comparisons,omitempty"`
 	// FillingLists are the nodes' lists of a PinList that are four fifths full, or
 	// that clients were pushed out of.
 	FillingLists []FillingList `json:"fillingLists,omitempty"`
+}
+
+// Comparison is what the sessions of several kinds came to on one route.
+type Comparison struct {
+	Route   string         `json:"route"`
+	Result  string         `json:"result"` // same, differs, none, unknown
+	Verdict string         `json:"verdict"`
+	Kinds   []ComparedKind `json:"kinds"`
+}
+
+// ComparedKind sums up the sessions of one transport and client model.
+type ComparedKind struct {
+	Transport string `json:"transport"`
+	Client    string `json:"client"`
+	Sessions  int    `json:"sessions"`
+	Held      int    `json:"held"`
+	Wander    int    `json:"wander"`
+	Failing   int    `json:"failing"`
+	Unknown   int    `json:"unknown"`
+	Requests  int    `json:"requests"`
+	Failures  int    `json:"failures"`
+	Moves     int    `json:"moves"`
+	Unheld    int    `json:"unheld"`
 }
 
 // FillingList is where a node keeps the pins of one endpoint.

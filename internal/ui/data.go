@@ -203,3 +203,33 @@ func controllerName(r affinity.Route) string {
 	}
 	return r.Class
 }
+
+// compared is the verdict of the comparison of clients or transports on the route
+// in focus, or else on the first route that has one; its text is empty without.
+func (d *data) compared() run {
+	var found *affinity.Comparison
+	for i := range d.snap.Comparisons {
+		c := &d.snap.Comparisons[i]
+		if c.Route == d.route().ID {
+			found = c
+			break
+		}
+		if found == nil && slices.ContainsFunc(d.scope, func(r affinity.Route) bool { return r.ID == c.Route }) {
+			found = c
+		}
+	}
+	if found == nil {
+		return run{}
+	}
+	text := found.Verdict
+	if found.Route != d.route().ID {
+		text = string(found.Route) + ": " + text
+	}
+	switch found.Result {
+	case affinity.CompareDiffers, affinity.CompareNone:
+		return run{warn, "▲ " + text}
+	case affinity.CompareSame:
+		return run{plain, "● " + text}
+	}
+	return run{plain, text}
+}

@@ -207,7 +207,7 @@ func (p *eventsPanel) drawList(a area, d *data) {
 }
 
 func (p *eventsPanel) drawRow(a area, d *data, slots []slot, r eventRow) {
-	for _, c := range slots {
+	for i, c := range slots {
 		switch c.name {
 		case "time":
 			a.clip(c.x, 0, c.w, plain, d.clock.format(r.At, d.now))
@@ -217,6 +217,9 @@ func (p *eventsPanel) drawRow(a area, d *data, slots []slot, r eventRow) {
 			a.clip(c.x, 0, c.w, plain, r.Source)
 		case "what":
 			x, w := c.x, c.w
+			if next := slots[min(i+1, len(slots)-1)]; next.name == "cause" && !hasCause(r.Happening) {
+				w = next.x + next.w - x
+			}
 			if r.child {
 				join := "├ "
 				if r.last {
@@ -235,6 +238,11 @@ func (p *eventsPanel) drawRow(a area, d *data, slots []slot, r eventRow) {
 			a.clip(c.x, 0, c.w, st, text)
 		}
 	}
+}
+
+func hasCause(h affinity.Happening) bool {
+	text, _ := causeOf(h)
+	return text != ""
 }
 
 // drawAbout tells the whole of one event.

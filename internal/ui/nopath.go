@@ -172,7 +172,7 @@ func drawStaleNote(a area, d *data) {
 	for y, line := range lines[:min(len(lines), a.h)] {
 		room := a.sub(0, y, a.w, 1)
 		if y == a.h-1 && y < len(lines)-1 {
-			room.w = drawMore(a, y)
+			room.w = drawMore(a, y, paneKeys)
 		}
 		pen := room.pen(0, 0)
 		for _, r := range line {

@@ -1,7 +1,5 @@
 package ui
 
-import "strings"
-
 // notesPanel is what Topo has to say about a route, on a screen of its own:
 // beside the picture only some of it has room.
 type notesPanel struct {
@@ -33,6 +31,9 @@ func noteLines(d *data, w int) []run {
 	}
 	if b := d.sum.banner(); b.text != "" {
 		say(b.st, "", b.text)
+	}
+	if v := d.compared(); v.text != "" {
+		say(v.st, "", v.text)
 	}
 	for _, l := range d.route().Layers {
 		say(strong, "", l.Object+": "+policyText(l.Policy()))
@@ -78,12 +79,14 @@ func askedNote(d *data) run {
 	return run{muted, text}
 }
 
-// drawMore says on the right of line y how to read what has no room, and returns
-// the column before it.
-func drawMore(a area, y int) int {
-	const more = "  tab, enter: all"
-	a.right(a.w-1, y, strong, strings.TrimSpace(more))
-	return a.w - 1 - len(more)
+// paneKeys lead from Topo to all of its notes.
+const paneKeys = "tab, enter: all"
+
+// drawMore says on the right of line y which keys show what has no room, and
+// returns the column before it.
+func drawMore(a area, y int, keys string) int {
+	a.right(a.w-1, y, strong, keys)
+	return a.w - 1 - len("  ") - len(keys)
 }
 
 // drawFewNotes draws as many lines of the notes as there is room for, and how
@@ -95,7 +98,7 @@ func drawFewNotes(a area, lines []run, focused bool) {
 	for y, line := range lines[:min(len(lines), a.h)] {
 		room := a.w - 2
 		if y == a.h-1 && len(lines) > a.h {
-			room = drawMore(a, y) - 1
+			room = drawMore(a, y, paneKeys) - 1
 		}
 		a.clip(1, y, room, line.st, line.text)
 	}

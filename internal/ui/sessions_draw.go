@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -30,8 +31,9 @@ func (p *sessionsPanel) columns(d *data) []column {
 	if p.kinds { // else it tells nothing that is not seen elsewhere
 		all[1].drop = 0
 	}
-	if p.clients {
-		all = append(all, column{name: "client", title: "CLIENT", min: 7, ideal: map[bool]int{true: 12, false: 7}[c >= classM], drop: 6})
+	if p.clients { // whom it acts for tells why sessions differ: it comes before what they took, and how they are known
+		all = append(all, column{name: "client", title: "CLIENT", min: 7, ideal: map[bool]int{true: 12, false: 7}[c >= classM], drop: 1})
+		all[4].drop, pins.min, pins.title = 3, 8, "STRIP"
 	}
 	if p.legs {
 		if c >= classM {
@@ -64,11 +66,18 @@ func (p *sessionsPanel) columns(d *data) []column {
 		all = append(all, column{name: "route", title: "ROUTE", min: 16, ideal: 30, flex: 1, drop: 10})
 	}
 	rtt := column{name: "rtt", title: "RTT", min: 4, ideal: 5, drop: 3, right: true}
-	if p.kinds { // before the legs
+	if p.kinds || p.clients { // before the legs
 		rtt.drop = 5
 	}
 	return append(all, rtt)
 }
+
+// The verdict of a comparison has up to comparedLines lines, where that leaves
+// room for sessions: from comparedRows rows on.
+const (
+	comparedLines = 2
+	comparedRows  = 8
+)
 
 // cursorGutter is the room left of every row, for the cursor.
 const cursorGutter = 3
@@ -86,6 +95,19 @@ func (p *sessionsPanel) draw(a area, d *data) {
 	rows := a.h - 1
 	if d.class != classXS {
 		rows--
+	}
+	if v := d.compared(); v.text != "" && rows >= comparedRows {
+		below := rows
+		lines := wrap(v.text, body.w-1)
+		n := min(len(lines), comparedLines)
+		for i, line := range lines[:n] {
+			room := body.w - 1
+			if i == n-1 && n < len(lines) {
+				room = drawMore(body, below-n+1+i, "1, tab, enter: all")
+			}
+			body.clip(0, below-n+1+i, room, v.st, line)
+		}
+		rows -= n
 	}
 	from, to := p.window(rows)
 	for i := from; i < to; i++ {
@@ -105,7 +127,7 @@ func (p *sessionsPanel) draw(a area, d *data) {
 		p.drawEmpty(body, d)
 	}
 	if d.class != classXS {
-		p.drawLegend(a, d, from, to)
+		p.drawLegend(a, d, from, to, slices.ContainsFunc(slots, func(s slot) bool { return s.name == "legs" }))
 	}
 }
 
@@ -129,7 +151,7 @@ func (p *sessionsPanel) drawEmpty(a area, d *data) {
 	}
 }
 
-func (p *sessionsPanel) drawLegend(a area, d *data, from, to int) {
+func (p *sessionsPanel) drawLegend(a area, d *data, from, to int, legs bool) {
 	y := a.h - 1
 	text := plural(len(p.rows), "session", "sessions")
 	if len(p.rows) > to-from {
@@ -144,7 +166,10 @@ func (p *sessionsPanel) drawLegend(a area, d *data, from, to int) {
 		legend = "C cookie  I ClientIP  D drain    ! absolute, burns  ~ sliding, traffic refills  ≈ modelled    × error  … waits  · silence"
 	}
 	if p.legs {
-		legend = "C cookie R read H ping  LEGS h c p u  ~ refills × error"
+		legend = "C cookie R read H ping  ! burns ~ refills × error · silence"
+		if legs {
+			legend = "C cookie R read H ping  LEGS h c p u  ~ refills × error"
+		}
 		if a.w >= mediumWidth {
 			legend = "C cookie  R proxy read  H heartbeat  D drain  ! burns  ~ refills  ≈ modelled    LEGS handshake connect poll upgrade  × refused"
 		}
@@ -172,6 +197,8 @@ func drawSessionCell(a area, d *data, s *affinity.Session, c slot) {
 		drawLegs(a, s)
 	case "kind":
 		a.put(0, 0, plain, kindText(s, a.w >= 8))
+	case "client":
+		a.put(0, 0, plain, clientText(s.Spec.Client, a.w))
 	case "fuse":
 		if d.class == classXS {
 			a.put(0, 0, plain, fuseText(s, d.now))
@@ -200,6 +227,18 @@ func drawSessionCell(a area, d *data, s *affinity.Session, c slot) {
 		}
 		a.put(0, 0, plain, text)
 	}
+}
+
+// clientText is a client model in w cells: without its number where that has no
+// room.
+func clientText(m affinity.ClientModel, w int) string {
+	switch {
+	case cells(string(m)) <= w:
+		return string(m)
+	case m.Kind() == affinity.ClientCrossSite:
+		return "x-site"
+	}
+	return string(m.Kind())
 }
 
 // drawSessionPod draws the pod that holds s: its letter, how it is when it is

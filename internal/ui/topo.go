@@ -137,7 +137,11 @@ func (p *topoPanel) draw(a area, d *data) {
 // drawLines draws what stands under the picture on a small screen.
 func (p *topoPanel) drawLines(a area, d *data) {
 	y := drawBanner(a, d)
-	for _, draw := range []func(area, *data){drawHeld, p.drawNextFuse, drawMoves, p.drawSkew} {
+	draws := []func(area, *data){drawHeld, p.drawNextFuse, drawMoves, p.drawSkew}
+	if d.compared().text != "" {
+		draws = slices.Insert(draws, 1, drawCompared)
+	}
+	for _, draw := range draws {
 		if y >= a.h {
 			return
 		}
@@ -172,7 +176,7 @@ func drawBanner(a area, d *data) int {
 	for y, line := range lines[:shown] {
 		room := a.w - 1
 		if y == shown-1 && shown < len(lines) {
-			room = drawMore(a, y)
+			room = drawMore(a, y, paneKeys)
 		}
 		a.clip(1, y, room-1, b.st, line)
 	}
@@ -213,6 +217,17 @@ func drawHeld(a area, d *data) {
 		a.right(a.w-room-2, 0, plain, percent(s.held, of))
 		a.put(a.w-room-1, 0, plain, bar(float64(s.held)/float64(of), room, false))
 	}
+}
+
+// drawCompared says what several client models or transports came to.
+func drawCompared(a area, d *data) {
+	label(a, "COMPARED", false)
+	v := d.compared()
+	room := a.w - 13
+	if cells(v.text) > room {
+		room = drawMore(a, 0, paneKeys) - 12
+	}
+	a.clip(12, 0, room, v.st, v.text)
 }
 
 // heldUnknown says why nothing is known of any session.

@@ -67,7 +67,7 @@ func TestPauseHolds(t *testing.T) {
 	if body() != before {
 		t.Errorf("a paused screen changed:\n%s\nwas\n%s", body(), before)
 	}
-	if !strings.Contains(m.View(), "missed 1 move, 1 request in 0:03") {
+	if !strings.Contains(m.View(), "missed 1 move, 1 other event, 1 request in 0:03") {
 		t.Errorf("it does not say what is missed:\n%s", m.View())
 	}
 	press(m, "p")

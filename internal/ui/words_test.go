@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
@@ -326,6 +328,26 @@ func TestTopoTellsWhatIsAssumed(t *testing.T) {
 		press(m, "1")
 		if got := strings.Contains(stripColours(m.View()), told); got != (assumed != "") {
 			t.Errorf("assumed %q: told %t:\n%s", assumed, got, m.View())
+		}
+	}
+}
+
+// TestClientIsSeen: where client models differ the list says whose session it
+// is, also beside error statuses on a narrow screen.
+func TestClientIsSeen(t *testing.T) {
+	_, o := sockets()
+	for _, size := range [][2]int{{80, 24}, {60, 15}} {
+		m := sized(o, size[0], size[1])
+		press(m, "2")
+		for _, want := range []string{"CLIENT", "HTTP", "no-jar", "browser"} {
+			if !strings.Contains(ansi.Strip(m.View()), want) {
+				t.Errorf("%v: no %s in\n%s", size, want, ansi.Strip(m.View()))
+			}
+		}
+	}
+	for m, want := range map[affinity.ClientModel]string{"browser": "browser", "browser-cross-site": "x-site", "reload=1m30s": "reload", "reload=5s": "reload", "tabs=50": "tabs=50"} {
+		if got := clientText(m, 7); got != want {
+			t.Errorf("%s in seven cells: %q, want %q", m, got, want)
 		}
 	}
 }

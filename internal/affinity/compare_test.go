@@ -1,18 +1,19 @@
-package main
+package affinity
 
 import (
+	"slices"
+	"strings"
 	"testing"
-
-	"github.com/kubestickytop/stickytop/internal/affinity"
+	"time"
 )
 
 func TestComparison(t *testing.T) {
-	sum := func(transport string, client affinity.ClientModel, held, wander, broken, unknown, once int) affinity.KindSummary {
-		return affinity.KindSummary{Route: "r", SessionKind: affinity.SessionKind{Transport: transport, Client: client},
+	sum := func(transport string, client ClientModel, held, wander, broken, unknown, once int) KindSummary {
+		return KindSummary{Route: "r", SessionKind: SessionKind{Transport: transport, Client: client},
 			Sessions: held + wander + broken + unknown, Held: held, Wander: wander, Broken: broken, Unknown: unknown, Once: once}
 	}
-	const jar, none = affinity.ClientBrowser, affinity.ClientNoJar
-	type sums = []affinity.KindSummary
+	const jar, none = ClientBrowser, ClientNoJar
+	type sums = []KindSummary
 	for name, tt := range map[string]struct {
 		all  sums
 		rule string // of a finding that s1, of Socket.IO and no-jar, shows
@@ -34,12 +35,60 @@ func TestComparison(t *testing.T) {
 		"both ways":            {sums{sum("http", jar, 2, 0, 0, 0, 0), sum("socketio", none, 0, 2, 0, 0, 0)}, "B07", "title; sticky only for http browser, not for socketio no-jar (0 of 2, B07)"},
 		"models, by a finding": {sums{sum("socketio", jar, 2, 0, 0, 0, 0), sum("socketio", none, 0, 2, 0, 0, 0)}, "B07", "title"},
 	} {
-		snap := &affinity.Snapshot{
-			Sessions: []*affinity.Session{{Spec: affinity.SessionSpec{ID: "s1", Route: "r", Transport: "socketio", Client: none}}},
-			Findings: []affinity.Finding{{Rule: tt.rule, Route: "r", Session: "s1", Title: "title"}},
+		snap := &Snapshot{
+			Sessions: []*Session{{Spec: SessionSpec{ID: "s1", Route: "r", Transport: "socketio", Client: none}}},
+			Findings: []Finding{{Rule: tt.rule, Route: "r", Session: "s1", Title: "title"}},
 		}
-		if got := newComparison(snap, tt.all).verdict(); got != tt.want {
+		if got := newComparison(snap.Sessions, snap.Findings, tt.all).Verdict; got != tt.want {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
+	}
+}
+
+// TestComparisonIsTold: the timeline tells what clients came to once it stands,
+// again when it changes, and not with every number in it.
+func TestComparisonIsTold(t *testing.T) {
+	kept, thrown := Offer{Name: "r", Value: "a", Path: "/"}, Offer{Name: "r", Value: "b", Path: "/", NotReturned: "this client keeps no cookies"}
+	m := newModels()
+	told := func() (lines []string) {
+		for _, h := range m.st.Snapshot(m.now).Timeline {
+			if h.Kind == "compared" {
+				lines = append(lines, h.Text)
+			}
+		}
+		return lines
+	}
+	m.answered("s01", "web-a", kept)
+	m.answered("s02", "web-a", thrown)
+	for range 6 {
+		m.now = m.now.Add(time.Second)
+		if lines := told(); len(lines) > 0 {
+			t.Fatalf("%q after one request each", lines)
+		}
+	}
+	for i := range 8 {
+		m.answered("s01", "web-a")
+		m.answered("s02", []string{"web-b", "web-a"}[i%2], thrown)
+		m.now = m.now.Add(time.Second)
+		told()
+	}
+	want := []string{"compared: sticky only for cookie-keeping clients"}
+	if lines := told(); !slices.Equal(lines, want) {
+		t.Fatalf("%q, want %q", lines, want)
+	}
+	snap := m.st.Snapshot(m.now)
+	if c := snap.Comparisons; len(c) != 1 || c[0].Result != CompareDiffers || c[0].Verdict != "sticky only for cookie-keeping clients" {
+		t.Errorf("%+v", c)
+	}
+	m.apply(SessionOpened{Spec: SessionSpec{ID: "s03", Route: "a", Transport: "socketio", Client: ClientBrowser}})
+	for i := range 30 {
+		m.answered("s01", "web-a")
+		m.answered("s03", []string{"web-b", "web-a"}[i%2])
+		m.now = m.now.Add(time.Second)
+		told()
+	}
+	lines := told()
+	if len(lines) != 2 || !strings.Contains(lines[1], "not for") {
+		t.Errorf("%q, want one line more", lines)
 	}
 }
