@@ -47,7 +47,7 @@ func checkMisspelt(c *check) {
 func (c *check) misspelt(ing ingressFacts, key, want, value string) {
 	c.hit(ing.Object, hit{title: fmt.Sprintf("unknown annotation %s", affinity.Clean(key, 90)),
 		evidence: []affinity.FindingEvidence{ing.field(annotationPath(key)...)},
-		fix:      "did you mean " + want + "?", patch: annotate(ing.Object, want, value)})
+		fix:      "did you mean " + want + "?", patch: []edit{of(ing.Object).set(want, value).unset(key)}})
 }
 
 // nearest is the known name that name looks like a slip of; "" for a known one
@@ -79,6 +79,23 @@ func (c *check) albAttributes(ing ingressFacts, value string) {
 		if near := nearest(name, albKnown); near != "" {
 			h.fix = "did you mean " + near + "?"
 		}
+		h.patch = annotate(ing.Object, albAttributes, mendAttributes(value))
 		c.hit(ing.Object, h)
 	}
+}
+
+// mendAttributes are target group attributes with the known names for those that
+// are near one, and without the others that are meant for stickiness.
+func mendAttributes(value string) string {
+	var kept []string
+	for _, part := range strings.Split(value, ",") {
+		name, rest, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch near := nearest(name, albKnown); {
+		case near != "":
+			kept = append(kept, near+"="+rest)
+		case slices.Contains(albKnown, name) || !strings.HasPrefix(name, "sti"):
+			kept = append(kept, strings.TrimSpace(part))
+		}
+	}
+	return strings.Join(kept, ",")
 }

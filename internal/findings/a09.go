@@ -3,6 +3,7 @@ package findings
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,13 +26,14 @@ var gatewayControllers = []struct {
 	prefix, title string
 	reads         bool
 	instead       string
+	use           func(*Object, *Value) []edit // instead, for a rule of an HTTPRoute
 }{
-	{"gateway.envoyproxy.io/", "Envoy Gateway", true, ""},
-	{"kgateway.dev/kgateway", "kgateway", true, ""},
-	{"istio.io/gateway-controller", "Istio", false, "a DestinationRule with consistentHash"},
-	{"traefik.io/gateway-controller", "Traefik's Gateway provider", false, "an IngressRoute with sticky.cookie"},
-	{"networking.gke.io/", "GKE", false, "a GCPBackendPolicy with sessionAffinity"},
-	{"io.cilium/", "Cilium", false, ""},
+	{"gateway.envoyproxy.io/", "Envoy Gateway", true, "", nil},
+	{"kgateway.dev/kgateway", "kgateway", true, "", nil},
+	{"istio.io/gateway-controller", "Istio", false, "a DestinationRule with consistentHash", istioInstead},
+	{"traefik.io/gateway-controller", "Traefik's Gateway provider", false, "an IngressRoute with sticky.cookie", traefikInstead},
+	{"networking.gke.io/", "GKE", false, "a GCPBackendPolicy with sessionAffinity", gkeInstead},
+	{"io.cilium/", "Cilium", false, "", nil},
 }
 
 func checkPersistence(c *check) {
@@ -49,7 +51,7 @@ func checkPersistence(c *check) {
 	for _, p := range c.objects("BackendLBPolicy") {
 		c.hit(p, hit{title: "BackendLBPolicy was replaced by XBackendTrafficPolicy", severity: affinity.SeverityHigh, likely: true,
 			evidence: []affinity.FindingEvidence{p.field("apiVersion")},
-			fix:      "since Gateway API v1.3 it is XBackendTrafficPolicy, gateway.networking.x-k8s.io/v1alpha1; a route's sessionPersistence is read by more"})
+			fix:      "since Gateway API v1.3 it is XBackendTrafficPolicy, gateway.networking.x-k8s.io/v1alpha1; a route's sessionPersistence is read by more", patch: renamedPolicy(p)})
 	}
 }
 
@@ -72,13 +74,95 @@ func (c *check) persistence(r *Object, at []string, parent *Value, n string) {
 			continue
 		}
 		if !g.reads {
-			h := hit{title: g.title + " does not read sessionPersistence", evidence: evidence}
+			h := hit{title: g.title + " does not read sessionPersistence", evidence: evidence, patch: operated(r, take(at...)),
+				fix: "take it out: this implementation has no affinity by cookie; serve the route by one that has"}
 			if g.instead != "" {
 				h.fix = "use " + g.instead
+			}
+			if g.use != nil {
+				h.patch = append(h.patch, g.use(r, r.At(at[:len(at)-1]...))...)
 			}
 			c.hit(r, h)
 		}
 		return
 	}
-	c.hit(r, hit{title: "sessionPersistence is experimental, and this implementation is not known to read it", severity: affinity.SeverityMedium, likely: true, evidence: evidence})
+	c.hit(r, hit{title: "sessionPersistence is experimental, and this implementation is not known to read it", severity: affinity.SeverityMedium, likely: true, evidence: evidence,
+		fix: "if a run shows no cookie, take it out and use the implementation's own policy, or one that supports sessionPersistence", patch: operated(r, take(at...))})
+}
+
+// renamedPolicy is a BackendLBPolicy as the XBackendTrafficPolicy that took its
+// place. [sigs.k8s.io/gateway-api CHANGELOG, v1.3.0]
+func renamedPolicy(p *Object) []edit {
+	gone := of(p)
+	gone.deleted = true
+	return []edit{{apiVersion: "gateway.networking.x-k8s.io/v1alpha1", kind: "XBackendTrafficPolicy", namespace: p.Namespace, name: p.Name,
+		made: map[string]any{"spec": p.At("spec").plain()}}, gone}
+}
+
+// backends are the Services of a rule of an HTTPRoute, of its own namespace.
+func backends(r *Object, rule *Value) (names []string) {
+	for _, b := range rule.Items("backendRefs") {
+		if kind := b.Str("kind"); (kind == "" || kind == "Service") && cmp.Or(b.Str("namespace"), r.Namespace) == r.Namespace && b.Str("name") != "" && !slices.Contains(names, b.Str("name")) {
+			names = append(names, b.Str("name"))
+		}
+	}
+	return names
+}
+
+func istioInstead(r *Object, rule *Value) (all []edit) {
+	for _, name := range backends(r, rule) {
+		all = append(all, istioCookie(r.Namespace, name))
+	}
+	return all
+}
+
+func gkeInstead(r *Object, rule *Value) (all []edit) {
+	for _, name := range backends(r, rule) {
+		all = append(all, edit{apiVersion: "networking.gke.io/v1", kind: "GCPBackendPolicy", namespace: r.Namespace, name: name,
+			made: nest(map[string]any{"default": nest("GENERATED_COOKIE", "sessionAffinity", "type"), "targetRef": map[string]any{"group": "", "kind": "Service", "name": name}}, "spec")})
+	}
+	return all
+}
+
+// traefikInstead is an IngressRoute with the paths of the rule, beside which the
+// HTTPRoute keeps its others.
+func traefikInstead(r *Object, rule *Value) []edit {
+	var services, routes []any
+	for _, b := range rule.Items("backendRefs") {
+		if port, ok := b.Int("port"); ok && b.Str("name") != "" {
+			services = append(services, map[string]any{"name": b.Str("name"), "port": port, "sticky": nest(cookieName(r.Name), "cookie", "name")})
+		}
+	}
+	var hosts []string
+	for _, h := range r.At("spec").words("hostnames") {
+		if strings.ContainsAny(h, "`*") {
+			return nil
+		}
+		hosts = append(hosts, "Host(`"+h+"`)")
+	}
+	paths := rule.Items("matches")
+	if len(paths) == 0 {
+		paths = []*Value{Map(0)}
+	}
+	for _, m := range paths {
+		path := cmp.Or(m.Str("path", "value"), "/")
+		if m.Has("headers") || m.Has("queryParams") || m.Has("method") || strings.Contains(path, "`") {
+			return nil
+		}
+		match := "PathPrefix(`" + path + "`)"
+		switch m.Str("path", "type") {
+		case "Exact":
+			match = "Path(`" + path + "`)"
+		case "RegularExpression":
+			match = "PathRegexp(`" + path + "`)"
+		}
+		if len(hosts) > 0 {
+			match = "(" + strings.Join(hosts, " || ") + ") && " + match
+		}
+		routes = append(routes, map[string]any{"kind": "Rule", "match": match, "services": services})
+	}
+	if len(services) == 0 {
+		return nil
+	}
+	return []edit{{apiVersion: "traefik.io/v1alpha1", kind: "IngressRoute", namespace: r.Namespace, name: r.Name, made: nest(routes, "spec", "routes")}}
 }

@@ -1,6 +1,8 @@
 package findings
 
 import (
+	"slices"
+
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
@@ -23,12 +25,13 @@ var b03 = Rule{
 			switch {
 			case r.annotated():
 				h.evidence = []affinity.FindingEvidence{r.object.field(annotationPath(key)...), r.object.field("spec", "tls")}
-				h.patch = annotate(r.object, key, "true")
 			case !r.by("traefik"):
 				h.evidence = []affinity.FindingEvidence{r.setting("")}
 			default:
 				h.evidence = []affinity.FindingEvidence{{Object: r.object.ObjectRef, Field: "sticky.cookie.secure", Value: "false", Source: "object"}, r.object.field("spec", "tls")}
-				h.patch = "sticky:\n  cookie:\n    secure: true"
+			}
+			if h.patch = c.cookieEdit(r, flagSecure, "true"); len(h.patch) == 0 {
+				h.fix = noSetting
 			}
 			switch outer := endsTLSBefore(r.object); {
 			case cookie.SameSite == "None" && !cookie.Secure:
@@ -42,12 +45,42 @@ var b03 = Rule{
 				h.evidence = append(h.evidence, r.object.field(annotationPath(outer)...))
 				c.hit(r.object, h)
 			case cookie.Secure && !r.TLS && outer == "" && (r.object.Kind != "HTTPRoute" || len(c.objects("Gateway")) > 0):
-				h.title, h.severity, h.likely, h.patch = "the cookie is Secure, and nothing here speaks TLS", affinity.SeverityMedium, true, ""
+				h.title, h.severity, h.likely, h.patch = "the cookie is Secure, and nothing here speaks TLS", affinity.SeverityMedium, true, c.unsecure(r)
 				h.fix = "add a tls section, or remove Secure if clients come over HTTP; browsers do not return it then"
 				c.hit(r.object, h)
 			}
 		}
 	},
+}
+
+// noSetting is the fix where no object can ask for a flag.
+const noSetting = "its controller has no setting for this flag of its cookie: where it matters, a proxy before it has to add the flag, or another controller to serve the route"
+
+// unsecure takes Secure from a cookie; where SameSite=None needs it, it adds TLS
+// instead.
+func (c *check) unsecure(r *route) []edit {
+	if r.policy.Cookie.SameSite == "None" {
+		return withTLS(r.object)
+	}
+	return c.cookieEdit(r, flagSecure, "")
+}
+
+// withTLS lets an Ingress speak TLS for all of its hosts. The Secret with the
+// certificate has to be there.
+func withTLS(o *Object) []edit {
+	if o.Kind != "Ingress" {
+		return nil
+	}
+	var hosts []any
+	for _, r := range o.Items("spec", "rules") {
+		if h := r.Str("host"); h != "" && !slices.Contains(hosts, any(h)) {
+			hosts = append(hosts, h)
+		}
+	}
+	if len(hosts) == 0 {
+		return nil
+	}
+	return patched(o, nest([]any{map[string]any{"hosts": hosts, "secretName": o.Name + "-tls"}}, "spec", "tls"))
 }
 
 // endsTLSBefore is the annotation that tells that clients speak HTTPS though

@@ -25,15 +25,15 @@ var b08 = Rule{
 				evidence: []affinity.FindingEvidence{{Object: r.object.ObjectRef, Field: "cookie name", Value: r.policy.Cookie.Name, Source: "object"}}}
 			if r.object.annotation(key) != "" {
 				h.evidence = []affinity.FindingEvidence{r.object.field(annotationPath(key)...)}
-				h.patch = annotate(r.object, key, r.Name+"-sticky")
 			}
+			h.patch = c.cookieEdit(r, flagName, cookieName(r.Name))
 			c.hit(r.object, h)
 		}
 		for _, o := range c.destinationRules() {
 			at := []string{"spec", "trafficPolicy", "loadBalancer", "consistentHash", "httpCookie", "name"}
 			ttl := []string{"spec", "trafficPolicy", "loadBalancer", "consistentHash", "httpCookie", "ttl"}
 			if app := appCookie(o.Str(at...)); app != "" && o.Str(ttl...) != "" && o.Str(ttl...) != "0s" {
-				c.hit(o, hit{title: fmt.Sprintf("%s is the session cookie of %s", o.Str(at...), app), evidence: []affinity.FindingEvidence{o.field(at...), o.field(ttl...)}})
+				c.hit(o, hit{title: fmt.Sprintf("%s is the session cookie of %s", o.Str(at...), app), evidence: []affinity.FindingEvidence{o.field(at...), o.field(ttl...)}, patch: patched(o, nest(cookieName(o.Name), at...))})
 			}
 		}
 	},

@@ -75,9 +75,11 @@ type world struct {
 	budgets   map[string][]budget      // PodDisruptionBudgets by namespace; filled when asked
 	hosts     map[string]*ingressFacts // by class and host; filled when asked
 	settled   map[nameKey]Settlement   // by Ingress
-	supposed  int                      // which of the controllers that may serve a place this world supposes
-	runs      *workload                // of Traefik's provider, where there is none of ingress-nginx
-	fits      int                      // most controllers that may serve an unsettled place
+	lookup    *lookup
+	asked     map[backend][]ingressFacts // of ingress-nginx; filled when asked
+	supposed  int                        // which of the controllers that may serve a place this world supposes
+	runs      *workload                  // of Traefik's provider, where there is none of ingress-nginx
+	fits      int                        // most controllers that may serve an unsettled place
 }
 
 type nameKey struct{ kind, namespace, name string }
@@ -107,6 +109,11 @@ type route struct {
 func (r *route) sticky() bool { return r.policy.Mechanism == affinity.MechanismCookie }
 
 func (r *route) by(controller string) bool { return r.policy.Controller == controller }
+
+// redirects reports whether ingress-nginx answers itself: no pod gets a request.
+func (r *route) redirects() bool {
+	return r.annotated() && (r.object.annotation(nginxPrefix+"permanent-redirect") != "" || r.object.annotation(nginxPrefix+"temporal-redirect") != "")
+}
 
 // annotated reports whether the annotations of ingress-nginx decide about r.
 func (r *route) annotated() bool { return r.by(nginxKey) || r.by(traefikNginxKey) }
@@ -218,7 +225,7 @@ func (w *world) addRoutes() {
 		if l, ok := r.Layer(affinity.LayerIngress); ok {
 			x.policy = l.Policy()
 		}
-		if x.object == nil {
+		if x.object == nil || x.redirects() {
 			continue
 		}
 		if x.service != nil {

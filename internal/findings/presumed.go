@@ -126,7 +126,7 @@ func (w *world) served(o *Object, s ingress.Served) (out ingress.Served, settled
 // has settled.
 func (w *world) supposing(other int) *world {
 	x := *w
-	x.supposed, x.ingresses, x.routes, x.hosts, x.settled = other, nil, nil, nil, nil
+	x.supposed, x.ingresses, x.routes, x.hosts, x.settled, x.asked, x.lookup = other, nil, nil, nil, nil, nil, nil
 	x.addRoutes()
 	return &x
 }
