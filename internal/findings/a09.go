@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ingress"
 )
 
 var a09 = Rule{
@@ -16,7 +17,7 @@ var a09 = Rule{
 	Impact:  "no cookie is issued: every request may go to any pod",
 	Fix:     "use the implementation's own policy, or one that supports sessionPersistence",
 	Verify:  "stickytop get sessions {obj} --for 30s: states leave COOKIELESS",
-	Sources: []string{"kubernetes-sigs/gateway-api#4258", "kubernetes-sigs/gateway-api#4876", "nginx/nginx-gateway-fabric#4515", "istio pilot/pkg/config/kube/gateway/backend_policies.go", "traefik/traefik#11243"},
+	Sources: []string{"kubernetes-sigs/gateway-api#4258", "kubernetes-sigs/gateway-api#4876", "nginx/nginx-gateway-fabric#4515", "istio pilot/pkg/config/kube/gateway/backend_policies.go (sessionPersistence is not supported)", "istio/istio#55839", "traefik/traefik#11243"},
 	check:   checkPersistence,
 }
 
@@ -26,7 +27,7 @@ var gatewayControllers = []struct {
 	prefix, title string
 	reads         bool
 	instead       string
-	use           func(*Object, *Value) []edit // instead, for a rule of an HTTPRoute
+	use           func(*check, *Object, *Value) []edit // instead, for a rule of an HTTPRoute
 }{
 	{"gateway.envoyproxy.io/", "Envoy Gateway", true, "", nil},
 	{"kgateway.dev/kgateway", "kgateway", true, "", nil},
@@ -46,6 +47,11 @@ func checkPersistence(c *check) {
 			for n, parent := range r.Items("spec", "parentRefs") {
 				c.persistence(r, at, parent, strconv.Itoa(n))
 			}
+		}
+	}
+	for _, p := range c.objects("XBackendTrafficPolicy") {
+		if p.Has("spec", "sessionPersistence") {
+			c.attached(p)
 		}
 	}
 	for _, p := range c.objects("BackendLBPolicy") {
@@ -80,7 +86,7 @@ func (c *check) persistence(r *Object, at []string, parent *Value, n string) {
 				h.fix = "use " + g.instead
 			}
 			if g.use != nil {
-				h.patch = append(h.patch, g.use(r, r.At(at[:len(at)-1]...))...)
+				h.patch = append(h.patch, g.use(c, r, r.At(at[:len(at)-1]...))...)
 			}
 			c.hit(r, h)
 		}
@@ -88,6 +94,68 @@ func (c *check) persistence(r *Object, at []string, parent *Value, n string) {
 	}
 	c.hit(r, hit{title: "sessionPersistence is experimental, and this implementation is not known to read it", severity: affinity.SeverityMedium, likely: true, evidence: evidence,
 		fix: "if a run shows no cookie, take it out and use the implementation's own policy, or one that supports sessionPersistence", patch: operated(r, take(at...))})
+}
+
+// attached looks at who serves the Services that a policy is for.
+func (c *check) attached(p *Object) {
+	at := []string{"spec", "sessionPersistence"}
+	evidence := p.field(at...)
+	for _, t := range p.Items("spec", "targetRefs") {
+		if t.Str("kind") != "Service" {
+			continue
+		}
+		for _, r := range c.look().backedBy[p.Namespace+"/"+t.Str("name")] {
+			for n, parent := range r.Items("spec", "parentRefs") {
+				gateway := c.named("Gateway", cmp.Or(parent.Str("namespace"), r.Namespace), parent.Str("name"))
+				if gateway == nil {
+					continue
+				}
+				class := c.named("GatewayClass", "", gateway.Str("spec", "gatewayClassName"))
+				if class == nil {
+					continue
+				}
+				for _, g := range gatewayControllers {
+					if g.reads || !strings.HasPrefix(class.Str("spec", "controllerName"), g.prefix) {
+						continue
+					}
+					h := hit{title: g.title + " does not read sessionPersistence of an XBackendTrafficPolicy", patch: patched(p, nest(nil, at...)),
+						evidence: []affinity.FindingEvidence{evidence, r.noted("leads to service/"+affinity.Clean(t.Str("name"), 60), "spec", "parentRefs", strconv.Itoa(n), "name"), class.field("spec", "controllerName")},
+						fix:      "take it out: this implementation has no affinity by cookie; serve the route by one that has"}
+					if g.instead != "" {
+						h.fix = "use " + g.instead
+					}
+					if g.use != nil {
+						for _, rule := range r.Items("spec", "rules") {
+							h.patch = append(h.patch, g.use(c, r, rule)...)
+						}
+					}
+					c.hit(p, h)
+				}
+			}
+		}
+	}
+}
+
+// istioHash lets Istio hash a cookie of its own for a Service: in the
+// DestinationRule that it has, else in a new one.
+func (c *check) istioHash(namespace, service string) []edit {
+	e := istioCookie(namespace, service)
+	for _, o := range c.look().hosts[service] {
+		if ingress.IstioHostIn(o.Str("spec", "host"), o.Namespace, namespace) {
+			at := []string{"spec", "trafficPolicy", "loadBalancer"}
+			hash := e.made["spec"].(map[string]any)["trafficPolicy"].(map[string]any)["loadBalancer"].(map[string]any)
+			if o.Has(append(at, "simple")...) { // one of the two
+				hash["simple"] = nil
+			}
+			for _, other := range []string{"httpHeaderName", "httpQueryParameterName", "useSourceIp"} {
+				if o.Has(append(at, "consistentHash", other)...) {
+					hash["consistentHash"].(map[string]any)[other] = nil
+				}
+			}
+			return patched(o, nest(hash, at...))
+		}
+	}
+	return []edit{e}
 }
 
 // renamedPolicy is a BackendLBPolicy as the XBackendTrafficPolicy that took its
@@ -109,14 +177,14 @@ func backends(r *Object, rule *Value) (names []string) {
 	return names
 }
 
-func istioInstead(r *Object, rule *Value) (all []edit) {
+func istioInstead(c *check, r *Object, rule *Value) (all []edit) {
 	for _, name := range backends(r, rule) {
-		all = append(all, istioCookie(r.Namespace, name))
+		all = append(all, c.istioHash(r.Namespace, name)...)
 	}
 	return all
 }
 
-func gkeInstead(r *Object, rule *Value) (all []edit) {
+func gkeInstead(_ *check, r *Object, rule *Value) (all []edit) {
 	for _, name := range backends(r, rule) {
 		all = append(all, edit{apiVersion: "networking.gke.io/v1", kind: "GCPBackendPolicy", namespace: r.Namespace, name: name,
 			made: nest(map[string]any{"default": nest("GENERATED_COOKIE", "sessionAffinity", "type"), "targetRef": map[string]any{"group": "", "kind": "Service", "name": name}}, "spec")})
@@ -126,7 +194,7 @@ func gkeInstead(r *Object, rule *Value) (all []edit) {
 
 // traefikInstead is an IngressRoute with the paths of the rule, beside which the
 // HTTPRoute keeps its others.
-func traefikInstead(r *Object, rule *Value) []edit {
+func traefikInstead(_ *check, r *Object, rule *Value) []edit {
 	var services, routes []any
 	for _, b := range rule.Items("backendRefs") {
 		if port, ok := b.Int("port"); ok && b.Str("name") != "" {

@@ -172,7 +172,7 @@ func (c *check) askIngress(ing ingressFacts, key string) []edit {
 		}
 	case "istio":
 		for _, name := range services(all) {
-			more = append(more, istioCookie(ns, name))
+			more = append(more, c.istioHash(ns, name)...)
 		}
 	case "contour":
 		more = contourProxies(ing, all)

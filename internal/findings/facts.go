@@ -38,7 +38,7 @@ type Facts struct {
 // Kinds are the kinds of objects that rules read; others may be left out.
 var Kinds = append([]string{
 	"Ingress", "IngressClass", "Service", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "HorizontalPodAutoscaler", "PodDisruptionBudget",
-	"ConfigMap", "Namespace", "Node", "IngressRoute", "TraefikService",
+	"ConfigMap", "Namespace", "Node", "IngressRoute", "TraefikService", "VirtualService",
 }, customNames()...)
 
 // destinationRules are those that are judged: of their own namespace, or about a
@@ -171,6 +171,7 @@ var groups = map[string][]string{
 	"Deployment": {"apps"}, "StatefulSet": {"apps"}, "DaemonSet": {"apps"}, "ReplicaSet": {"apps"},
 	"HorizontalPodAutoscaler": {"autoscaling"}, "PodDisruptionBudget": {"policy"}, "ConfigMap": {""}, "Namespace": {""}, "Node": {""},
 	"IngressRoute": {"traefik.io", "traefik.containo.us"}, "TraefikService": {"traefik.io", "traefik.containo.us"},
+	"VirtualService": {"networking.istio.io"},
 }
 
 // objects are those of some kinds, in the order they were given.

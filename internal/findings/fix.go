@@ -287,7 +287,7 @@ func builtIn(kind, apiVersion string) bool {
 	if !named {
 		group = ""
 	}
-	return ok && kind != "IngressRoute" && kind != "TraefikService" && slices.Contains(groups, group)
+	return ok && kind != "IngressRoute" && kind != "TraefikService" && kind != "VirtualService" && slices.Contains(groups, group)
 }
 
 func compact(x any) string {

@@ -16,6 +16,8 @@ type lookup struct {
 	ingresses map[*Object]int
 	routes    map[*Object][]*route
 	headless  map[string]*Object   // Services, by namespace and selector
+	backedBy  map[string][]*Object // HTTPRoutes, by "namespace/name" of the Services that they lead to
+	balancers map[string][]*Object // Services of type LoadBalancer of controllers, by their key
 	hosts     map[string][]*Object // DestinationRules, by the first label of their host
 	clouds    map[string]bool      // of the nodes: the start of spec.providerID
 	kubeProxy *Object              // its ConfigMap
@@ -28,7 +30,7 @@ func (w *world) look() *lookup {
 	if w.lookup != nil {
 		return w.lookup
 	}
-	l := &lookup{ingresses: map[*Object]int{}, routes: map[*Object][]*route{}, headless: map[string]*Object{}, hosts: map[string][]*Object{}, clouds: map[string]bool{}}
+	l := &lookup{ingresses: map[*Object]int{}, routes: map[*Object][]*route{}, headless: map[string]*Object{}, hosts: map[string][]*Object{}, balancers: map[string][]*Object{}, backedBy: map[string][]*Object{}, clouds: map[string]bool{}}
 	w.lookup = l
 	for i, ing := range w.ingresses {
 		l.ingresses[ing.Object] = i
@@ -41,10 +43,24 @@ func (w *world) look() *lookup {
 		if s.Str("spec", "clusterIP") == "None" {
 			l.headless[selectorKey(s)] = s
 		}
+		if s.Str("spec", "type") == "LoadBalancer" {
+			if key := w.frontOf(s); key != "" {
+				l.balancers[key] = append(l.balancers[key], s)
+			}
+		}
 	}
 	for _, o := range w.objects("DestinationRule") {
 		host, _, _ := strings.Cut(o.Str("spec", "host"), ".")
 		l.hosts[host] = append(l.hosts[host], o)
+	}
+	for _, o := range w.objects("HTTPRoute") {
+		for _, rule := range o.Items("spec", "rules") {
+			for _, name := range backends(o, rule) {
+				if k := o.Namespace + "/" + name; !slices.Contains(l.backedBy[k], o) && len(l.backedBy[k]) < maxSharing {
+					l.backedBy[k] = append(l.backedBy[k], o)
+				}
+			}
+		}
 	}
 	for _, n := range w.objects("Node") {
 		cloud, _, _ := strings.Cut(n.Str("spec", "providerID"), "://")

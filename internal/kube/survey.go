@@ -40,6 +40,7 @@ func surveyed() []survey {
 		{kind: "Namespace", gvr: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, cluster: true},
 		{kind: "IngressRoute", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutes"}},
 		{kind: "TraefikService", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "traefikservices"}},
+		{kind: "VirtualService", gvr: schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}},
 	}
 	for _, k := range ingress.CustomKinds {
 		all = append(all, survey{kind: k.Kind, gvr: schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource}, cluster: k.Cluster, wide: k.Wide})
