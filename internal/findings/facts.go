@@ -26,6 +26,9 @@ type Facts struct {
 	// Unread are the kinds that could not be read, and why: "ConfigMap":
 	// "get configmaps in kube-system is forbidden".
 	Unread map[string]string
+	// ControllersUnread is why it is not known which ingress controllers run in
+	// other namespaces; "" where it is, and for files.
+	ControllersUnread string
 	// Settled are the controllers that cookies proved, of routes that several
 	// may serve. For the others the likeliest is presumed, and what would not
 	// hold for another is likely only.
@@ -75,6 +78,7 @@ type world struct {
 	budgets   map[string][]budget      // PodDisruptionBudgets by namespace; filled when asked
 	hosts     map[string]*ingressFacts // by class and host; filled when asked
 	settled   map[nameKey]Settlement   // by Ingress
+	ran       map[nameKey]Settlement   // by Ingress: the one of its candidates that was seen to run
 	lookup    *lookup
 	asked     map[backend][]ingressFacts // of ingress-nginx; filled when asked
 	supposed  int                        // which of the controllers that may serve a place this world supposes
@@ -213,9 +217,10 @@ func (w *world) addRoutes() {
 		o.TraefikServices = append(o.TraefikServices, readTraefikService(x))
 	}
 	w.addCustom(&o)
-	built := ingress.Build(o)
+	built, servedBy := ingress.Build(o), ingress.ServedBy(o)
+	w.sole(objects, servedBy)
 	w.settle(built)
-	for i, by := range ingress.ServedBy(o) {
+	for i, by := range servedBy {
 		by, settled := w.served(objects[i], by)
 		w.ingresses = append(w.ingresses, ingressFacts{objects[i], o.Ingresses[i], by, settled})
 	}

@@ -49,7 +49,12 @@ func checkMigration(c *check) {
 				}
 				if byTraefik {
 					h.impact = "clients of a failing pod keep failing"
-					h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "cookie", Text: "Traefik serves it: " + c.settled[nameKey{ing.Kind, ing.Object.Namespace, ing.Object.Name}].Proof})
+					at := nameKey{ing.Kind, ing.Object.Namespace, ing.Object.Name}
+					source := "cookie"
+					if c.settled[at] == c.ran[at] {
+						source = "object"
+					}
+					h.evidence = append(h.evidence, affinity.FindingEvidence{Source: source, Text: "Traefik serves it: " + c.settled[at].Proof})
 				} else {
 					h.evidence = append(h.evidence, traefik.noted("runs the provider kubernetesIngressNGINX", "spec", "template", "spec", "containers"))
 				}
