@@ -85,6 +85,7 @@ func checkForeign(c *check) {
 			if use := instead[ing.served.Keys[0]]; use != "" {
 				h.fix += "; this class needs " + use
 			}
+			h.patch = c.askInstead(ing, asks[i].key)
 			switch sticky, unread := stickiness(routes[ing.Object]); {
 			case sticky != nil:
 				h.severity, h.impact = affinity.SeverityLow, "the route is sticky by other means; whoever edits this annotation changes nothing"
@@ -97,6 +98,16 @@ func checkForeign(c *check) {
 			c.hit(ing.Object, h)
 		}
 	}
+}
+
+// askInstead asks the serving controller, and takes the annotation away that is
+// not for it.
+func (c *check) askInstead(ing ingressFacts, key string) []edit {
+	edits := c.askIngress(ing, ing.served.Keys[0])
+	if slices.ContainsFunc(edits, func(e edit) bool { return e.deleted }) {
+		return edits
+	}
+	return append(edits, unannotate(ing.Object, key)...)
 }
 
 // asksService are the controllers that read annotations of the Service, too.

@@ -43,10 +43,10 @@ var a03 = Rule{
 			case set && strings.TrimSpace(value) != "":
 				c.hit(ing.Object, hit{title: fmt.Sprintf("affinity: %s is not a value ingress-nginx knows", affinity.Clean(value, 40)),
 					evidence: append([]affinity.FindingEvidence{ing.field(annotationPath(key)...)}, idle...),
-					fix:      "the only value is cookie", patch: annotate(ing.Object, key, "cookie")})
+					fix:      "the only value is cookie", patch: c.askIngress(ing, nginxKey)})
 			case len(idle) > 0:
 				c.hit(ing.Object, hit{title: idleSettings(settings, mode) + " ignored without affinity: cookie",
-					evidence: append(idle, ing.field(annotationPath(key)...)), patch: annotate(ing.Object, key, "cookie")})
+					evidence: append(idle, ing.field(annotationPath(key)...)), patch: c.askIngress(ing, nginxKey)})
 			}
 		}
 	},

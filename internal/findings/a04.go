@@ -14,31 +14,14 @@ var a04 = Rule{
 	ID: "A04", Title: "Ingresses that share a Service overwrite each other's affinity", Severity: affinity.SeverityHigh,
 	What:    "In ingress-nginx affinity belongs to the backend (namespace, Service, port), not to the Ingress. Of several Ingresses with the same backend the oldest that has an affinity decides type and mode, the youngest the cookie's name, path and lifetime.",
 	Impact:  "a cookie gets a name, path or lifetime that its Ingress did not ask for, and an edit of one Ingress breaks the other",
-	Fix:     "serve both from one Ingress, or give the second one a Service of its own with the same selector",
+	Fix:     "give both the same settings, serve both from one Ingress, or give the second one a Service of its own with the same selector",
 	Verify:  "stickytop get routes -o yaml: the notes of the route's policy name no merge",
 	Sources: []string{"ingress-nginx internal/ingress/controller/controller.go, createUpstreams", "kubernetes/ingress-nginx#3168", "kubernetes/ingress-nginx#3383", "kubernetes/ingress-nginx#14042"},
 	check:   checkShared,
 }
 
 func checkShared(c *check) {
-	type backend struct{ class, namespace, service, port string }
-	asking := map[backend][]ingressFacts{}
-	for _, ing := range c.ingresses {
-		if !ing.served.By(nginxKey) || ing.Annotations[nginxPrefix+"canary"] == "true" || strings.TrimSpace(ing.Annotations[nginxPrefix+"affinity"]) != "cookie" {
-			continue
-		}
-		seen := map[backend]bool{}
-		for _, r := range ing.Rules {
-			for _, p := range r.Paths {
-				b := backend{ing.served.Class, ing.Namespace, p.Backend.Service, p.Backend.Port()}
-				if !seen[b] && b.service != "" {
-					seen[b] = true
-					asking[b] = append(asking[b], ing)
-				}
-			}
-		}
-	}
-	for b, all := range asking {
+	for b, all := range c.asking() {
 		if len(all) < 2 {
 			continue
 		}
@@ -51,7 +34,7 @@ func checkShared(c *check) {
 			if len(keys) == 0 {
 				continue
 			}
-			h := hit{title: fmt.Sprintf("shares %s:%s with ingress/%s, with other settings", b.service, b.port, first.Name)}
+			h := hit{patch: same(first, other, keys), title: fmt.Sprintf("shares %s:%s with ingress/%s, with other settings", b.service, b.port, first.Name)}
 			for _, k := range keys {
 				h.evidence = append(h.evidence, other.field(annotationPath(k)...), first.field(annotationPath(k)...))
 			}
@@ -63,6 +46,87 @@ func checkShared(c *check) {
 			c.hit(other.Object, h)
 		}
 	}
+}
+
+// same gives the second the settings of the first; both a Path that covers what
+// either serves.
+func same(first, second ingressFacts, keys []string) []edit {
+	a, b := of(first.Object), of(second.Object)
+	for _, k := range keys {
+		value, set := first.Annotations[k]
+		switch {
+		case k == nginxPrefix+"session-cookie-path":
+			a, b = a.set(k, "/"), b.set(k, "/")
+		case set:
+			b = b.set(k, value)
+		default:
+			b = b.unset(k)
+		}
+	}
+	if secure := nginxPrefix + "session-cookie-secure"; strings.EqualFold(first.Annotations[nginxPrefix+"session-cookie-samesite"], "None") && first.Annotations[secure] != "true" {
+		a, b = a.set(secure, "true"), b.set(secure, "true") // without it browsers refuse the cookie
+	}
+	if len(a.annotations) == 0 {
+		return []edit{b}
+	}
+	return []edit{a, b}
+}
+
+// backend is what affinity belongs to in ingress-nginx.
+type backend struct{ class, namespace, service, port string }
+
+// asking are the Ingresses of ingress-nginx that ask for affinity, by what they
+// ask it for.
+func (w *world) asking() map[backend][]ingressFacts {
+	if w.asked != nil {
+		return w.asked
+	}
+	w.asked = map[backend][]ingressFacts{}
+	for _, ing := range w.ingresses {
+		if !ing.served.By(nginxKey) || ing.Annotations[nginxPrefix+"canary"] == "true" || strings.TrimSpace(ing.Annotations[nginxPrefix+"affinity"]) != "cookie" {
+			continue
+		}
+		seen := map[backend]bool{}
+		for _, r := range ing.Rules {
+			for _, p := range r.Paths {
+				b := backend{ing.served.Class, ing.Namespace, p.Backend.Service, p.Backend.Port()}
+				if !seen[b] && b.service != "" {
+					seen[b] = true
+					w.asked[b] = append(w.asked[b], ing)
+				}
+			}
+		}
+	}
+	return w.asked
+}
+
+// deciding are the objects whose annotations decide about a route's cookie: all
+// that ask for the same backend, for the oldest and the youngest of them do.
+func (c *check) deciding(r *route) (all []*Object) {
+	if r.by(nginxKey) && r.object.Kind == "Ingress" {
+		for _, ing := range c.asking()[backend{r.Class, r.Namespace, r.Backend.Service.Name, r.Backend.Port}] {
+			all = append(all, ing.Object)
+		}
+	}
+	if len(all) == 0 {
+		return []*Object{r.object}
+	}
+	return all[:min(len(all), maxSharing)]
+}
+
+// maxSharing bounds the Ingresses of one backend that a fix is written for.
+const maxSharing = 16
+
+// everywhere sets an annotation on each of some objects; "" removes it.
+func everywhere(all []*Object, key, value string) (edits []edit) {
+	for _, o := range all {
+		if value != "" {
+			edits = append(edits, annotate(o, key, value)...)
+		} else {
+			edits = append(edits, unannotate(o, key)...)
+		}
+	}
+	return edits
 }
 
 // differing are the annotations about affinity that are not the same on both.

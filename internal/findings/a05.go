@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
+	"github.com/kubestickytop/stickytop/internal/ingress"
 )
 
 var a05 = Rule{
@@ -43,14 +44,33 @@ var a05 = Rule{
 				if socket {
 					h.severity, h.likely = affinity.SeverityHigh, true
 				}
-				if r.by(nginxKey) || borrowed(r) {
-					h.patch = annotate(r.object, nginxPrefix+"affinity", "cookie")
-				}
+				h.patch = c.repeat(r, s)
 				c.hit(r.object, h)
 				break
 			}
 		}
 	},
+}
+
+// repeat asks for the affinity of s on r, too.
+func (c *check) repeat(r, s *route) []edit {
+	if r.object.Kind != "Ingress" || s.object.Kind != "Ingress" || !s.annotated() || !r.by(nginxKey) && !r.annotated() {
+		return c.ask(r)
+	}
+	e := of(r.object)
+	own := s.object.Strings("metadata", "annotations")
+	for _, name := range ingress.NginxAffinityAnnotations() {
+		k := nginxPrefix + name
+		if value, ok := own[k]; ok && (name == "affinity" || name == "affinity-mode" || strings.HasPrefix(name, "session-cookie-")) && r.object.annotation(k) != value {
+			e = e.set(k, value)
+		}
+	}
+	for _, name := range []string{"service-upstream", "ssl-passthrough", "upstream-hash-by"} {
+		if r.object.annotation(nginxPrefix+name) != "" {
+			e = e.unset(nginxPrefix + name)
+		}
+	}
+	return append([]edit{e}, c.lasting(r, true)...)
 }
 
 func rootIfEmpty(path string) string {

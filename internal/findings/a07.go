@@ -1,6 +1,7 @@
 package findings
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,14 +25,20 @@ var a07 = Rule{
 					if p.Path == "" {
 						at := []string{"spec", "rules", strconv.Itoa(i), "http", "paths", strconv.Itoa(j)}
 						c.hit(ing.Object, hit{title: "no cookie on a rule without path", evidence: []affinity.FindingEvidence{ing.noted("has no path", at...)},
-							patch: "- path: /\n  pathType: Prefix"})
+							patch: operated(ing.Object, put("/", append(slices.Clip(at), "path")...), put("Prefix", append(slices.Clip(at), "pathType")...))})
 					}
 				}
 			}
 			if ing.DefaultBackend != nil && len(ing.Rules) == 0 {
 				c.hit(ing.Object, hit{title: "spec.defaultBackend gets no affinity", evidence: []affinity.FindingEvidence{ing.noted("the only backend", "spec", "defaultBackend")},
-					fix: "write a rule with path: / instead of defaultBackend"})
+					fix: "write a rule with path: / instead of defaultBackend", patch: ruleInstead(ing.Object)})
 			}
 		}
 	},
+}
+
+// ruleInstead is a rule for all that spec.defaultBackend serves.
+func ruleInstead(o *Object) []edit {
+	path := map[string]any{"path": "/", "pathType": "Prefix", "backend": o.At("spec", "defaultBackend").plain()}
+	return patched(o, map[string]any{"spec": map[string]any{"defaultBackend": nil, "rules": []any{nest([]any{path}, "http", "paths")}}})
 }

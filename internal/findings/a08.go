@@ -25,8 +25,35 @@ var a08 = Rule{
 				}
 				c.hit(ing.Object, hit{title: fmt.Sprintf("%s is read from the Service, not from the Ingress", affinity.Clean(name, 60)), likely: !ing.served.By("traefik"),
 					evidence: []affinity.FindingEvidence{ing.field(annotationPath(key)...)},
-					patch:    "# on the Service\nmetadata:\n  annotations:\n    traefik.ingress.kubernetes.io/service.sticky.cookie: \"true\""})
+					patch:    c.onService(ing)})
 			}
 		}
 	},
+}
+
+// onService moves Traefik's annotations for stickiness from an Ingress to the
+// Services that it leads to.
+func (c *check) onService(ing ingressFacts) []edit {
+	from, moved := of(ing.Object), edit{}
+	moved = moved.set(traefikPrefix+"service.sticky.cookie", "true")
+	for _, key := range slices.Sorted(maps.Keys(ing.Annotations)) {
+		name, ok := strings.CutPrefix(key, traefikPrefix)
+		if !ok || !strings.HasPrefix(strings.ToLower(name), "service.sticky") && name != "affinity" && name != "session-cookie-name" {
+			continue
+		}
+		from = from.unset(key)
+		switch {
+		case name == "session-cookie-name":
+			moved = moved.set(traefikPrefix+"service.sticky.cookie.name", ing.Annotations[key])
+		case name != "affinity" && name != "service.sticky.cookie":
+			moved = moved.set(key, ing.Annotations[key])
+		}
+	}
+	edits := []edit{from}
+	for _, name := range services(backendsOf(ing)) {
+		e := serviceEdit(ing.Object.Namespace, name)
+		e.annotations = moved.annotations
+		edits = append(edits, e)
+	}
+	return edits
 }

@@ -25,7 +25,7 @@ var a10 = Rule{
 				for _, path := range wrong {
 					if o.Has(path...) {
 						c.hit(o, hit{title: fieldPath(path) + " is not read", evidence: []affinity.FindingEvidence{o.field(path...), o.field(at("loadBalancerPolicy", "strategy")...)},
-							patch: "spec:\n  routes:\n  - loadBalancerPolicy:\n      strategy: Cookie"})
+							patch: operated(o, put(map[string]any{"strategy": "Cookie"}, at("loadBalancerPolicy")...), take(path...))})
 					}
 				}
 			}

@@ -22,7 +22,7 @@ var b01 = Rule{
 			}
 			c.hit(r.object, hit{title: fmt.Sprintf("the cookie gets Path=%s, which no client matches", affinity.Clean(r.Path, 60)), route: r.ID,
 				evidence: []affinity.FindingEvidence{{Object: r.object.ObjectRef, Field: "spec.rules[].http.paths[].path", Value: r.Path, Source: "object"}, r.object.field(annotationPath(key)...)},
-				patch:    annotate(r.object, key, "/")})
+				patch:    c.cookieEdit(r, flagPath, "/")})
 		}
 	},
 }

@@ -42,9 +42,7 @@ var b02 = Rule{
 					h := hit{title: fmt.Sprintf("Path=%s does not cover %s", affinity.Clean(r.policy.Cookie.Path, 50), affinity.Clean(rootIfEmpty(s.Path), 50)), route: r.ID,
 						evidence: []affinity.FindingEvidence{r.setting("session-cookie-path"),
 							{Object: s.object.ObjectRef, Field: "spec.rules[].http.paths[].path", Value: s.Path, Source: "object"}}}
-					if r.annotated() {
-						h.patch = annotate(r.object, nginxPrefix+"session-cookie-path", "/")
-					}
+					h.patch = c.cookieEdit(r, flagPath, "/")
 					c.hit(r.object, h)
 				}
 			}

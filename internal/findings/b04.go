@@ -29,22 +29,47 @@ var b04 = Rule{
 			switch proper := properSameSite(value); {
 			case nginx && value != "" && proper != value:
 				c.hit(r.object, hit{title: fmt.Sprintf("SameSite %q is dropped from the cookie", affinity.Clean(value, 30)), route: r.ID,
-					evidence: []affinity.FindingEvidence{r.object.field(annotationPath(key)...)}, patch: annotate(r.object, key, cmp.Or(proper, "Lax"))})
+					evidence: []affinity.FindingEvidence{r.object.field(annotationPath(key)...)}, patch: c.sameSite(r, cmp.Or(proper, "Lax"))})
 			case cors && cookie.SameSite != "None":
 				c.hit(r.object, hit{title: "CORS is on, and the cookie is not for other sites", severity: affinity.SeverityMedium, likely: true, route: r.ID,
 					evidence: []affinity.FindingEvidence{r.object.field(annotationPath(nginxPrefix + "enable-cors")...), r.object.field(annotationPath(key)...)},
-					fix:      "if clients are on another site, set SameSite=None and Secure; another origin of the same site needs nothing", patch: annotate(r.object, key, "None")})
+					fix:      "if clients are on another site, set SameSite=None and Secure; another origin of the same site needs nothing" + withCertificate(r), patch: c.sameSite(r, "None")})
 			case r.TLS && cookie.SameSite == "":
 				h := hit{title: "the cookie of a TLS host says no SameSite: browsers take Lax", severity: affinity.SeverityLow, route: r.ID,
 					evidence: []affinity.FindingEvidence{r.object.field("spec", "tls")}, fix: "say Lax, or None with Secure for frames on other sites"}
 				if nginx {
 					h.evidence = append(h.evidence, r.object.field(annotationPath(key)...))
-					h.patch = annotate(r.object, key, "Lax")
+				}
+				if h.patch = c.cookieEdit(r, flagSameSite, "Lax"); len(h.patch) == 0 {
+					h.fix = noSetting
 				}
 				c.hit(r.object, h)
 			}
 		}
 	},
+}
+
+// sameSite sets SameSite and, with None, what that needs: Secure, and TLS where
+// nothing speaks it.
+func (c *check) sameSite(r *route, value string) []edit {
+	edits := c.cookieEdit(r, flagSameSite, value)
+	if value != "None" || len(edits) == 0 {
+		return edits
+	}
+	if !r.policy.Cookie.Secure {
+		edits = append(edits, c.cookieEdit(r, flagSecure, "true")...)
+	}
+	if !r.TLS && endsTLSBefore(r.object) == "" {
+		edits = append(edits, withTLS(r.object)...)
+	}
+	return edits
+}
+
+func withCertificate(r *route) string {
+	if r.TLS || endsTLSBefore(r.object) != "" {
+		return ""
+	}
+	return ". Secure needs TLS, which nothing here speaks: the certificate belongs in the Secret that the patch names"
 }
 
 func properSameSite(value string) string {

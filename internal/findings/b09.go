@@ -29,14 +29,56 @@ var b09 = Rule{
 			h := hit{title: fmt.Sprintf("%s and %s lead to one app, with a cookie for each host", f.Host, r.Host), route: r.ID,
 				evidence: []affinity.FindingEvidence{r.setting("session-cookie-domain"),
 					{Object: f.object.ObjectRef, Field: "spec.rules[].host", Value: f.Host, Source: "object"}, {Object: r.object.ObjectRef, Field: "spec.rules[].host", Value: r.Host, Source: "object"}}}
-			if parent := commonDomain(f.Host, r.Host); parent != "" && r.by(nginxKey) {
-				h.patch = annotate(r.object, nginxPrefix+"session-cookie-domain", parent)
-			} else {
-				h.fix = "redirect to one host: these have no domain in common that a cookie could be for"
+			parent := commonDomain(f.Host, r.Host)
+			if parent != "" {
+				h.patch = append(c.cookieEdit(r, flagDomain, parent), c.cookieEdit(f, flagDomain, parent)...)
+			}
+			if parent == "" {
+				h.fix, h.patch = "redirect to one host: these have no domain in common that a cookie could be for", redirect(r, f.Host)
 			}
 			c.hit(r.object, h)
 		}
 	},
+}
+
+// redirect sends a host of an Ingress of ingress-nginx to another: its rules give
+// way to an Ingress that answers with the redirect.
+func redirect(r *route, to string) []edit {
+	if r.object.Kind != "Ingress" || !r.by(nginxKey) {
+		return nil
+	}
+	var kept []any
+	for _, rule := range r.object.Items("spec", "rules") {
+		if rule.Str("host") != r.Host {
+			kept = append(kept, rule.plain())
+		}
+	}
+	scheme := ifElse(r.TLS, "https", "http")
+	spec := map[string]any{"rules": []any{map[string]any{"host": r.Host, "http": map[string]any{"paths": []any{map[string]any{"path": "/", "pathType": "Prefix",
+		"backend": r.backendAt()}}}}}}
+	if class := r.object.Str("spec", "ingressClassName"); class != "" {
+		spec["ingressClassName"] = class
+	}
+	away := edit{apiVersion: r.object.APIVersion, kind: "Ingress", namespace: r.Namespace, name: r.Name + "-redirect", made: map[string]any{"spec": spec}}
+	e := of(r.object)
+	e.fields, e.deleted = nest(kept, "spec", "rules"), len(kept) == 0
+	if e.deleted {
+		e.fields = nil
+	}
+	away.made = merged(away.made, nest(map[string]any{nginxPrefix + "permanent-redirect": scheme + "://" + to + "$request_uri"}, "metadata", "annotations"))
+	return []edit{e, away}
+}
+
+// backendAt is the backend of a route as its Ingress has it.
+func (r *route) backendAt() any {
+	for _, rule := range r.object.Items("spec", "rules") {
+		for _, p := range rule.Items("http", "paths") {
+			if rule.Str("host") == r.Host {
+				return p.At("backend").plain()
+			}
+		}
+	}
+	return nil
 }
 
 // commonDomain is the longest domain of two labels or more above both hosts.

@@ -22,9 +22,7 @@ var b10 = Rule{
 				continue
 			}
 			h := hit{route: r.ID, evidence: c.lifetimeEvidence(r)}
-			if r.annotated() {
-				h.patch = unannotate(r.object, nginxPrefix+"session-cookie-max-age", nginxPrefix+"session-cookie-expires")
-			}
+			h.patch = c.cookieEdit(r, flagAge, "")
 			if cookie.MaxAge <= 0 {
 				h.title, h.severity, h.impact = "the cookie's lifetime is over when it arrives", affinity.SeverityCritical, "clients drop the cookie at once: every request may go to any pod"
 				c.hit(r.object, h)

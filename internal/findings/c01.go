@@ -19,7 +19,7 @@ var c01 = Rule{
 			if r.policy.Mode != "balanced" {
 				continue
 			}
-			h := hit{title: "mode balanced: a scale-up moves sessions, silently", route: r.ID, evidence: []affinity.FindingEvidence{r.object.field(annotationPath(key)...)}, patch: annotate(r.object, key, "persistent")}
+			h := hit{title: "mode balanced: a scale-up moves sessions, silently", route: r.ID, evidence: []affinity.FindingEvidence{r.object.field(annotationPath(key)...)}, patch: c.persistent(r)}
 			switch x := firstOf(r.loads); {
 			case x == nil:
 				h.likely = true
@@ -37,6 +37,16 @@ var c01 = Rule{
 			c.hit(r.object, h)
 		}
 	},
+}
+
+// persistent ties cookies to pods, and keeps those that end at a time few: then
+// the sessions of one that ends move.
+func (c *check) persistent(r *route) []edit {
+	edits := everywhere(c.deciding(r), nginxPrefix+"affinity-mode", "persistent")
+	for _, x := range r.loads {
+		edits = append(edits, c.budgetPatch(x)...)
+	}
+	return edits
 }
 
 func firstOf(all []*workload) *workload {

@@ -2,9 +2,6 @@ package findings
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -34,23 +31,29 @@ var c02 = Rule{
 				h.evidence = append(h.evidence, x.noted("one pod", "spec", "replicas"))
 			} else {
 				h.evidence = append(h.evidence, x.noted(fmt.Sprintf("no PodDisruptionBudget covers its pods; a rollout ends %d of them at a time", fewer), "spec", "template", "metadata", "labels"))
-				h.patch = pdbPatch(x)
+				h.patch = c.budgetPatch(x)
 			}
 			c.hit(r.object, h)
 		}
 	},
 }
 
-func pdbPatch(x *workload) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata:\n  name: %q\n", x.Name)
-	if x.Namespace != "" {
-		fmt.Fprintf(&b, "  namespace: %q\n", x.Namespace)
+// budgetPatch lets few pods of x end at a time: with a PodDisruptionBudget, and
+// in a rollout.
+func (c *check) budgetPatch(x *workload) (edits []edit) {
+	if c.most(x) <= 1 {
+		return nil
 	}
-	b.WriteString("spec:\n  maxUnavailable: 1\n  selector:\n    matchLabels:\n")
-	labels := x.Strings("spec", "selector", "matchLabels")
-	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		fmt.Fprintf(&b, "      %q: %q\n", k, labels[k])
+	if labels := x.Strings("spec", "selector", "matchLabels"); c.pdb(x) == nil && len(labels) > 0 {
+		match := map[string]any{}
+		for k, v := range labels {
+			match[k] = v
+		}
+		edits = append(edits, edit{apiVersion: "policy/v1", kind: "PodDisruptionBudget", namespace: x.Namespace, name: x.Name,
+			made: nest(map[string]any{"maxUnavailable": 1, "selector": map[string]any{"matchLabels": match}}, "spec")})
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	if _, fewer := x.surge(c.replicas(x)); fewer > 1 {
+		edits = append(edits, patched(x.Object, nest(map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxUnavailable": 1}}, "spec", "strategy"))...)
+	}
+	return edits
 }

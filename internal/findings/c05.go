@@ -1,6 +1,8 @@
 package findings
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,9 +18,57 @@ var c05 = Rule{
 	Sources: []string{"projectcontour/contour#3808", "projectcontour/contour#1530", "istio/istio#37910", "istio/istio#56268", "envoyproxy/gateway#7561", "nforgeio/neonKUBE#1017"},
 	check: func(c *check) {
 		for _, h := range c.hashed() {
-			c.hit(h.object, hit{title: h.title + ": sessions move when pods come or go", evidence: []affinity.FindingEvidence{h.evidence}})
+			fix, patch := c.pinned(h)
+			c.hit(h.object, hit{title: h.title + ": sessions move when pods come or go", evidence: []affinity.FindingEvidence{h.evidence}, fix: fix, patch: patch})
 		}
 	},
+}
+
+// pinned replaces a hash by affinity that names the pod; fix says how, where it
+// is not the rule's.
+func (c *check) pinned(h hashing) (fix string, edits []edit) {
+	o := h.object
+	switch o.Kind {
+	case "Ingress":
+		if i, ok := c.look().ingresses[o]; ok {
+			return "use affinity: cookie with mode persistent", c.askIngress(c.ingresses[i], nginxKey)
+		}
+	case "DestinationRule":
+		host, rest, _ := strings.Cut(o.Str("spec", "host"), ".")
+		namespace, _, _ := strings.Cut(rest, ".")
+		if host == "" || strings.HasPrefix(host, "*") {
+			return "", nil
+		}
+		label := serviceEdit(cmp.Or(namespace, o.Namespace), host)
+		label.fields = nest(cookieName(host), "metadata", "labels", "istio.io/persistent-session")
+		istiod := edit{apiVersion: "apps/v1", kind: "Deployment", namespace: "istio-system", name: "istiod", fields: nest([]any{map[string]any{"name": "discovery",
+			"env": []any{map[string]any{"name": "PILOT_ENABLE_PERSISTENT_SESSION_FILTER", "value": "true"}}}}, "spec", "template", "spec", "containers")}
+		drop := of(o)
+		drop.fields = nest(nil, "spec", "trafficPolicy", "loadBalancer", "consistentHash")
+		return "let Istio's cookie name the pod: the label istio.io/persistent-session on the Service, with PILOT_ENABLE_PERSISTENT_SESSION_FILTER=true in istiod (off by default)",
+			[]edit{label, istiod, drop}
+	case "BackendTrafficPolicy":
+		edits := patched(o, nest(nil, "spec", "loadBalancer"))
+		for _, t := range append(slices.Clip(o.Items("spec", "targetRefs")), o.At("spec", "targetRef")) {
+			route := c.named("HTTPRoute", o.Namespace, t.Str("name"))
+			if t.Str("kind") != "HTTPRoute" || route == nil {
+				continue
+			}
+			edits = append(edits, persistentRules(route)...)
+			for _, r := range c.look().routes[route] {
+				edits = append(edits, c.lasting(r, false)...)
+			}
+		}
+		return "give the rules of the HTTPRoutes a sessionPersistence, whose cookie names the pod, and take the hash away", edits
+	case "HTTPProxy":
+		for _, r := range c.look().routes[o] {
+			for _, x := range r.loads {
+				edits = append(edits, c.budgetPatch(x)...)
+			}
+		}
+		return "Contour has no other affinity: keep changes of the pods few (a PodDisruptionBudget, slow scale-downs), or serve the route by a controller whose cookie names the pod", edits
+	}
+	return "", nil
 }
 
 type hashing struct {

@@ -20,6 +20,9 @@ var c07 = Rule{
 			}
 			for _, x := range r.loads {
 				n := c.replicas(x)
+				if n < 2 {
+					n = c.most(x)
+				}
 				more, fewer := x.surge(n)
 				if n < 2 || x.Kind != "Deployment" || more+fewer == 0 || more >= n {
 					continue
@@ -27,6 +30,7 @@ var c07 = Rule{
 				steps := (n + more + fewer - 1) / (more + fewer)
 				c.hit(x.Object, hit{title: fmt.Sprintf("a rollout changes the hashed endpoints in %d steps or more", steps), likely: true, route: r.ID,
 					evidence: []affinity.FindingEvidence{x.field("spec", "replicas"), x.noted(fmt.Sprintf("starts %d more, ends %d at a time", more, fewer), "spec", "strategy"), r.object.field(annotationPath(nginxPrefix + "affinity-mode")...)},
+					patch:    c.persistent(r),
 					impact:   fmt.Sprintf("each session moves at least once; about %.1f times with %d pods, every step moving what its new and lost pods hold", float64(steps)*(float64(more+fewer)/float64(n)+float64(more)/float64(n+more)), n)})
 			}
 		}

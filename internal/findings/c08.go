@@ -21,10 +21,11 @@ var c08 = Rule{
 				if h == nil {
 					continue
 				}
-				const patch = "spec:\n  minReplicas: 2\n  behavior:\n    scaleDown:\n      stabilizationWindowSeconds: 600\n      policies:\n      - {type: Pods, value: 1, periodSeconds: 300}"
+				patch := patched(h, map[string]any{"spec": map[string]any{"minReplicas": max(2, c.replicas(x)), "behavior": map[string]any{"scaleDown": map[string]any{
+					"stabilizationWindowSeconds": 600, "policies": []any{map[string]any{"type": "Pods", "value": 1, "periodSeconds": 300}}}}}})
 				window, set := h.Int("spec", "behavior", "scaleDown", "stabilizationWindowSeconds")
 				at := []string{"spec", "behavior", "scaleDown", "stabilizationWindowSeconds"}
-				if min := c.replicas(x); min <= 1 {
+				if c.replicas(x) <= 1 && c.most(x) > 1 {
 					c.hit(h, hit{title: "minReplicas 1: the last scale-down puts all sessions on one pod", severity: affinity.SeverityMedium, route: r.ID, evidence: []affinity.FindingEvidence{h.noted("1 when absent", "spec", "minReplicas")}, patch: patch})
 				}
 				if set && window < 60 {

@@ -18,7 +18,7 @@ var d01 = Rule{
 				continue
 			}
 			c.hit(r.object, hit{title: "change-on-failure is off: cookies of a failing pod keep failing", route: r.ID,
-				evidence: []affinity.FindingEvidence{r.object.noted("false when absent", annotationPath(key)...)}, patch: annotate(r.object, key, "true")})
+				evidence: []affinity.FindingEvidence{r.object.noted("false when absent", annotationPath(key)...)}, patch: everywhere(c.deciding(r), key, "true")})
 		}
 	},
 }

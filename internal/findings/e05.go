@@ -23,7 +23,7 @@ var e05 = Rule{
 			}
 			if generated := serverGenerated(value); generated != "" {
 				c.hit(ing.Object, hit{title: fmt.Sprintf("%s does not exist before the first answer", generated), likely: true,
-					evidence: []affinity.FindingEvidence{ing.field(annotationPath(key)...)}, patch: annotate(ing.Object, nginxPrefix+"affinity", "cookie")})
+					evidence: []affinity.FindingEvidence{ing.field(annotationPath(key)...)}, patch: c.askIngress(ing, nginxKey)})
 			}
 		}
 		for _, o := range c.destinationRules() {
@@ -31,7 +31,8 @@ var e05 = Rule{
 				at := []string{"spec", "trafficPolicy", "loadBalancer", "consistentHash", name}
 				if serverGenerated("$http_"+strings.ToLower(strings.ReplaceAll(o.Str(at...), "-", "_"))) != "" {
 					c.hit(o, hit{title: fmt.Sprintf("%s does not exist before the first answer", affinity.Clean(o.Str(at...), 60)), likely: true, evidence: []affinity.FindingEvidence{o.field(at...)},
-						fix: "hash an httpCookie with a ttl, which Istio sets itself"})
+						fix: "hash an httpCookie with a ttl, which Istio sets itself", patch: patched(o, nest(map[string]any{name: nil,
+							"httpCookie": map[string]any{"name": cookieName(o.Name), "path": "/", "ttl": "0s"}}, at[:len(at)-1]...))})
 				}
 			}
 		}

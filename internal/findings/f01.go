@@ -2,7 +2,6 @@ package findings
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -34,9 +33,7 @@ var f01 = Rule{
 				h.severity, h.likely = affinity.SeverityHigh, true
 				h.impact = "requests through the ingress may go to any pod, though the Service asks for affinity"
 				h.fix = "ask the ingress controller for a cookie"
-				if r.by(nginxKey) || strings.HasPrefix(r.policy.Controller, "") && r.object.Kind == "Ingress" && c.maybeNginx(r) {
-					h.patch = annotate(r.object, nginxPrefix+"affinity", "cookie")
-				}
+				h.patch = c.ask(r)
 			case age > 0 && age != timeout:
 				h.title = fmt.Sprintf("ClientIP %d s is bypassed by the ingress, whose cookie lasts %d s", seconds, int(age/time.Second))
 				h.evidence = append(h.evidence, c.lifetimeEvidence(r)...)
@@ -55,13 +52,4 @@ var f01 = Rule{
 func (c *check) enough(r *route) bool {
 	x := firstOf(r.loads)
 	return x == nil || c.most(x) > 1
-}
-
-func (c *check) maybeNginx(r *route) bool {
-	for _, ing := range c.ingresses {
-		if ing.Object == r.object {
-			return ing.served.By(nginxKey)
-		}
-	}
-	return false
 }

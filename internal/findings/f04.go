@@ -27,14 +27,27 @@ var f04 = Rule{
 			n, ok := s.Int(at...)
 			switch {
 			case !ok || n < 1 || n > 86400:
-				c.hit(s, hit{title: "timeoutSeconds is out of range: the API server refuses the Service", severity: affinity.SeverityHigh, evidence: []affinity.FindingEvidence{s.field(at...)}})
+				c.hit(s, hit{title: "timeoutSeconds is out of range: the API server refuses the Service", severity: affinity.SeverityHigh, evidence: []affinity.FindingEvidence{s.field(at...)},
+					fix: "set 1 to 86400", patch: patched(s, nest(ranged(n), at...))})
 			case n < 120 && c.proxyMode == "ipvs":
-				c.hit(s, hit{title: fmt.Sprintf("%d s are two minutes or more in IPVS mode", n), evidence: []affinity.FindingEvidence{s.field(at...), c.proxyFrom}})
+				c.hit(s, hit{title: fmt.Sprintf("%d s are two minutes or more in IPVS mode", n), evidence: []affinity.FindingEvidence{s.field(at...), c.proxyFrom}, patch: patched(s, nest(120, at...))})
 			case n < 120 && c.proxyMode == "":
 				c.notChecked(s, "whether kube-proxy runs in IPVS mode, where timeouts below 120 s are longer, is not among the objects")
 			}
 		}
 	},
+}
+
+// ranged is the nearest timeout that the API server takes; its default for what
+// is no time.
+func ranged(n int) int {
+	switch {
+	case n < 1:
+		return 10800
+	case n > 86400:
+		return 86400
+	}
+	return n
 }
 
 // LastApplied is where kubectl apply keeps the object as it was given.
@@ -45,11 +58,12 @@ const LastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 func (c *check) wiped(s *Object, at []string) {
 	h := hit{title: "timeoutSeconds without sessionAffinity: ClientIP is dropped without a word: there is no affinity", severity: affinity.SeverityHigh,
 		impact: "clients are not pinned at all", fix: "set sessionAffinity: ClientIP beside it",
-		patch: fmt.Sprintf("kubectl patch service %s -n %s -p '{\"spec\":{\"sessionAffinity\":\"ClientIP\"}}'", s.Name, s.Namespace)}
+		patch: patched(s, nest("ClientIP", "spec", "sessionAffinity"))}
 	switch text := s.annotation(LastApplied); {
 	case s.Has(at...):
 		h.evidence = []affinity.FindingEvidence{s.field(at...), s.noted("None when absent", "spec", "sessionAffinity")}
 	case AppliedTimeout(text) > 0:
+		h.patch = patched(s, map[string]any{"spec": map[string]any{"sessionAffinity": "ClientIP", "sessionAffinityConfig": nest(AppliedTimeout(text), "clientIP", "timeoutSeconds")}})
 		h.evidence = []affinity.FindingEvidence{s.noted(fmt.Sprintf("timeoutSeconds %d was applied", AppliedTimeout(text)), annotationPath(LastApplied)...), s.field("spec", "sessionAffinity")}
 	default:
 		return

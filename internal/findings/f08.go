@@ -23,7 +23,7 @@ var f08 = Rule{
 			for _, x := range r.loads {
 				if next, at := c.upstreamOf(x); next != nil {
 					c.hit(x.Object, hit{title: fmt.Sprintf("proxies to service/%s, which balances again", next.Name), likely: true, route: r.ID,
-						evidence: []affinity.FindingEvidence{x.field(at...), next.noted("more than one pod behind it", "spec", "selector")}})
+						evidence: []affinity.FindingEvidence{x.field(at...), next.noted("more than one pod behind it", "spec", "selector")}, patch: c.pastProxy(r, next)})
 				}
 			}
 		}
@@ -75,4 +75,38 @@ func hostOf(text string) string {
 	host, _, _ := strings.Cut(rest, "/")
 	host, _, _ = strings.Cut(host, ":")
 	return strings.ToLower(host)
+}
+
+// pastProxy sends what r serves to the Service behind the proxy.
+func (c *check) pastProxy(r *route, next *Object) []edit {
+	port, ok := next.Int("spec", "ports", "0", "port")
+	if !ok || next.Namespace != r.Namespace {
+		return nil
+	}
+	var ops []operation
+	switch r.object.Kind {
+	case "Ingress":
+		for _, b := range backendsOf(ingressFacts{Object: r.object, Ingress: readIngress(r.object)}) {
+			if b.name == r.Backend.Service.Name && b.at[1] == "rules" && r.object.group() != "extensions" {
+				ops = append(ops, put(nest(map[string]any{"name": next.Name, "port": map[string]any{"number": port}}, "service"), append(b.at, "backend")...))
+			}
+		}
+	case "IngressRoute":
+		for _, at := range traefikServices(r) {
+			ops = append(ops, put(next.Name, append(slices.Clip(at), "name")...), put(port, append(slices.Clip(at), "port")...))
+		}
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	edits := operated(r.object, ops...)
+	for _, x := range c.behind(next) {
+		if need := graceFor(r.policy.Cookie.MaxAge); !enoughGrace(x, need) {
+			edits = append(edits, gracePatch(x, need)...)
+		}
+		if r.by(nginxKey) {
+			edits = append(edits, c.budgetPatch(x)...)
+		}
+	}
+	return edits
 }

@@ -26,6 +26,9 @@ type Facts struct {
 	// Unread are the kinds that could not be read, and why: "ConfigMap":
 	// "get configmaps in kube-system is forbidden".
 	Unread map[string]string
+	// ControllersUnread is why it is not known which ingress controllers run in
+	// other namespaces; "" where it is, and for files.
+	ControllersUnread string
 	// Settled are the controllers that cookies proved, of routes that several
 	// may serve. For the others the likeliest is presumed, and what would not
 	// hold for another is likely only.
@@ -38,7 +41,7 @@ type Facts struct {
 // Kinds are the kinds of objects that rules read; others may be left out.
 var Kinds = append([]string{
 	"Ingress", "IngressClass", "Service", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "HorizontalPodAutoscaler", "PodDisruptionBudget",
-	"ConfigMap", "Namespace", "Node", "IngressRoute", "TraefikService",
+	"ConfigMap", "Namespace", "Node", "IngressRoute", "TraefikService", "VirtualService",
 }, customNames()...)
 
 // destinationRules are those that are judged: of their own namespace, or about a
@@ -75,9 +78,12 @@ type world struct {
 	budgets   map[string][]budget      // PodDisruptionBudgets by namespace; filled when asked
 	hosts     map[string]*ingressFacts // by class and host; filled when asked
 	settled   map[nameKey]Settlement   // by Ingress
-	supposed  int                      // which of the controllers that may serve a place this world supposes
-	runs      *workload                // of Traefik's provider, where there is none of ingress-nginx
-	fits      int                      // most controllers that may serve an unsettled place
+	ran       map[nameKey]Settlement   // by Ingress: the one of its candidates that was seen to run
+	lookup    *lookup
+	asked     map[backend][]ingressFacts // of ingress-nginx; filled when asked
+	supposed  int                        // which of the controllers that may serve a place this world supposes
+	runs      *workload                  // of Traefik's provider, where there is none of ingress-nginx
+	fits      int                        // most controllers that may serve an unsettled place
 }
 
 type nameKey struct{ kind, namespace, name string }
@@ -107,6 +113,11 @@ type route struct {
 func (r *route) sticky() bool { return r.policy.Mechanism == affinity.MechanismCookie }
 
 func (r *route) by(controller string) bool { return r.policy.Controller == controller }
+
+// redirects reports whether ingress-nginx answers itself: no pod gets a request.
+func (r *route) redirects() bool {
+	return r.annotated() && (r.object.annotation(nginxPrefix+"permanent-redirect") != "" || r.object.annotation(nginxPrefix+"temporal-redirect") != "")
+}
 
 // annotated reports whether the annotations of ingress-nginx decide about r.
 func (r *route) annotated() bool { return r.by(nginxKey) || r.by(traefikNginxKey) }
@@ -164,6 +175,7 @@ var groups = map[string][]string{
 	"Deployment": {"apps"}, "StatefulSet": {"apps"}, "DaemonSet": {"apps"}, "ReplicaSet": {"apps"},
 	"HorizontalPodAutoscaler": {"autoscaling"}, "PodDisruptionBudget": {"policy"}, "ConfigMap": {""}, "Namespace": {""}, "Node": {""},
 	"IngressRoute": {"traefik.io", "traefik.containo.us"}, "TraefikService": {"traefik.io", "traefik.containo.us"},
+	"VirtualService": {"networking.istio.io"},
 }
 
 // objects are those of some kinds, in the order they were given.
@@ -205,9 +217,10 @@ func (w *world) addRoutes() {
 		o.TraefikServices = append(o.TraefikServices, readTraefikService(x))
 	}
 	w.addCustom(&o)
-	built := ingress.Build(o)
+	built, servedBy := ingress.Build(o), ingress.ServedBy(o)
+	w.sole(objects, servedBy)
 	w.settle(built)
-	for i, by := range ingress.ServedBy(o) {
+	for i, by := range servedBy {
 		by, settled := w.served(objects[i], by)
 		w.ingresses = append(w.ingresses, ingressFacts{objects[i], o.Ingresses[i], by, settled})
 	}
@@ -218,7 +231,7 @@ func (w *world) addRoutes() {
 		if l, ok := r.Layer(affinity.LayerIngress); ok {
 			x.policy = l.Policy()
 		}
-		if x.object == nil {
+		if x.object == nil || x.redirects() {
 			continue
 		}
 		if x.service != nil {

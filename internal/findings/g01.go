@@ -1,6 +1,7 @@
 package findings
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -45,20 +46,83 @@ var g01 = Rule{
 				continue
 			}
 			h := hit{title: "the ingress controller's pods have a sidecar that balances again", likely: true, evidence: []affinity.FindingEvidence{why, sticky[0].object.noted("asks for stickiness", "metadata", "annotations")},
-				patch: "spec:\n  template:\n    metadata:\n      annotations:\n        config.linkerd.io/skip-outbound-ports: \"PORTS OF THE APPS\""}
+				patch: c.skip(x, sticky)}
 			if strings.Contains(why.Field, "istio") {
-				h.patch = "spec:\n  template:\n    metadata:\n      annotations:\n        traffic.sidecar.istio.io/includeOutboundIPRanges: \"\""
+				h.patch = patched(x.Object, nest("", "spec", "template", "metadata", "annotations", "traffic.sidecar.istio.io/includeOutboundIPRanges"))
 			}
 			c.hit(x.Object, h)
 		}
 		for _, r := range sticky {
 			for _, name := range []string{"configuration-snippet", "server-snippet"} {
 				if key := nginxPrefix + name; strings.Contains(r.object.annotation(key), "l5d-dst-override") {
-					c.hit(r.object, hit{title: "l5d-dst-override hands the choice of the pod to Linkerd", route: r.ID, evidence: []affinity.FindingEvidence{r.object.field(annotationPath(key)...)}})
+					c.hit(r.object, hit{title: "l5d-dst-override hands the choice of the pod to Linkerd", route: r.ID, evidence: []affinity.FindingEvidence{r.object.field(annotationPath(key)...)},
+						fix: "take the header out of the snippet", patch: withoutLine(r.object, key, "l5d-dst-override")})
 				}
 			}
 		}
 	},
+}
+
+// skip keeps Linkerd's sidecar out of connections to the ports of the sticky
+// routes' pods; where those are not known, out of the controller's pods.
+func (c *check) skip(x *workload, sticky []*route) []edit {
+	var ports []string
+	for _, r := range sticky {
+		n := c.podPort(r)
+		if n == "" {
+			return patched(x.Object, nest("disabled", "spec", "template", "metadata", "annotations", "linkerd.io/inject"))
+		}
+		if !slices.Contains(ports, n) {
+			ports = append(ports, n)
+		}
+	}
+	slices.Sort(ports)
+	return patched(x.Object, nest(strings.Join(ports, ","), "spec", "template", "metadata", "annotations", "config.linkerd.io/skip-outbound-ports"))
+}
+
+// podPort is the number of the port of r's pods; "" when it is not known.
+func (c *check) podPort(r *route) string {
+	for _, p := range r.service.serviceItems() {
+		if p.Str("name") != r.Backend.Port && p.Str("port") != r.Backend.Port {
+			continue
+		}
+		target := cmp.Or(p.Str("targetPort"), p.Str("port"))
+		if isNumber(target) {
+			return target
+		}
+		for _, x := range r.loads {
+			for _, cont := range x.containers() {
+				for _, q := range cont.Items("ports") {
+					if q.Str("name") == target {
+						return q.Str("containerPort")
+					}
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// serviceItems are the ports of a Service that may be nil.
+func (o *Object) serviceItems() []*Value {
+	if o == nil {
+		return nil
+	}
+	return o.Items("spec", "ports")
+}
+
+// withoutLine takes the lines with a word out of an annotation.
+func withoutLine(o *Object, key, word string) []edit {
+	var b strings.Builder
+	for line := range strings.Lines(o.annotation(key)) {
+		if !strings.Contains(line, word) {
+			b.WriteString(line)
+		}
+	}
+	if strings.TrimSpace(b.String()) == "" {
+		return unannotate(o, key)
+	}
+	return annotate(o, key, b.String())
 }
 
 // skipsOutbound reports whether the sidecar is told to leave outbound

@@ -26,7 +26,7 @@ var h01 = Rule{
 				c.hit(ing.Object, hit{title: "legacy: the canary's answers carry no cookie, and its share is spread at random", evidence: []affinity.FindingEvidence{ing.field(annotationPath(key)...)}, patch: unannotate(ing.Object, key)})
 			case primary != nil && weight != "" && weight != "0" && strings.TrimSpace(primary.Annotations[nginxPrefix+"affinity"]) != "cookie":
 				c.hit(ing.Object, hit{title: fmt.Sprintf("%s %% of requests, not of clients, go to the canary", affinity.Clean(weight, 10)), severity: affinity.SeverityMedium,
-					evidence: []affinity.FindingEvidence{ing.field(annotationPath(nginxPrefix + "canary-weight")...), primary.field(annotationPath(nginxPrefix + "affinity")...)}, patch: annotate(primary.Object, nginxPrefix+"affinity", "cookie")})
+					evidence: []affinity.FindingEvidence{ing.field(annotationPath(nginxPrefix + "canary-weight")...), primary.field(annotationPath(nginxPrefix + "affinity")...)}, patch: c.askIngress(*primary, nginxKey)})
 			}
 		}
 	},

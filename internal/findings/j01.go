@@ -3,9 +3,6 @@ package findings
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -34,10 +31,16 @@ var j01 = Rule{
 			case headless:
 				// J02 says it
 			case x != nil && x.Kind == "StatefulSet" && c.most(x) > 1 && database == "MongoDB" && !oneMember(s):
-				c.hit(s, hit{title: fmt.Sprintf("%s's %d members are behind one virtual IP", database, c.most(x)), likely: true, evidence: append(evidence, x.field("spec", "replicas")), patch: headlessPatch(s)})
+				h := hit{title: fmt.Sprintf("%s's %d members are behind one virtual IP", database, c.most(x)), likely: true, evidence: append(evidence, x.field("spec", "replicas")), patch: headlessPatch(s)}
+				if o := c.look().headless[selectorKey(s)]; o != nil { // which name the clients use, no object tells
+					h.severity, h.patch = affinity.SeverityInfo, nil
+					h.impact, h.fix = "clients that use this name, and not service/"+o.Name+", write to any member", "name the members of service/"+o.Name+" (or the replica set) in the connection string"
+					h.evidence = append(h.evidence, o.noted("headless, of the same pods", "spec", "clusterIP"))
+				}
+				c.hit(s, h)
 			case clientIP(s):
 				c.hit(s, hit{title: database + " needs no sessionAffinity", severity: affinity.SeverityMedium, evidence: evidence,
-					impact: "all clients behind one address share one member, and affinity hides which one answers", fix: "set sessionAffinity: None", patch: "spec:\n  sessionAffinity: None"})
+					impact: "all clients behind one address share one member, and affinity hides which one answers", fix: "set sessionAffinity: None", patch: unpin(s)})
 			}
 		}
 	},
@@ -45,31 +48,19 @@ var j01 = Rule{
 
 // headlessPatch is a headless Service beside s, whose own clusterIP can't change
 // once it is there. [kubernetes pkg/apis/core/validation ValidateServiceUpdate]
-func headlessPatch(s *Object) string {
+func headlessPatch(s *Object) []edit {
 	const suffix = "-headless"
-	var b strings.Builder
-	fmt.Fprintf(&b, "apiVersion: v1\nkind: Service\nmetadata:\n  name: %q\n", strings.TrimRight(s.Name[:min(len(s.Name), 63-len(suffix))], "-")+suffix)
-	if s.Namespace != "" {
-		fmt.Fprintf(&b, "  namespace: %q\n", s.Namespace)
-	}
-	b.WriteString("spec:\n  clusterIP: None\n  selector:\n")
-	selector := s.Strings("spec", "selector")
-	for _, k := range slices.Sorted(maps.Keys(selector)) {
-		fmt.Fprintf(&b, "    %q: %q\n", k, selector[k])
-	}
-	b.WriteString("  ports:")
+	var ports []any
 	for i, p := range s.Items("spec", "ports") {
 		n, _ := p.Int("port")
-		fmt.Fprintf(&b, "\n  - name: %q\n    port: %d", cmp.Or(p.Str("name"), fmt.Sprintf("port-%d", i)), n)
-		if target := p.Str("targetPort"); target != "" {
-			if n, err := strconv.Atoi(target); err == nil {
-				fmt.Fprintf(&b, "\n    targetPort: %d", n)
-			} else {
-				fmt.Fprintf(&b, "\n    targetPort: %q", target)
-			}
+		port := map[string]any{"name": cmp.Or(p.Str("name"), fmt.Sprintf("port-%d", i)), "port": n}
+		if p.Has("targetPort") {
+			port["targetPort"] = p.At("targetPort").plain()
 		}
+		ports = append(ports, port)
 	}
-	return b.String()
+	return []edit{{apiVersion: "v1", kind: "Service", namespace: s.Namespace, name: strings.TrimRight(s.Name[:min(len(s.Name), 63-len(suffix))], "-") + suffix,
+		made: nest(map[string]any{"clusterIP": "None", "selector": s.At("spec", "selector").plain(), "ports": ports}, "spec")}}
 }
 
 // databaseOf names the database a Service is for, by its port and then its name
@@ -108,4 +99,13 @@ func oneMember(s *Object) bool {
 		}
 	}
 	return false
+}
+
+// unpin takes the affinity from a Service; the API server has no timeout without.
+func unpin(s *Object) []edit {
+	fields := nest("None", "spec", "sessionAffinity")
+	if s.Has("spec", "sessionAffinityConfig") {
+		fields = merged(fields, nest(nil, "spec", "sessionAffinityConfig"))
+	}
+	return patched(s, fields)
 }

@@ -14,7 +14,7 @@ var j02 = Rule{
 	check: func(c *check) {
 		for _, s := range c.objects("Service") {
 			if clientIP(s) && s.Str("spec", "clusterIP") == "None" {
-				c.hit(s, hit{title: "sessionAffinity: ClientIP does nothing on a headless Service", evidence: []affinity.FindingEvidence{s.field("spec", "sessionAffinity"), s.field("spec", "clusterIP")}, patch: "spec:\n  sessionAffinity: None"})
+				c.hit(s, hit{title: "sessionAffinity: ClientIP does nothing on a headless Service", evidence: []affinity.FindingEvidence{s.field("spec", "sessionAffinity"), s.field("spec", "clusterIP")}, patch: unpin(s)})
 			}
 		}
 	},

@@ -41,10 +41,20 @@ func checkMigration(c *check) {
 		for _, name := range []string{"session-cookie-change-on-failure", "session-cookie-conditional-samesite-none"} {
 			if key := nginxPrefix + name; ing.Annotations[key] == "true" {
 				h := hit{title: fmt.Sprintf("Traefik's provider does not read %s", name), likely: certain && !byTraefik,
-					evidence: []affinity.FindingEvidence{ing.field(annotationPath(key)...)}, impact: "clients of a failing pod keep failing after the migration"}
+					evidence: []affinity.FindingEvidence{ing.field(annotationPath(key)...)}, impact: "clients of a failing pod keep failing after the migration",
+					fix: "Traefik has nothing like it: remove it once Traefik serves, and let readiness probes take failing pods out soon", patch: unannotate(ing.Object, key)}
+				if certain && !byTraefik { // it counts as long as ingress-nginx serves
+					h.title = fmt.Sprintf("Traefik's provider, which runs beside it, will not read %s", name)
+					h.fix, h.patch = "keep it while ingress-nginx serves; before the cut-over let readiness probes take failing pods out soon, for Traefik has nothing like it", nil
+				}
 				if byTraefik {
 					h.impact = "clients of a failing pod keep failing"
-					h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "cookie", Text: "Traefik serves it: " + c.settled[nameKey{ing.Kind, ing.Object.Namespace, ing.Object.Name}].Proof})
+					at := nameKey{ing.Kind, ing.Object.Namespace, ing.Object.Name}
+					source := "cookie"
+					if c.settled[at] == c.ran[at] {
+						source = "object"
+					}
+					h.evidence = append(h.evidence, affinity.FindingEvidence{Source: source, Text: "Traefik serves it: " + c.settled[at].Proof})
 				} else {
 					h.evidence = append(h.evidence, traefik.noted("runs the provider kubernetesIngressNGINX", "spec", "template", "spec", "containers"))
 				}

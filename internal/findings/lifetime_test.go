@@ -2,6 +2,7 @@ package findings_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -78,6 +79,29 @@ func TestPingOfEngineIO(t *testing.T) {
 		got := verdicts(t, "I05", tt.path, "proxy-read-timeout", tt.timeout)
 		if !strings.Contains(got, tt.want) || tt.want == "" && got != "" || strings.Contains(got, "Engine.IO") && tt.path == "/ws" {
 			t.Errorf("%s %s s: %s, want %q", tt.path, tt.timeout, got, tt.want)
+		}
+	}
+}
+
+// TestGraceInProportion wants pods to have as long as their sessions may last,
+// and five minutes where that is longer or not known.
+func TestGraceInProportion(t *testing.T) {
+	text, err := os.ReadFile("testdata/fixes/short-cookie.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for age, want := range map[string]string{"30": "", "60": "60", "90": "90", "300": "300", "10800": "300"} {
+		in := strings.Replace(string(text), "session-cookie-max-age: '60'", "session-cookie-max-age: '"+age+"'", 1)
+		if age != "60" && in == string(text) {
+			t.Fatal("nothing was replaced")
+		}
+		objects, problems := manifest.Read(strings.NewReader(in), "f")
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		got := findings.Check(findings.Facts{Objects: objects}, findings.Options{Only: []string{"C03"}}).Findings
+		if want == "" && len(got) > 0 || want != "" && (len(got) != 1 || !strings.Contains(got[0].Patch, "terminationGracePeriodSeconds: "+want+"\n") && !strings.HasSuffix(got[0].Patch, "terminationGracePeriodSeconds: "+want)) {
+			t.Errorf("a cookie of %s s: %v, want %q", age, got, want)
 		}
 	}
 }

@@ -46,6 +46,9 @@ func (w *world) settle(routes []affinity.Route) {
 				continue
 			}
 			s, ok := w.Settled[r.ID]
+			if !ok {
+				s, ok = w.ran[nameKey{r.Kind, r.Namespace, r.Name}]
+			}
 			at := slices.IndexFunc(l.Candidates, func(p affinity.Policy) bool {
 				return ok && p.Controller == s.Controller && (s.Mode == "" || p.Mode == s.Mode)
 			})
@@ -80,6 +83,58 @@ func running(all []*workload) *workload {
 		}
 	}
 	return traefikProvider(all)
+}
+
+// sole finds the Ingresses of a class that several controllers answer to, of
+// which one alone was seen to run: in a cluster, or beside the class in files.
+func (w *world) sole(objects []*Object, by []ingress.Served) {
+	w.ran = map[nameKey]Settlement{}
+	if w.ControllersUnread != "" {
+		return
+	}
+	runs := map[string]string{}
+	for _, x := range w.workloads {
+		for _, cont := range x.containers() {
+			switch image := strings.ToLower(cont.Str("image")); {
+			case strings.Contains(image, "traefik"): // its configuration may be in a file
+				runs[traefikNginxKey] = cmp.Or(runs[traefikNginxKey], x.String())
+			case strings.Contains(image, "nginx") && strings.Contains(image, "controller"), slices.ContainsFunc(cont.words("args"), func(a string) bool { return strings.HasPrefix(a, "/nginx-ingress-controller") }):
+				if !otherClass(cont) {
+					runs[nginxKey] = cmp.Or(runs[nginxKey], x.String())
+				}
+			}
+		}
+	}
+	if runs[traefikNginxKey] != "" && traefikProvider(w.workloads) == nil && runs[nginxKey] == "" {
+		return // whether the provider is on is not told
+	}
+	for i, s := range by {
+		if s.Presumed || len(s.Keys) < 2 {
+			continue
+		}
+		key := ""
+		for _, k := range s.Keys {
+			if runs[k] != "" && key == "" {
+				key = k
+			} else if runs[k] != "" {
+				key = "several"
+			}
+		}
+		if runs[key] != "" {
+			w.ran[nameKey{objects[i].Kind, objects[i].Namespace, objects[i].Name}] = Settlement{Controller: key, Proof: affinity.Clean(runs[key], 120) + " runs it, and nothing the other"}
+		}
+	}
+}
+
+// otherClass reports whether an ingress-nginx was told to serve classes of
+// another spec.controller than its usual one.
+func otherClass(c *Value) bool {
+	for _, a := range c.words("args") {
+		if v, ok := strings.CutPrefix(a, "--controller-class="); ok && v != "k8s.io/ingress-nginx" {
+			return true
+		}
+	}
+	return false
 }
 
 // Running is the controller that the workloads among the objects run, where
@@ -126,7 +181,7 @@ func (w *world) served(o *Object, s ingress.Served) (out ingress.Served, settled
 // has settled.
 func (w *world) supposing(other int) *world {
 	x := *w
-	x.supposed, x.ingresses, x.routes, x.hosts, x.settled = other, nil, nil, nil, nil
+	x.supposed, x.ingresses, x.routes, x.hosts, x.settled, x.asked, x.lookup = other, nil, nil, nil, nil, nil, nil
 	x.addRoutes()
 	return &x
 }
@@ -170,6 +225,8 @@ func (w *world) doubt(all []affinity.Finding, o Options) {
 			why := others + " answers to the same class, and this does not hold for it"
 			if w.runs != nil {
 				why += "; " + w.runs.String() + " runs the presumed one"
+			} else if w.ControllersUnread != "" {
+				why += "; which of them runs is not known: " + affinity.Clean(w.ControllersUnread, 160)
 			}
 			f.Certainty = affinity.CertaintyLikely
 			f.Evidence = append(slices.Clip(f.Evidence), affinity.FindingEvidence{Source: "object", Field: presumedField, Value: presumed,

@@ -95,3 +95,55 @@ func TestRunning(t *testing.T) {
 		t.Errorf("got %q, want %q", said, want)
 	}
 }
+
+// TestSole wants nothing presumed where the class and one of the controllers
+// that answer to it are among the objects, and none that may be the other.
+func TestSole(t *testing.T) {
+	controller := func(name, image string, args ...any) *findings.Object {
+		o, ok := findings.NewObject(findings.From(map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": name, "namespace": "edge"},
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "main", "image": image, "args": args}}}}}}), "f.yaml")
+		if !ok {
+			t.Fatal("no object")
+		}
+		return o
+	}
+	nginx := controller("nginx", "registry.k8s.io/ingress-nginx/controller:v1.12.0", "/nginx-ingress-controller")
+	traefik := controller("traefik", "traefik:v3.7", "--providers.kubernetesingressnginx")
+	for _, tt := range []struct {
+		name    string
+		class   bool
+		add     []*findings.Object
+		unread  string
+		want    string // of C01 and D01's kin: the certainty of what holds for ingress-nginx alone
+		because string
+	}{
+		{"class and ingress-nginx", true, []*findings.Object{nginx}, "", "exact", ""},
+		{"ingress-nginx, and the class elsewhere", false, []*findings.Object{nginx}, "", "likely", "Traefik"},
+		{"both", true, []*findings.Object{nginx, traefik}, "", "likely", "Traefik"},
+		{"a Traefik that may have the provider in its file", true, []*findings.Object{nginx, controller("traefik", "traefik:v3.7")}, "", "likely", "Traefik"},
+		{"ingress-nginx of another class", true, []*findings.Object{controller("nginx", "registry.k8s.io/ingress-nginx/controller:v1.12.0", "--controller-class=k8s.io/inner")}, "", "likely", "Traefik"},
+		{"Traefik alone", true, []*findings.Object{traefik}, "", "", ""},
+		{"not all could be read", true, []*findings.Object{nginx}, "list deployments in all namespaces is forbidden", "likely", "list deployments in all namespaces is forbidden"},
+		{"nothing that runs", true, nil, "list deployments in all namespaces is forbidden", "likely", "which of them runs is not known: list deployments in all namespaces is forbidden"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := read(t, "testdata/settled.yaml")
+			if tt.class {
+				f.Objects = append(f.Objects, read(t, "testdata/class.yaml").Objects...)
+			}
+			f.Objects, f.ControllersUnread = append(f.Objects, tt.add...), tt.unread
+			got, because := "", ""
+			for _, x := range findings.Check(f, findings.Options{Only: []string{"C01"}}).Findings {
+				got = x.Certainty.String()
+				for _, e := range x.Evidence {
+					if e.Field == "controller presumed" {
+						because = e.Text
+					}
+				}
+			}
+			if got != tt.want || tt.because == "" && because != "" || !strings.Contains(because, tt.because) {
+				t.Errorf("C01 %q because %q, want %q because %q", got, because, tt.want, tt.because)
+			}
+		})
+	}
+}

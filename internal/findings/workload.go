@@ -2,7 +2,6 @@ package findings
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,10 +40,7 @@ func (w *world) addWorkload(o *Object) {
 // behind are the workloads whose pods a Service selects.
 func (w *world) behind(service *Object) []*workload {
 	selector := service.Strings("spec", "selector")
-	key := service.Namespace
-	for _, k := range slices.Sorted(maps.Keys(selector)) {
-		key += fmt.Sprintf(" %q=%q", k, selector[k])
-	}
+	key := selectorKey(service)
 	if out, ok := w.selected[key]; ok {
 		return out
 	}

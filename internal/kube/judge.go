@@ -85,6 +85,11 @@ func (j *Judge) Saw(e affinity.Event) {
 // stands; before the first, that nothing was judged is what is found.
 func (j *Judge) Run(ctx context.Context, emit func(affinity.Event)) error {
 	judged, apart := false, judgeSoon
+	if j.learn != nil { // the screen shows routes long before all objects are read
+		if facts, err := running(ctx, j.cfg, j.opts); err == nil && ctx.Err() == nil {
+			j.learn(facts)
+		}
+	}
 	for ctx.Err() == nil {
 		wait, ok := j.judge(ctx, emit, judged)
 		judged = judged || ok

@@ -40,6 +40,7 @@ func surveyed() []survey {
 		{kind: "Namespace", gvr: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, cluster: true},
 		{kind: "IngressRoute", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutes"}},
 		{kind: "TraefikService", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "traefikservices"}},
+		{kind: "VirtualService", gvr: schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}},
 	}
 	for _, k := range ingress.CustomKinds {
 		all = append(all, survey{kind: k.Kind, gvr: schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource}, cluster: k.Cluster, wide: k.Wide})
@@ -89,8 +90,76 @@ func Survey(ctx context.Context, cfg *rest.Config, opts Options) (findings.Facts
 				Hint: "stickytop lint -f FILE needs no cluster"}
 		}
 	}
+	if f.Namespace != "" {
+		c.surveyControllers(ctx, &f)
+	}
 	c.surveyConfigs(ctx, &f)
 	return f, nil
+}
+
+// running reads what tells at once which ingress controller runs.
+func running(ctx context.Context, cfg *rest.Config, opts Options) (findings.Facts, error) {
+	c, err := newClients(cfg, opts.Version)
+	if err != nil {
+		return findings.Facts{}, fmt.Errorf("prepare the clients of %s: %w", cfg.Host, err)
+	}
+	defer c.dialer.CloseAll()
+	f := findings.Facts{Cluster: true, Unread: map[string]string{}}
+	c.surveyControllers(ctx, &f)
+	c.surveyConfigs(ctx, &f)
+	return f, nil
+}
+
+// controllers are the controllers of which one IngressClass may be, by the label
+// that their charts give to their workloads. [ingress-nginx and Traefik, Helm
+// charts, app.kubernetes.io/name]
+const controllers = "app.kubernetes.io/name in (ingress-nginx,traefik)"
+
+// controllerNamespaces are where they usually run, for users who may not list
+// workloads of all namespaces.
+var controllerNamespaces = []string{"ingress-nginx", "traefik", "kube-system"}
+
+// surveyControllers reads which ingress controllers run in other namespaces than
+// the one that is judged. What forbids it is in Facts.ControllersUnread.
+func (c *clients) surveyControllers(ctx context.Context, f *findings.Facts) {
+	seen := map[key]bool{}
+	for _, o := range f.Objects {
+		seen[key{o.Namespace, o.Kind + "/" + o.Name}] = true
+	}
+	found := map[string]bool{}
+	list := func(gvr schema.GroupVersionResource, namespace string) error {
+		page, cancel := context.WithTimeout(ctx, c.pageTimeout)
+		defer cancel()
+		all, err := c.dynamic.Resource(gvr).Namespace(namespace).List(page, metav1.ListOptions{LabelSelector: controllers, Limit: pageSize})
+		if err != nil {
+			return err
+		}
+		for i := range all.Items {
+			u := &all.Items[i]
+			if at := (key{u.GetNamespace(), u.GetKind() + "/" + u.GetName()}); !seen[at] {
+				seen[at], found[u.GetNamespace()] = true, true
+				keepSurveyed(f, u)
+			}
+		}
+		return nil
+	}
+	for _, resource := range []string{"deployments", "daemonsets"} {
+		gvr := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: resource}
+		err := list(gvr, "")
+		if err == nil {
+			continue
+		}
+		f.ControllersUnread = fmt.Sprintf("list %s in all namespaces: %s", resource, plain(err))
+		if apierrors.IsForbidden(err) {
+			f.ControllersUnread = fmt.Sprintf("list %s in all namespaces is forbidden", resource)
+			for _, ns := range controllerNamespaces {
+				_ = list(gvr, ns) // what is forbidden there too stays unknown
+			}
+		}
+	}
+	for ns := range found { // whether a mesh is injected there
+		_ = c.surveyOne(ctx, f, schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, "", ns)
+	}
 }
 
 // surveyKind lists a kind; a wide one in the namespace only if it may not be
