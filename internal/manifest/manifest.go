@@ -151,7 +151,10 @@ func (d *reader) value(doc document) {
 		d.problem(doc.line, "neither an object nor the end follows a JSON value")
 		return
 	}
-	if kind := kindOf(doc.text); kind != "" && !wanted(kind) {
+	if kind := kindOf(doc.text); strings.HasPrefix(kind, "{{") {
+		d.problem(doc.line, "the kind is not known"+templateHint(doc.text))
+		return
+	} else if kind != "" && !wanted(kind) {
 		return
 	}
 	if v, ok := d.readBlock(doc); ok {

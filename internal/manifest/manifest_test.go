@@ -34,6 +34,7 @@ func TestRead(t *testing.T) {
 		"tab":                    {service + "spec:\n\ttype: A\n", "!6 a tab indents this line; YAML takes spaces only"},
 		"half":                   {service + "spec: {ports: [{name: http,\n", "!5 did not find expected node content"},
 		"template":               {service + "spec: {{ .Values.spec }}\n", "(a Helm template?"},
+		"a kind of a template":   {"apiVersion: v1\nkind: {{ .Values.kind }}\n---\n" + service, "!1 the kind is not known (a Helm template? service/web:4 "},
 		"the rest is read":       {"kind: Service\n\tx\n---\n" + service, "!2 a tab service/web:4 "},
 		"deep":                   {service + "spec: " + strings.Repeat("[", 400) + strings.Repeat("]", 400), "!5 nested deeper than 100"},
 		"bomb":                   {bomb(12), "!9 aliases expand to more than 10000 values"},
