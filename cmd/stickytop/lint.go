@@ -121,7 +121,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all, FailOn: limit}
+	objects := len(facts.Objects)
+	facts = findings.Facts{} // they may be a gigabyte that nobody needs any more
+	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: objects, All: o.all, FailOn: limit}
 	if w := unread.unrendered(); w != "" {
 		out.Warnings = append(out.Warnings, w)
 	}
@@ -156,7 +158,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	case templates > 0:
 		return cannot("", "%d Helm templates could not be read", templates)
 	}
-	if len(facts.Objects) == 0 {
+	if objects == 0 {
 		fmt.Fprintf(streams.ErrOut, "warning: nothing was judged: no object of a kind that rules read in %s\n", where)
 	}
 	n := 0
@@ -285,7 +287,7 @@ const muchText = 16 << 20
 func (w *written) Write(p []byte) (int, error) {
 	w.any = w.any || len(bytes.TrimSpace(p)) > 0
 	if w.n += len(p); w.n > muchText && w.n-len(p) <= muchText {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(30)
 	}
 	return len(p), nil
 }

@@ -199,7 +199,7 @@ func (w *world) unheeded() (all []Unheeded) {
 			continue
 		}
 		texts := o.comments
-		if text, ok := o.Strings("metadata", "annotations")[annotationIgnore]; ok {
+		if text := o.annotation(annotationIgnore); text != "" {
 			texts = append(slices.Clip(texts), strings.Split(text, ";")...)
 		}
 		for _, text := range texts {
@@ -241,9 +241,9 @@ const annotationIgnore = "stickytop.dev/ignore"
 func Check(f Facts, o Options) Result {
 	w := newWorld(f)
 	all := w.check(o)
-	w.doubt(all, o)
-	out := Result{Findings: make([]affinity.Finding, 0, len(all)), Unjudged: *w.unjudged, Unheeded: w.unheeded()}
 	concerned := w.concerned()
+	w.doubt(all)
+	out := Result{Findings: all[:0], Unjudged: *w.unjudged, Unheeded: w.unheeded()}
 	for i := range all {
 		clean(&all[i])
 		all[i].Routes = concerned[nameKey{all[i].Object.Kind, all[i].Object.Namespace, all[i].Object.Name}]
@@ -257,22 +257,30 @@ func Check(f Facts, o Options) Result {
 	return out
 }
 
-// check runs the rules over w.
-func (w *world) check(o Options) (all []affinity.Finding) {
+// check runs the rules over w. What one rule says stands together.
+func (w *world) check(o Options) []affinity.Finding {
+	all := []affinity.Finding{}
 	for i := range Rules {
-		r := &Rules[i]
-		if len(o.Only) > 0 && !slices.Contains(o.Only, r.ID) || slices.Contains(o.Skip, r.ID) || r.check == nil {
-			continue
-		}
-		c := &check{world: w, rule: r, found: &all, seen: map[seenKey]bool{}}
-		r.check(c)
-		for _, kind := range r.Needs {
-			if why := w.Unread[kind]; why != "" {
-				c.notChecked(nil, why)
-			}
+		if r := &Rules[i]; o.wants(r) {
+			w.run(r, &all)
 		}
 	}
 	return all
+}
+
+func (o Options) wants(r *Rule) bool {
+	return r.check != nil && (len(o.Only) == 0 || slices.Contains(o.Only, r.ID)) && !slices.Contains(o.Skip, r.ID)
+}
+
+// run appends what one rule says to found.
+func (w *world) run(r *Rule, found *[]affinity.Finding) {
+	c := &check{world: w, rule: r, found: found, seen: map[seenKey]bool{}}
+	r.check(c)
+	for _, kind := range r.Needs {
+		if why := w.Unread[kind]; why != "" {
+			c.notChecked(nil, why)
+		}
+	}
 }
 
 // ignored is why the finding's object silences it; "" when it does not.

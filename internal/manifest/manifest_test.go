@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 )
 
 const service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n"
@@ -59,6 +60,25 @@ func TestRead(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestManyKeys reads a map of very many keys, both ways: the é is go-yaml's.
+func TestManyKeys(t *testing.T) {
+	for _, first := range []string{"", "  k: é\n"} {
+		var b strings.Builder
+		b.WriteString("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n" + first)
+		for i := range 150_000 {
+			fmt.Fprintf(&b, "  k%08d: v\n", i)
+		}
+		start := time.Now()
+		objects, problems := Read(strings.NewReader(b.String()), "f")
+		if len(objects) != 1 || len(problems) != 0 {
+			t.Fatalf("%d objects, %v", len(objects), problems)
+		}
+		if took := time.Since(start); took > 10*time.Second { // comparing each with each takes 30 s
+			t.Errorf("took %s", took)
+		}
 	}
 }
 
