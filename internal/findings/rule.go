@@ -179,8 +179,26 @@ type Ignored struct {
 // names.
 type Unheeded struct {
 	Object affinity.ObjectRef
-	Text   string // after the mark
+	Routes []affinity.RouteID // that the object decides about; of a cluster's alone
+	Text   string             // after the mark
 	Why    string
+}
+
+// Told are the findings with what else should be known of how they came to be,
+// for where a list of them is all that is shown.
+func (r Result) Told() []affinity.Finding {
+	all := slices.Clip(r.Findings)
+	if r.Unjudged != "" {
+		all = append(all, affinity.Finding{Rule: affinity.NoRule, Title: "not everything is judged", NotChecked: r.Unjudged})
+	}
+	for _, u := range r.Unheeded {
+		all = append(all, affinity.Finding{Rule: affinity.NoRule, Title: "an ignore is not heeded: " + u.Why, Severity: affinity.SeverityInfo, Certainty: affinity.CertaintyExact,
+			Object: u.Object, Routes: u.Routes, Impact: "it silences nothing, or not all that it names",
+			Evidence: []affinity.FindingEvidence{{Object: u.Object, Field: fieldPath(annotationPath(annotationIgnore)), Value: u.Text, Source: "object"}},
+			Fix:      "name rules, as stickytop get findings lists them, and say why: " + annotationIgnore + ": A04 shared on purpose"})
+	}
+	affinity.SortFindings(all)
+	return all
 }
 
 // String says it in one line.
@@ -206,7 +224,7 @@ func (w *world) unheeded() (all []Unheeded) {
 			if why := whyUnheeded(text); why != "" {
 				at := o.ObjectRef
 				at.File = affinity.Clean(at.File, maxText)
-				all = append(all, Unheeded{at, affinity.Clean(strings.TrimSpace(text), 120), why})
+				all = append(all, Unheeded{Object: at, Text: affinity.Clean(strings.TrimSpace(text), 120), Why: why})
 			}
 		}
 	}
@@ -244,6 +262,9 @@ func Check(f Facts, o Options) Result {
 	concerned := w.concerned()
 	w.doubt(all)
 	out := Result{Findings: all[:0], Unjudged: *w.unjudged, Unheeded: w.unheeded()}
+	for i, u := range out.Unheeded {
+		out.Unheeded[i].Routes = concerned[nameKey{u.Object.Kind, u.Object.Namespace, u.Object.Name}]
+	}
 	for i := range all {
 		clean(&all[i])
 		all[i].Routes = concerned[nameKey{all[i].Object.Kind, all[i].Object.Namespace, all[i].Object.Name}]

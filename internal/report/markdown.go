@@ -46,7 +46,9 @@ func (l Lint) markdown(b io.Writer) error {
 			fmt.Fprintf(b, "\n%s\n%s\n%s\n\n", fence, patch, fence)
 		}
 		item("verify", code(f.Verify))
-		item("more", code("stickytop explain "+f.Rule))
+		if f.Rule != affinity.NoRule {
+			item("more", code("stickytop explain "+f.Rule))
+		}
 	}
 	if len(l.Findings) == 0 {
 		fmt.Fprintln(b, "Nothing found.")
