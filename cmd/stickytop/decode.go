@@ -47,7 +47,9 @@ input is read.
 
 The endpoints are those of the cluster, or with --endpoints those you give; then
 no cluster is asked. Only the shape of a value proposes a controller; an
-endpoint that it names decides. Values are masked in what is printed.
+endpoint that it names decides. Values are masked in what is printed. --at tells
+whether the cookie had been issued or had ended by then, and, from a cluster,
+whether its pod had been made.
 
 Exit codes: 0 decoded; 1 not decodable, with the reason and what to do instead;
 2 the command line is wrong; 3 the cluster could not be asked.`,
@@ -73,7 +75,7 @@ Exit codes: 0 decoded; 1 not decodable, with the reason and what to do instead;
 	fs.StringSliceVar(&f.keys, "key", nil, "dynamic-cookie-key of HAProxy, where it is not the controller's default")
 	fs.StringVar(&f.maker, "controller", "", "whose cookie it is: apisix and skipper, which hash a cookie of the application's own, are asked only then")
 	fs.StringVar(&f.har, "har", "", "read the cookies of a HAR file; - is standard input")
-	fs.StringVar(&f.at, "at", "", "time that is asked about, as 2026-01-02T15:04:05Z or how long ago, as 90m")
+	fs.StringVar(&f.at, "at", "", "time that is asked about, as 2026-01-02T15:04:05Z or how long ago, as 90m; --endpoints are taken for those of then")
 	fs.StringVarP(&f.format, "output", "o", "", "json: an object for each cookie")
 	completeFlag(cmd, "output", "json")
 	completeFlag(cmd, "controller", ingress.FormatKeys()...)

@@ -20,6 +20,7 @@ metadata:
   namespace: default
   name: other
   annotations:
+    stickytop.dev/ignore: B10
     nginx.ingress.kubernetes.io/affinity: cookie
     nginx.ingress.kubernetes.io/affinity-mode: persistent
     nginx.ingress.kubernetes.io/session-cookie-max-age: "600"
@@ -88,15 +89,24 @@ func TestGetFindings(t *testing.T) {
 			t.Errorf("%v: %v, %v", args, unasked, rules)
 		}
 	}
-	web, rules := of("ing/web")
-	if !slices.Contains(web, "Ingress/web") || slices.Contains(web, "Ingress/other") || slices.Contains(rules, "B10") {
-		t.Errorf("of ing/web: %v, %v", web, rules)
+	web, webRules := of("ing/web")
+	if !slices.Contains(web, "Ingress/web") || slices.Contains(web, "Ingress/other") || slices.Contains(webRules, "B10") {
+		t.Errorf("of ing/web: %v, %v", web, webRules)
 	}
 	other, rules := of("svc/other")
 	if slices.Contains(other, "Ingress/web") || !slices.Contains(rules, "B10") {
 		t.Errorf("of svc/other: %v, %v", other, rules)
 	}
+	if !slices.Contains(rules, "—") || slices.Contains(webRules, "—") {
+		t.Errorf("of svc/other %v, of ing/web %v: want the ignore of ingress/other that is not heeded told, of other alone", rules, webRules)
+	}
 	table, code := runFindings(t, server, "ing/other", "-o", "wide")
+	if !strings.Contains(table, "an ignore is not heeded: it gives no reason") {
+		t.Errorf("the ignore that is not heeded is not in\n%s", table)
+	}
+	if names, _ := runFindings(t, server, "ing/other", "-o", "name"); !strings.Contains(names, "finding.stickytop.dev/note-ingress-other\n") {
+		t.Errorf("names:\n%s", names)
+	}
 	if head, _, _ := strings.Cut(table, "\n"); code != 0 || !strings.HasPrefix(head, "RULE") || !strings.Contains(head, "FIX") || !strings.Contains(table, "ingress/other") {
 		t.Errorf("exit %d, a table of\n%s", code, table)
 	}

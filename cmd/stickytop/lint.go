@@ -43,15 +43,16 @@ func newLint(name string, streams genericiooptions.IOStreams, cluster *clusterFl
 		Long: `lint judges objects by the rules of docs/rules.md; "explain ID" tells about one.
 
 With -f it reads files and needs no cluster. Documents of kinds that no rule
-reads are passed over. Without -f it reads the cluster's objects, once.
+reads are passed over, templates of a Helm chart that are not rendered are
+counted on standard error. Without -f it reads the cluster's objects, once.
 
 A comment in a document, or an annotation, silences a rule for its object:
   # stickytop.dev/ignore: A04 both Ingresses are edited together
 One without a reason, or of no rule, silences nothing, and a warning says so.
 
 Exit codes: 0 nothing at or over --fail-on, 1 something, 2 the command line is
-wrong, 3 something could not be read, or all that -f names is empty. Input
-without an object that rules read exits 0, with a warning.`,
+wrong, 3 something could not be read, a Helm template among it, or all that -f
+names is empty. Input without an object that rules read exits 0, with a warning.`,
 		Example: fmt.Sprintf(`  helm template ./chart | %[1]s lint -f -
   kustomize build overlays/prod | %[1]s lint -f - -o sarif
   %[1]s lint -f manifests/ --fail-on medium --skip L01
@@ -112,7 +113,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	}
 	// It is over soon: memory is cheaper than collecting it.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	facts, problems, where, err := lintFacts(ctx, o, cluster, streams.In)
+	facts, unread, where, err := lintFacts(ctx, o, cluster, streams.In)
 	if err != nil {
 		return err
 	}
@@ -120,7 +121,12 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: len(facts.Objects), All: o.all, FailOn: limit}
+	objects := len(facts.Objects)
+	facts = findings.Facts{} // they may be a gigabyte that nobody needs any more
+	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: objects, All: o.all, FailOn: limit}
+	if w := unread.unrendered(); w != "" {
+		out.Warnings = append(out.Warnings, w)
+	}
 	for _, u := range result.Unheeded {
 		out.Warnings = append(out.Warnings, u.String())
 	}
@@ -141,13 +147,18 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	for _, warning := range out.Warnings {
 		fmt.Fprintln(streams.ErrOut, report.Inert("warning: "+warning))
 	}
-	for _, p := range problems {
+	for _, p := range unread.problems {
 		fmt.Fprintln(streams.ErrOut, report.Inert(p.Error()))
 	}
-	if len(problems) > 0 {
-		return cannot("", "%d places could not be read", len(problems))
+	switch problems, templates := len(unread.problems), len(unread.templates); {
+	case problems > 0 && templates > 0:
+		return cannot("", "%d places and %d Helm templates could not be read", problems, templates)
+	case problems > 0:
+		return cannot("", "%d places could not be read", problems)
+	case templates > 0:
+		return cannot("", "%d Helm templates could not be read", templates)
 	}
-	if len(facts.Objects) == 0 {
+	if objects == 0 {
 		fmt.Fprintf(streams.ErrOut, "warning: nothing was judged: no object of a kind that rules read in %s\n", where)
 	}
 	n := 0
@@ -172,14 +183,34 @@ func severity(word string) (affinity.Severity, error) {
 	return 0, usageError("--fail-on %q: use low, medium, high, critical or never", affinity.Clean(word, 40))
 }
 
+// unread is what of the files could not be read.
+type unread struct {
+	problems  []manifest.Problem
+	templates []string // the chart of each template, slash-separated
+}
+
+// unrendered says how to have the templates judged; "" when there are none.
+func (u unread) unrendered() string {
+	if len(u.templates) == 0 {
+		return ""
+	}
+	charts := slices.Compact(slices.Sorted(slices.Values(u.templates)))
+	of := affinity.Clean(charts[0], 200)
+	text := fmt.Sprintf("%d files are Helm templates, which are judged only rendered: helm template %s | stickytop lint -f -", len(u.templates), of)
+	if n := len(charts) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %d other charts)", n)
+	}
+	return text
+}
+
 // lintFacts are the objects to judge, what could not be read, and where they are
 // from. Files that are empty, all of them, are an error: so ends a pipe whose
 // first command failed, and a clean bill would hide it.
-func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Reader) (findings.Facts, []manifest.Problem, string, error) {
+func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Reader) (findings.Facts, unread, string, error) {
 	if len(o.files) == 0 {
 		cfg, namespace, err := cluster.restConfig()
 		if err != nil {
-			return findings.Facts{}, nil, "", err
+			return findings.Facts{}, unread{}, "", err
 		}
 		where := fmt.Sprintf("namespace %q", namespace)
 		if cluster.all {
@@ -188,18 +219,18 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 		options := kube.Options{Namespace: namespace, AllNamespaces: cluster.all, Version: version}
 		source, err := kube.New(cfg, options)
 		if err != nil {
-			return findings.Facts{}, nil, "", err
+			return findings.Facts{}, unread{}, "", err
 		}
 		// Nothing wrong in a namespace that is not there, or in what a web
 		// server says, is no clean bill.
 		if err := source.Lookup(ctx, affinity.Target{}); err != nil {
-			return findings.Facts{}, nil, "", err
+			return findings.Facts{}, unread{}, "", err
 		}
 		facts, err := kube.Survey(ctx, cfg, options)
-		return facts, nil, where, err
+		return facts, unread{}, where, err
 	}
 	var facts findings.Facts
-	var problems []manifest.Problem
+	var not unread
 	from := slices.Clone(o.files)
 	if i := slices.Index(from, "-"); i >= 0 {
 		from[i] = "standard input"
@@ -209,7 +240,7 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 	var all manifest.Files
 	read := func(r io.Reader, name string) {
 		objects, p := all.Read(io.TeeReader(r, text), name)
-		facts.Objects, problems = append(facts.Objects, objects...), append(problems, p...)
+		facts.Objects, not.problems = append(facts.Objects, objects...), append(not.problems, p...)
 	}
 	for _, file := range o.files {
 		if file == "-" {
@@ -218,21 +249,29 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 		}
 		names, err := manifestsIn(file)
 		if err != nil {
-			return facts, nil, "", cannot("", "%w", err)
+			return facts, not, "", cannot("", "%w", err)
 		}
 		for _, name := range names {
+			chart, err := unrenderedIn(name)
+			if err != nil {
+				return facts, not, "", cannot("", "%w", err)
+			}
+			if chart != "" {
+				not.templates = append(not.templates, filepath.ToSlash(chart))
+				continue
+			}
 			f, err := os.Open(name)
 			if err != nil {
-				return facts, nil, "", cannot("", "%w", err)
+				return facts, not, "", cannot("", "%w", err)
 			}
 			read(f, filepath.ToSlash(name))
 			f.Close()
 		}
 	}
-	if !text.any && len(problems) == 0 {
-		return facts, nil, "", cannot("did the command before the pipe fail?", "nothing was read: %s is empty", where)
+	if !text.any && len(not.problems) == 0 && len(not.templates) == 0 {
+		return facts, not, "", cannot("did the command before the pipe fail?", "nothing was read: %s is empty", where)
 	}
-	return facts, problems, where, nil
+	return facts, not, where, nil
 }
 
 // written tells whether anything but blanks was written to it. Of much text it
@@ -248,9 +287,66 @@ const muchText = 16 << 20
 func (w *written) Write(p []byte) (int, error) {
 	w.any = w.any || len(bytes.TrimSpace(p)) > 0
 	if w.n += len(p); w.n > muchText && w.n-len(p) <= muchText {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(30)
 	}
 	return len(p), nil
+}
+
+// unrenderedIn is the chart whose template a file is; "" when it is none, or
+// holds nothing to be rendered. A subchart's are the outer chart's.
+func unrenderedIn(name string) (chart string, err error) {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	isChart := func(dir string) bool {
+		_, err := os.Stat(filepath.Join(dir, "Chart.yaml"))
+		return err == nil
+	}
+	for dir := filepath.Dir(path); chart == "" && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if filepath.Base(dir) == "templates" && isChart(filepath.Dir(dir)) {
+			chart = filepath.Dir(dir)
+		}
+	}
+	if chart == "" {
+		return "", nil
+	}
+	for charts := filepath.Dir(chart); filepath.Base(charts) == "charts" && isChart(filepath.Dir(charts)); charts = filepath.Dir(chart) {
+		chart = filepath.Dir(charts)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if has, err := holds(f, []byte("{{")); !has || err != nil {
+		return "", err
+	}
+	if wd, err := os.Getwd(); err == nil {
+		if short, err := filepath.Rel(wd, chart); err == nil && !strings.HasPrefix(short, "..") {
+			chart = short
+		}
+	}
+	return chart, nil
+}
+
+// holds reports whether what r reads has text in it, whatever its length.
+func holds(r io.Reader, text []byte) (bool, error) {
+	buf := make([]byte, 64<<10)
+	kept := 0
+	for {
+		n, err := r.Read(buf[kept:])
+		if bytes.Contains(buf[:kept+n], text) {
+			return true, nil
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return false, err
+		}
+		kept = copy(buf, buf[max(0, kept+n-len(text)+1):kept+n])
+	}
 }
 
 // manifestsIn is a file itself, or the YAML and JSON below a directory, hidden

@@ -35,6 +35,10 @@ type Finding struct {
 	At time.Time // when it was first seen; zero for what was read from objects
 }
 
+// NoRule stands for the rule of a Finding that no rule says: of what was not
+// judged, or of an ignore that is not heeded.
+const NoRule = "—"
+
 // FindingEvidence is one fact a finding rests on: a field of an object, or
 // something a source saw.
 type FindingEvidence struct {

@@ -2,6 +2,7 @@ package affinity
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -20,6 +21,9 @@ const maxFindings = 4096
 
 func (st *State) applyFindings(e Findings) {
 	all := slices.Clone(e.Findings[:min(len(e.Findings), maxFindings)])
+	if n := len(e.Findings) - len(all); n > 0 {
+		all = append(all, Finding{Rule: NoRule, Title: "not every finding is listed", NotChecked: fmt.Sprintf("%d more findings than are kept, the least of them", n)})
+	}
 	before := make(map[findingKey]Finding, len(st.findings[e.Source]))
 	for _, f := range st.findings[e.Source] {
 		before[keyOf(f)] = f

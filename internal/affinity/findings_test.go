@@ -5,6 +5,20 @@ import (
 	"time"
 )
 
+// TestFindingsBounded wants it told that findings were left out.
+func TestFindingsBounded(t *testing.T) {
+	var st State
+	many := make([]Finding, maxFindings+2)
+	for i := range many {
+		many[i] = Finding{Rule: "L01", Severity: SeverityInfo, Certainty: CertaintyExact}
+	}
+	st.Apply(Findings{Source: "rules", Findings: many}, time.Unix(1000, 0))
+	all := st.Snapshot(time.Unix(1000, 0)).Findings
+	if last := all[len(all)-1]; len(all) != maxFindings+1 || last.Rule != NoRule || last.NotChecked != "2 more findings than are kept, the least of them" {
+		t.Errorf("%d findings, the last %+v", len(all), last)
+	}
+}
+
 func TestFindingsReplace(t *testing.T) {
 	var st State
 	t0 := time.Unix(1000, 0)

@@ -143,7 +143,14 @@ func (r *Result) past(c capture.Cookie, v ingress.Verdict, w World) {
 	if !d.Expires.IsZero() && at.After(d.Expires) {
 		r.Notes = append(r.Notes, "it had ended by "+at.UTC().Format(time.RFC3339))
 	}
+	if asked && d.Issued.After(at.Add(time.Second)) {
+		r.Notes = append(r.Notes, "it was issued after "+at.UTC().Format(time.RFC3339)+": until then the client had another, or none")
+	}
 	if len(d.Endpoints) == 0 {
+		return
+	}
+	if asked && w.Where == "" { // the user gave them, and no cluster tells when pods were made
+		r.Notes = append(r.Notes, "the endpoints given are taken for those of "+at.UTC().Format(time.RFC3339))
 		return
 	}
 	pod, known := w.Pods[d.Endpoints[0].Pod]

@@ -25,7 +25,7 @@ func world(t *testing.T) World {
 		t.Fatal(err)
 	}
 	w := World{Scopes: []ingress.Scope{Given(endpoints, b)}, Where: "the test", Now: time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC), Pods: map[affinity.PodRef]affinity.Pod{}}
-	for i, e := range endpoints {
+	for i, e := range endpoints.All {
 		w.Pods[e.Pod] = affinity.Pod{Ref: e.Pod, Created: time.Date(2025, 12, 31+max(0, i-1)*2, 0, 0, 0, 0, time.UTC)}
 	}
 	return w
@@ -69,7 +69,7 @@ func TestReadStates(t *testing.T) {
 func TestParse(t *testing.T) {
 	endpoints, err := ParseEndpoints([]string{"10.0.0.1:80", "http://10.0.0.1", "https://10.0.0.2/x", "[fd00::1]:8080", "http://[fd00::1]:8080"})
 	var got []string
-	for _, e := range endpoints {
+	for _, e := range endpoints.All {
 		got = append(got, e.Addr)
 	}
 	if want := "10.0.0.1:80 10.0.0.2:443 [fd00::1]:8080"; err != nil || strings.Join(got, " ") != want {
@@ -130,5 +130,28 @@ func TestInstead(t *testing.T) {
 	}
 	if r := Read(capture.Cookie{Value: "fcde627de0fe23ff"}, w); !strings.Contains(r.Instead, "--key") {
 		t.Errorf("a value that may be HAProxy's: %q, %q", r.Reason, r.Instead)
+	}
+}
+
+// TestServersAsGiven: Traefik hashes a server's URL to the letter. The digests
+// are of sha256sum; the one without a port was recorded from Traefik 3.7.13.
+func TestServersAsGiven(t *testing.T) {
+	g, err := ParseEndpoints([]string{"10.42.0.5:80", "http://10.42.0.5/", "web-1=https://10.42.0.5:8443/x", "http://127.66.0.1", "http://10.42.0.6"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := World{Scopes: []ingress.Scope{Given(g, affinity.Backend{})}}
+	for value, want := range map[affinity.Secret]string{
+		"7aebf5b75e7050fe":     "10.42.0.5:80 http://10.42.0.5/ (sha256)",
+		"bef67460d38c7acf":     "10.42.0.5:80 http://10.42.0.5:80 (sha256)",
+		"44198b9ddb8476bb":     "10.42.0.5:8443 https://10.42.0.5:8443/x (sha256)",
+		"afcd7783d2619920":     "127.66.0.1:80 http://127.66.0.1 (sha256)",
+		"08e1f9a2357f532a":     "10.42.0.6:80 http://10.42.0.6:80 (sha256)",
+		"http://127.66.0.1":    "127.66.0.1:80 http://127.66.0.1 (name as such, an older form)",
+		"http://127.66.0.1:80": "127.66.0.1:80 http://127.66.0.1:80 (name as such, an older form)",
+	} {
+		if r := Read(capture.Cookie{Value: value}, w); !r.Decoded || r.Endpoint+" "+r.Detail != want {
+			t.Errorf("%s: %+v, want %s", value.Reveal(), r, want)
+		}
 	}
 }

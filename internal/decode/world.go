@@ -67,14 +67,15 @@ func names(b affinity.Backend) []string {
 
 // Given returns the one Scope of endpoints that the user gave. Where the backend
 // names its port, it names theirs, too.
-func Given(endpoints []affinity.Endpoint, b affinity.Backend) ingress.Scope {
+func Given(g Endpoints, b affinity.Backend) ingress.Scope {
+	endpoints := g.All
 	if _, err := strconv.Atoi(b.Port); err != nil {
 		endpoints = slices.Clone(endpoints)
 		for i := range endpoints {
 			endpoints[i].PortName = cmp.Or(endpoints[i].PortName, b.Port)
 		}
 	}
-	s := ingress.Scope{Backend: b, Set: affinity.EndpointSet{Current: endpoints}}
+	s := ingress.Scope{Backend: b, Set: affinity.EndpointSet{Current: endpoints}, Servers: g.Servers}
 	if b.Service.Name != "" {
 		s.Names = names(b)
 	}
@@ -94,46 +95,56 @@ func ParseBackend(text string) (affinity.Backend, error) {
 // maxEndpoints bounds what a command line can give.
 const maxEndpoints = 5000
 
-// ParseEndpoints reads ip:port or URLs, each with "POD=" before it where the
-// format needs the pod's name.
-func ParseEndpoints(texts []string) ([]affinity.Endpoint, error) {
-	if len(texts) > maxEndpoints {
-		return nil, fmt.Errorf("%d endpoints, at most %d", len(texts), maxEndpoints)
-	}
-	var all []affinity.Endpoint
-	for _, text := range texts {
-		e, err := parseEndpoint(strings.TrimSpace(text))
-		if err != nil {
-			return nil, fmt.Errorf("%q: %w", affinity.Clean(text, 120), err)
-		}
-		if !slices.ContainsFunc(all, func(x affinity.Endpoint) bool { return x.Addr == e.Addr }) {
-			all = append(all, e)
-		}
-	}
-	return all, nil
+// Endpoints are what a command line gives.
+type Endpoints struct {
+	All     []affinity.Endpoint // one for each address
+	Servers []ingress.Server    // those that were given as URLs
 }
 
-func parseEndpoint(text string) (affinity.Endpoint, error) {
-	e := affinity.Endpoint{Ready: true, Serving: true}
+// ParseEndpoints reads ip:port or URLs, each with "POD=" before it where the
+// format needs the pod's name.
+func ParseEndpoints(texts []string) (Endpoints, error) {
+	var g Endpoints
+	if len(texts) > maxEndpoints {
+		return g, fmt.Errorf("%d endpoints, at most %d", len(texts), maxEndpoints)
+	}
+	for _, text := range texts {
+		e, server, err := parseEndpoint(strings.TrimSpace(text))
+		if err != nil {
+			return Endpoints{}, fmt.Errorf("%q: %w", affinity.Clean(text, 120), err)
+		}
+		if !slices.ContainsFunc(g.All, func(x affinity.Endpoint) bool { return x.Addr == e.Addr }) {
+			g.All = append(g.All, e)
+		}
+		if server != "" {
+			g.Servers = append(g.Servers, ingress.Server{URL: server, Addr: e.Addr})
+		}
+	}
+	return g, nil
+}
+
+// parseEndpoint also returns the URL, as it was written, of one.
+func parseEndpoint(text string) (e affinity.Endpoint, server string, err error) {
+	e = affinity.Endpoint{Ready: true, Serving: true}
 	if pod, rest, ok := strings.Cut(text, "="); ok && !strings.Contains(pod, "/") {
 		e.Pod.Name, text = affinity.Clean(pod, 253), rest
 	}
 	if strings.Contains(text, "://") {
 		u, err := url.Parse(text)
 		if err != nil || u.Hostname() == "" {
-			return e, errors.New("want SCHEME://HOST[:PORT]")
+			return e, "", errors.New("want SCHEME://HOST[:PORT]")
 		}
 		port := u.Port()
 		if port == "" {
 			port = map[bool]string{true: "443", false: "80"}[u.Scheme == "https"]
 		}
 		e.IP, e.Addr = u.Hostname(), net.JoinHostPort(u.Hostname(), port)
-		return e, nil
+		return e, text, nil
 	}
 	a, err := netip.ParseAddrPort(text)
 	if err != nil {
-		return e, errors.New("want IP:PORT (IPv6 in brackets) or a URL")
+		return e, "", errors.New("want IP:PORT (IPv6 in brackets) or a URL")
 	}
 	e.IP, e.Addr = a.Addr().String(), a.String()
-	return e, nil
+	return e, "", nil
 }

@@ -30,7 +30,8 @@ func TestForeignOfHAProxy(t *testing.T) {
 			if !tt.own {
 				for i, o := range f.Objects {
 					if o.Kind == "Service" {
-						f.Objects[i], _ = findings.NewObject(findings.From(map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": o.Name, "namespace": o.Namespace}}), "f")
+						v := findings.From(map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": o.Name, "namespace": o.Namespace}})
+						f.Objects[i], _ = findings.NewObject(&v, "f")
 					}
 				}
 			}

@@ -210,7 +210,7 @@ func traefikInstead(_ *check, r *Object, rule *Value) []edit {
 	}
 	paths := rule.Items("matches")
 	if len(paths) == 0 {
-		paths = []*Value{Map(0)}
+		paths = []*Value{{kind: kindMap}}
 	}
 	for _, m := range paths {
 		path := cmp.Or(m.Str("path", "value"), "/")

@@ -118,12 +118,9 @@ func (c *check) virtualService(o *Object) {
 // fieldsOf are the fields of the map at path, in the order they were written.
 func (v *Value) fieldsOf(path ...string) iter.Seq2[string, *Value] {
 	return func(yield func(string, *Value) bool) {
-		x := v.At(path...)
-		if x == nil {
-			return
-		}
-		for _, f := range x.fields {
-			if !yield(f.name, f.value) {
+		fields := v.At(path...).fields()
+		for i := range fields {
+			if !yield(fields[i].Name, &fields[i].Value) {
 				return
 			}
 		}

@@ -52,17 +52,18 @@ func (v *Value) appendJSON(b []byte) []byte {
 		return appendText(b, v.text)
 	case kindMap:
 		b = append(b, '{')
-		for i, f := range v.fields {
+		for i := range v.fields() {
+			f := &v.parts.fields[i]
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = append(appendText(b, f.name), ':')
-			b = f.value.appendJSON(b)
+			b = append(appendText(b, f.Name), ':')
+			b = f.Value.appendJSON(b)
 		}
 		return append(b, '}')
 	case kindList:
 		b = append(b, '[')
-		for i, x := range v.items {
+		for i, x := range v.Items() {
 			if i > 0 {
 				b = append(b, ',')
 			}

@@ -55,7 +55,7 @@ func (c *check) sourceHashing(s *Object) (fix string, edits []edit) {
 	spec := map[string]any{"ingressClassName": class, "rules": []any{nest([]any{map[string]any{"path": "/", "pathType": "Prefix",
 		"backend": nest(map[string]any{"name": s.Name, "port": map[string]any{"number": port}}, "service")}}, "http", "paths")}}
 	made := From(map[string]any{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": map[string]any{"name": s.Name, "namespace": s.Namespace}, "spec": spec})
-	o, ok := NewObject(made, "")
+	o, ok := NewObject(&made, "")
 	if !ok || c.named("Ingress", s.Namespace, s.Name) != nil {
 		return "", nil
 	}

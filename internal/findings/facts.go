@@ -64,6 +64,9 @@ type world struct {
 	Facts
 	kinds     map[string][]*Object
 	byName    map[nameKey]*Object
+	built     []affinity.Route  // as objects say, whoever serves them
+	parsed    []ingress.Ingress // as objects("Ingress")
+	servers   []ingress.Served  // of each of them
 	ingresses []ingressFacts
 	routes    []route
 	unasked   map[affinity.RouteID]string // why they are sticky, of routes that nobody asked to be
@@ -154,6 +157,7 @@ func newWorld(f Facts) *world {
 	}
 	w.runs = running(w.workloads)
 	w.readProxyMode()
+	w.build()
 	w.addRoutes()
 	return w
 }
@@ -194,14 +198,13 @@ func (w *world) named(kind, namespace, name string) *Object {
 	return w.byName[nameKey{kind, namespace, name}]
 }
 
-func (w *world) addRoutes() {
+// build reads the routes, of which several controllers may serve some.
+func (w *world) build() {
 	o := ingress.Objects{ClassesUnread: !w.Cluster || w.Unread["IngressClass"] != "", ServicesUnread: !w.Cluster || w.Unread["Service"] != "",
 		NginxConfig: w.Configured(), Running: runs(w.runs)}
-	objects := make([]*Object, 0, len(w.objects("Ingress")))
 	o.Ingresses, o.Services = make([]ingress.Ingress, 0, len(w.objects("Ingress"))), make([]ingress.Service, 0, len(w.objects("Service")))
 	for _, x := range w.objects("Ingress") {
 		o.Ingresses = append(o.Ingresses, readIngress(x))
-		objects = append(objects, x)
 	}
 	for _, x := range w.objects("Service") {
 		o.Services = append(o.Services, readService(x))
@@ -217,16 +220,22 @@ func (w *world) addRoutes() {
 		o.TraefikServices = append(o.TraefikServices, readTraefikService(x))
 	}
 	w.addCustom(&o)
-	built, servedBy := ingress.Build(o), ingress.ServedBy(o)
-	w.sole(objects, servedBy)
-	w.settle(built)
-	for i, by := range servedBy {
+	w.built, w.servers, w.parsed = ingress.Build(o), ingress.ServedBy(o), o.Ingresses
+	w.sole(w.objects("Ingress"), w.servers)
+}
+
+// addRoutes has each route served by the controller that w supposes.
+func (w *world) addRoutes() {
+	w.settle(w.built)
+	objects := w.objects("Ingress")
+	w.ingresses = make([]ingressFacts, 0, len(objects))
+	for i, by := range w.servers {
 		by, settled := w.served(objects[i], by)
-		w.ingresses = append(w.ingresses, ingressFacts{objects[i], o.Ingresses[i], by, settled})
+		w.ingresses = append(w.ingresses, ingressFacts{objects[i], w.parsed[i], by, settled})
 	}
-	w.routes = make([]route, 0, len(built))
+	w.routes = make([]route, 0, len(w.built))
 	w.unasked = map[affinity.RouteID]string{}
-	for _, r := range built {
+	for _, r := range w.built {
 		x := route{Route: r, object: w.named(r.Kind, r.Namespace, r.Name), service: w.named("Service", r.Backend.Service.Namespace, r.Backend.Service.Name)}
 		if l, ok := r.Layer(affinity.LayerIngress); ok {
 			x.policy = l.Policy()

@@ -372,14 +372,16 @@ func (v *Value) plain() any {
 		}
 		return v.text
 	case kindMap:
-		m := make(map[string]any, len(v.fields))
-		for _, f := range v.fields {
-			m[f.name] = f.value.plain()
+		fields := v.fields()
+		m := make(map[string]any, len(fields))
+		for i := range fields {
+			m[fields[i].Name] = fields[i].Value.plain()
 		}
 		return m
 	case kindList:
-		l := make([]any, len(v.items))
-		for i, x := range v.items {
+		items := v.Items()
+		l := make([]any, len(items))
+		for i, x := range items {
 			l[i] = x.plain()
 		}
 		return l

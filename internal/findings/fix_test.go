@@ -168,7 +168,8 @@ func (w objects) facts(t *testing.T, mode string) (f findings.Facts) {
 	t.Helper()
 	if mode == "commands" {
 		for _, o := range w {
-			x, ok := findings.NewObject(findings.From(o), "")
+			v := findings.From(o)
+			x, ok := findings.NewObject(&v, "")
 			if !ok {
 				t.Fatalf("no object: %v", o)
 			}

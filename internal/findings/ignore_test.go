@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/findings"
 	"github.com/kubestickytop/stickytop/internal/manifest"
 )
@@ -41,5 +42,29 @@ func TestUnheeded(t *testing.T) {
 				t.Errorf("%s %q: got %q", at, text, got)
 			}
 		}
+	}
+}
+
+// TestTold wants what was not judged, and an ignore that is not heeded, in the
+// list that a screen shows.
+func TestTold(t *testing.T) {
+	at := affinity.ObjectRef{Kind: "Ingress", Namespace: "shop", Name: "web"}
+	r := findings.Result{
+		Findings: []affinity.Finding{{Rule: "L01", Severity: affinity.SeverityLow, Certainty: affinity.CertaintyExact}, {Rule: "I05", Certainty: affinity.CertaintyExact}},
+		Unjudged: "too many", Unheeded: []findings.Unheeded{{Object: at, Routes: []affinity.RouteID{"r"}, Text: "D01", Why: "it gives no reason"}},
+	}
+	all := r.Told()
+	got := ""
+	for _, f := range all {
+		got += f.Rule + " " + f.Title + f.NotChecked + "; "
+	}
+	if want := "L01 ; — an ignore is not heeded: it gives no reason; I05 ; — not everything is judgedtoo many; "; got != want {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+	if f := all[1]; f.Object != at || len(f.Routes) != 1 || f.Fails() || f.Evidence[0].Value != "D01" {
+		t.Errorf("%+v", f)
+	}
+	if len(r.Findings) != 2 || r.Findings[1].Rule != "I05" {
+		t.Errorf("the findings became %v", r.Findings)
 	}
 }

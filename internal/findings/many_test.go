@@ -8,7 +8,8 @@ import (
 
 func object(t *testing.T, v map[string]any) *Object {
 	t.Helper()
-	o, ok := NewObject(From(v), "all.yaml")
+	value := From(v)
+	o, ok := NewObject(&value, "all.yaml")
 	if !ok {
 		t.Fatal("no object")
 	}

@@ -26,12 +26,13 @@ func NewObject(v *Value, file string) (*Object, bool) {
 	if kind == "" || v.Str("apiVersion") == "" {
 		return nil, false
 	}
+	own := *v // the others of a list need not be kept
 	return &Object{
 		ObjectRef: affinity.ObjectRef{
 			Kind: affinity.Clean(kind, maxName), Namespace: affinity.Clean(v.Str("metadata", "namespace"), maxName),
-			Name: affinity.Clean(v.Str("metadata", "name"), maxName), File: file, Line: v.Line,
+			Name: affinity.Clean(v.Str("metadata", "name"), maxName), File: file, Line: int(v.Line),
 		},
-		APIVersion: v.Str("apiVersion"), Value: v,
+		APIVersion: v.Str("apiVersion"), Value: &own,
 	}, true
 }
 
@@ -61,7 +62,7 @@ func (o *Object) field(path ...string) affinity.FindingEvidence {
 		return e
 	}
 	if x.Line > 0 {
-		e.Object.Line = x.Line
+		e.Object.Line = int(x.Line)
 	}
 	e.Value = x.text
 	switch x.kind {

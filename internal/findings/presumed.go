@@ -177,13 +177,11 @@ func (w *world) served(o *Object, s ingress.Served) (out ingress.Served, settled
 	return s.First(w.suppose(s.Keys)), false
 }
 
-// supposing is the same world, in which another controller serves what no cookie
-// has settled.
-func (w *world) supposing(other int) *world {
-	x := *w
-	x.supposed, x.ingresses, x.routes, x.hosts, x.settled, x.asked, x.lookup = other, nil, nil, nil, nil, nil, nil
-	x.addRoutes()
-	return &x
+// supposing makes w the same world in which another controller serves what no
+// cookie has settled. Two at once would take twice the memory.
+func (w *world) supposing(other int) {
+	w.supposed, w.ingresses, w.routes, w.hosts, w.settled, w.asked, w.lookup = other, nil, nil, nil, nil, nil, nil
+	w.addRoutes()
 }
 
 // verdict is what makes two findings of two worlds the same.
@@ -202,19 +200,26 @@ func verdictOf(f affinity.Finding) verdict {
 
 // doubt makes those of all likely that hold for the presumed controller alone:
 // where another of those that may serve the objects did, the rules would not say
-// them. It names the presumption.
-func (w *world) doubt(all []affinity.Finding, o Options) {
+// them. It names the presumption. Afterwards w is another world.
+func (w *world) doubt(all []affinity.Finding) {
 	if w.fits < 2 {
 		return
 	}
 	who := w.whoMay()
 	for other := 1; other < w.fits; other++ {
-		there := map[verdict]bool{}
-		for _, f := range w.supposing(other).check(o) {
-			there[verdictOf(f)] = true
-		}
+		w.supposing(other)
+		var rule string
+		var there map[verdict]bool // of that rule
+		var found []affinity.Finding
 		for i := range all {
 			f := &all[i]
+			if f.Rule != rule {
+				rule, there, found = f.Rule, map[verdict]bool{}, found[:0]
+				w.run(&Rules[slices.IndexFunc(Rules, func(r Rule) bool { return r.ID == rule })], &found)
+				for _, x := range found {
+					there[verdictOf(x)] = true
+				}
+			}
 			if f.Certainty == affinity.CertaintyNotChecked || there[verdictOf(*f)] || slices.ContainsFunc(f.Evidence, isPresumption) {
 				continue
 			}

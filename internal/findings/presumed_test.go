@@ -100,8 +100,9 @@ func TestRunning(t *testing.T) {
 // that answer to it are among the objects, and none that may be the other.
 func TestSole(t *testing.T) {
 	controller := func(name, image string, args ...any) *findings.Object {
-		o, ok := findings.NewObject(findings.From(map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": name, "namespace": "edge"},
-			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "main", "image": image, "args": args}}}}}}), "f.yaml")
+		v := findings.From(map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": name, "namespace": "edge"},
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "main", "image": image, "args": args}}}}}})
+		o, ok := findings.NewObject(&v, "f.yaml")
 		if !ok {
 			t.Fatal("no object")
 		}

@@ -154,8 +154,26 @@ type Ignored struct {
 // names.
 type Unheeded struct {
 	Object affinity.ObjectRef
-	Text   string // after the mark
+	Routes []affinity.RouteID // that the object decides about; of a cluster's alone
+	Text   string             // after the mark
 	Why    string
+}
+
+// Told are the findings with what else should be known of how they came to be,
+// for where a list of them is all that is shown.
+func (r Result) Told() []affinity.Finding {
+	all := slices.Clip(r.Findings)
+	if r.Unjudged != "" {
+		all = append(all, affinity.Finding{Rule: affinity.NoRule, Title: "not everything is judged", NotChecked: r.Unjudged})
+	}
+	for _, u := range r.Unheeded {
+		all = append(all, affinity.Finding{Rule: affinity.NoRule, Title: "an ignore is not heeded: " + u.Why, Severity: affinity.SeverityInfo, Certainty: affinity.CertaintyExact,
+			Object: u.Object, Routes: u.Routes, Impact: "it silences nothing, or not all that it names",
+			Evidence: []affinity.FindingEvidence{{Object: u.Object, Field: fieldPath(annotationPath(annotationIgnore)), Value: u.Text, Source: "object"}},
+			Fix:      "name rules, as stickytop get findings lists them, and say why: " + annotationIgnore + ": A04 shared on purpose"})
+	}
+	affinity.SortFindings(all)
+	return all
 }
 
 // String says it in one line.
@@ -174,14 +192,14 @@ func (w *world) unheeded() (all []Unheeded) {
 			continue
 		}
 		texts := o.comments
-		if text, ok := o.Strings("metadata", "annotations")[annotationIgnore]; ok {
+		if text := o.annotation(annotationIgnore); text != "" {
 			texts = append(slices.Clip(texts), strings.Split(text, ";")...)
 		}
 		for _, text := range texts {
 			if why := whyUnheeded(text); why != "" {
 				at := o.ObjectRef
 				at.File = affinity.Clean(at.File, maxText)
-				all = append(all, Unheeded{at, affinity.Clean(strings.TrimSpace(text), 120), why})
+				all = append(all, Unheeded{Object: at, Text: affinity.Clean(strings.TrimSpace(text), 120), Why: why})
 			}
 		}
 	}
@@ -216,9 +234,12 @@ const annotationIgnore = "stickytop.dev/ignore"
 func Check(f Facts, o Options) Result {
 	w := newWorld(f)
 	all := w.check(o)
-	w.doubt(all, o)
-	out := Result{Findings: make([]affinity.Finding, 0, len(all)), Unjudged: *w.unjudged, Unheeded: w.unheeded()}
 	concerned := w.concerned()
+	w.doubt(all)
+	out := Result{Findings: all[:0], Unjudged: *w.unjudged, Unheeded: w.unheeded()}
+	for i, u := range out.Unheeded {
+		out.Unheeded[i].Routes = concerned[nameKey{u.Object.Kind, u.Object.Namespace, u.Object.Name}]
+	}
 	for i := range all {
 		clean(&all[i])
 		all[i].Routes = concerned[nameKey{all[i].Object.Kind, all[i].Object.Namespace, all[i].Object.Name}]
@@ -232,22 +253,30 @@ func Check(f Facts, o Options) Result {
 	return out
 }
 
-// check runs the rules over w.
-func (w *world) check(o Options) (all []affinity.Finding) {
+// check runs the rules over w. What one rule says stands together.
+func (w *world) check(o Options) []affinity.Finding {
+	all := []affinity.Finding{}
 	for i := range Rules {
-		r := &Rules[i]
-		if len(o.Only) > 0 && !slices.Contains(o.Only, r.ID) || slices.Contains(o.Skip, r.ID) || r.check == nil {
-			continue
-		}
-		c := &check{world: w, rule: r, found: &all, seen: map[seenKey]bool{}}
-		r.check(c)
-		for _, kind := range r.Needs {
-			if why := w.Unread[kind]; why != "" {
-				c.notChecked(nil, why)
-			}
+		if r := &Rules[i]; o.wants(r) {
+			w.run(r, &all)
 		}
 	}
 	return all
+}
+
+func (o Options) wants(r *Rule) bool {
+	return r.check != nil && (len(o.Only) == 0 || slices.Contains(o.Only, r.ID)) && !slices.Contains(o.Skip, r.ID)
+}
+
+// run appends what one rule says to found.
+func (w *world) run(r *Rule, found *[]affinity.Finding) {
+	c := &check{world: w, rule: r, found: found, seen: map[seenKey]bool{}}
+	r.check(c)
+	for _, kind := range r.Needs {
+		if why := w.Unread[kind]; why != "" {
+			c.notChecked(nil, why)
+		}
+	}
 }
 
 // ignored is why the finding's object silences it; "" when it does not.

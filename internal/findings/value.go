@@ -7,19 +7,24 @@ import (
 )
 
 // Value is a part of an object as it was written: YAML, or what the API sent.
-// Its zero value, and a nil one, is null.
+// Its zero value, and a nil one, is null. There may be millions: it is small.
 type Value struct {
+	Line   int32 // in its file, from 1; 0 when it is from a cluster
 	kind   valueKind
 	quoted bool   // a scalar that is a text, whatever it looks like
 	text   string // of a scalar
-	fields []field
-	items  []*Value
-	Line   int // in its file, from 1; 0 when it is from a cluster
+	parts  *parts // of a map or a list that is not empty
 }
 
-type field struct {
-	name  string
-	value *Value
+type parts struct {
+	fields []Field
+	items  []*Value
+}
+
+// Field is one of a map's.
+type Field struct {
+	Name  string
+	Value Value
 }
 
 type valueKind uint8
@@ -32,49 +37,57 @@ const (
 )
 
 // Scalar makes a value of one word; numbers and booleans are as JSON writes them.
-func Scalar(text string, line int) *Value { return &Value{kind: kindScalar, text: text, Line: line} }
+func Scalar(text string, line int) Value {
+	return Value{kind: kindScalar, text: text, Line: int32(line)}
+}
 
 // Text makes a value of a text that is no number and no boolean, whatever it
 // looks like.
-func Text(text string, line int) *Value {
-	return &Value{kind: kindScalar, quoted: true, text: text, Line: line}
+func Text(text string, line int) Value {
+	return Value{kind: kindScalar, quoted: true, text: text, Line: int32(line)}
 }
 
-// Map makes an empty map; Put fills it.
-func Map(line int) *Value { return &Value{kind: kindMap, Line: line} }
+// Map makes a map of copies of the fields, no two of which have one name.
+func Map(fields []Field, line int) Value {
+	v := Value{kind: kindMap, Line: int32(line)}
+	if len(fields) > 0 {
+		v.parts = &parts{fields: make([]Field, len(fields))}
+		copy(v.parts.fields, fields)
+	}
+	return v
+}
 
-// List makes a list.
-func List(items []*Value, line int) *Value { return &Value{kind: kindList, items: items, Line: line} }
-
-// Put adds a field. It reports false, and leaves the map alone, when there is
-// one of that name already.
-func (v *Value) Put(name string, value *Value) bool {
-	for _, f := range v.fields {
-		if f.name == name {
-			return false
+// List makes a list of copies of the items.
+func List(items []Value, line int) Value {
+	v := Value{kind: kindList, Line: int32(line)}
+	if len(items) > 0 {
+		all := make([]Value, len(items))
+		copy(all, items)
+		v.parts = &parts{items: make([]*Value, len(all))}
+		for i := range all {
+			v.parts.items[i] = &all[i]
 		}
 	}
-	v.fields = append(v.fields, field{name, value})
-	return true
+	return v
 }
 
 // From turns decoded JSON (maps, slices, strings, numbers, booleans) into a
 // Value.
-func From(x any) *Value {
+func From(x any) Value {
 	switch x := x.(type) {
 	case map[string]any:
-		v := &Value{kind: kindMap, fields: make([]field, 0, len(x))}
+		fields := make([]Field, 0, len(x))
 		for name, value := range x {
-			v.fields = append(v.fields, field{name, From(value)})
+			fields = append(fields, Field{name, From(value)})
 		}
-		slices.SortFunc(v.fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
-		return v
+		slices.SortFunc(fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
+		return Map(fields, 0)
 	case []any:
-		v := &Value{kind: kindList, items: make([]*Value, len(x))}
+		items := make([]Value, len(x))
 		for i := range x {
-			v.items[i] = From(x[i])
+			items[i] = From(x[i])
 		}
-		return v
+		return List(items, 0)
 	case string:
 		return Text(x, 0)
 	case bool:
@@ -84,31 +97,42 @@ func From(x any) *Value {
 	case float64:
 		return Scalar(strconv.FormatFloat(x, 'f', -1, 64), 0)
 	}
-	return nil
+	return Value{}
+}
+
+// fields are those of a map.
+func (v *Value) fields() []Field {
+	if v == nil || v.parts == nil {
+		return nil
+	}
+	return v.parts.fields
 }
 
 // At follows field names and, for lists, positions. It returns nil where the
-// path ends early.
+// path ends early, or at null.
 func (v *Value) At(path ...string) *Value {
 	for _, p := range path {
-		if v == nil {
+		if v == nil || v.parts == nil {
 			return nil
 		}
 		var next *Value
 		switch v.kind {
 		case kindMap:
-			for i := range v.fields {
-				if v.fields[i].name == p {
-					next = v.fields[i].value
+			for i := range v.parts.fields {
+				if v.parts.fields[i].Name == p {
+					next = &v.parts.fields[i].Value
 					break
 				}
 			}
 		case kindList:
-			if n, err := strconv.Atoi(p); err == nil && n >= 0 && n < len(v.items) {
-				next = v.items[n]
+			if n, err := strconv.Atoi(p); err == nil && n >= 0 && n < len(v.parts.items) {
+				next = v.parts.items[n]
 			}
 		}
 		v = next
+	}
+	if v != nil && v.kind == kindNull {
+		return nil
 	}
 	return v
 }
@@ -133,24 +157,29 @@ func (v *Value) Bool(path ...string) bool { return v.Str(path...) == "true" }
 // Has reports whether something is at path, be it empty.
 func (v *Value) Has(path ...string) bool { return v.At(path...) != nil }
 
-// Items returns the list at path.
+// Items returns the list at path: not nil where there is one, be it empty. A
+// null in it is a Value, too.
 func (v *Value) Items(path ...string) []*Value {
-	if x := v.At(path...); x != nil {
-		return x.items
+	switch x := v.At(path...); {
+	case x == nil || x.kind != kindList:
+		return nil
+	case x.parts == nil:
+		return []*Value{}
+	default:
+		return x.parts.items
 	}
-	return nil
 }
 
 // Strings returns the map of scalars at path: annotations, labels, data.
 func (v *Value) Strings(path ...string) map[string]string {
-	x := v.At(path...)
-	if x == nil || x.kind != kindMap || len(x.fields) == 0 {
+	fields := v.At(path...).fields()
+	if len(fields) == 0 {
 		return nil
 	}
-	out := make(map[string]string, len(x.fields))
-	for _, f := range x.fields {
-		if f.value != nil && f.value.kind == kindScalar {
-			out[f.name] = f.value.text
+	out := make(map[string]string, len(fields))
+	for i := range fields {
+		if f := &fields[i]; f.Value.kind == kindScalar {
+			out[f.Name] = f.Value.text
 		}
 	}
 	return out

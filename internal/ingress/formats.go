@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -19,6 +20,7 @@ type Known struct {
 	Cookie  string   // the cookie's name; "" when unknown
 	Names   []string // what ingress-nginx and Traefik call the port: "namespace-service-port", as an Ingress may write it
 	Service string   // the Service's name
+	Servers []Server // endpoints whose URLs somebody wrote
 	Keys    []string // dynamic-cookie-keys of HAProxy besides the controllers' defaults
 	// Controller is the key of the one that reads the cookie, when somebody
 	// said so. Those that hash a cookie of the application's own, which has no
@@ -45,7 +47,7 @@ var formats = []struct {
 		for i, n := range k.Names {
 			children[i] = traefikName(n)
 		}
-		return []affinity.Decoder{traefikSticky{children: children}}
+		return []affinity.Decoder{traefikSticky{children: children, servers: k.Servers}}
 	}},
 	{"haproxytech", "dynamic", func(Known) []affinity.Decoder {
 		return []affinity.Decoder{newHAProxyDynamic(haproxytechCookieKey)}
@@ -70,7 +72,17 @@ var formats = []struct {
 	}},
 	{"envoy", "stateful-session", func(Known) []affinity.Decoder { return []affinity.Decoder{newEnvoyStateful()} }},
 	{apisixKey, "chash", func(k Known) []affinity.Decoder { return k.said(apisixKey, apisixHash{}) }},
-	{skipperKey, "consistentHash", func(k Known) []affinity.Decoder { return k.said(skipperKey, skipperHash{scheme: "http"}) }},
+	{skipperKey, "consistentHash", func(k Known) []affinity.Decoder { return k.said(skipperKey, skipperHash{scheme: k.scheme()}) }},
+}
+
+// scheme is that of the servers' URLs, where they have one.
+func (k Known) scheme() string {
+	for _, s := range k.Servers {
+		if scheme, _, ok := strings.Cut(s.URL, "://"); ok {
+			return strings.ToLower(scheme)
+		}
+	}
+	return "http"
 }
 
 // said returns a decoder that answers any text, if its controller was named.

@@ -14,7 +14,12 @@ type Scope struct {
 	Set     affinity.EndpointSet
 	// Policies are those of the routes that lead here.
 	Policies []affinity.Policy
+	Servers  []Server // of the Set, where somebody wrote their URLs
 }
+
+// Server is an endpoint as a proxy's configuration writes it: Traefik hashes
+// that text, a port that is not there and a slash at its end included.
+type Server struct{ URL, Addr string }
 
 // Answer is what one format makes of a cookie, read for one Scope.
 type Answer struct {
@@ -100,7 +105,7 @@ func (s Scope) read(name, value string, hints Hints) []Answer {
 			configured = configured || p.Controller == nginxKey
 		}
 	}
-	for _, f := range Formats(Known{Cookie: name, Names: s.Names, Service: s.Backend.Service.Name, Keys: hints.Keys, Controller: hints.Controller}) {
+	for _, f := range Formats(Known{Cookie: name, Names: s.Names, Servers: s.Servers, Service: s.Backend.Service.Name, Keys: hints.Keys, Controller: hints.Controller}) {
 		if f.Controller != nginxKey || !configured && fitsMode(f.Mode, value) {
 			asked = append(asked, f)
 		}

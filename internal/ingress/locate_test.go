@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -230,4 +231,25 @@ func FuzzLocate(f *testing.F) {
 			printable(t, a.Decoded.Detail, a.Decoded.Backend, a.Decoded.Addr)
 		}
 	})
+}
+
+// TestSkipperScheme: URLs tell which scheme is on Skipper's ring.
+func TestSkipperScheme(t *testing.T) {
+	set := affinity.EndpointSet{Current: endpoints("10.244.0.5:8080", "10.244.1.7:8080", "10.244.2.9:8080")}
+	scope := Scope{Set: set, Servers: []Server{{URL: "HTTPS://10.244.1.7:8080", Addr: "10.244.1.7:8080"}}}
+	differ := 0
+	for i := range 50 {
+		value := affinity.Secret(fmt.Sprintf("user-%d", i))
+		want := addrs(skipperHash{scheme: "https"}.Table(set).Lookup(value.Reveal()).Endpoints)
+		v := Locate("user", value, []Scope{scope}, Hints{Controller: skipperKey})
+		if !v.Decided || addrs(v.Answers[0].Decoded.Endpoints) != want {
+			t.Errorf("%s: %+v, want %s", value.Reveal(), v.Answers, want)
+		}
+		if addrs(skipperHash{scheme: "http"}.Table(set).Lookup(value.Reveal()).Endpoints) != want {
+			differ++
+		}
+	}
+	if differ == 0 {
+		t.Error("the scheme makes no difference")
+	}
 }

@@ -18,6 +18,7 @@ import (
 // see testdata/proxies-sample.jsonl.
 type traefikSticky struct {
 	children []string // services that a weighted service chooses from
+	servers  []Server // endpoints whose URLs are known to the letter
 }
 
 func (traefikSticky) Name() string { return "Traefik" }
@@ -27,9 +28,20 @@ func (traefikSticky) Name() string { return "Traefik" }
 var traefikSchemes = [...]string{"http", "https", "h2c"}
 
 func (d traefikSticky) Table(set affinity.EndpointSet) affinity.Table {
-	t := &traefikTable{hits: make(map[string]traefikHit, 4*(len(traefikSchemes)*(len(set.Current)+len(set.Gone))+len(d.children)))}
+	t := &traefikTable{hits: make(map[string]traefikHit, 4*(len(traefikSchemes)*(len(set.Current)+len(set.Gone))+len(d.children)+len(d.servers)))}
 	for _, c := range d.children {
-		t.add(c, traefikHit{name: c, child: true})
+		t.add(c, traefikHit{child: true})
+	}
+	if len(d.servers) > 0 {
+		at := make(map[string]affinity.Endpoint, len(set.Current))
+		for _, e := range set.Current {
+			at[e.Addr] = e
+		}
+		for _, s := range d.servers {
+			if e, ok := at[s.Addr]; ok {
+				t.add(s.URL, traefikHit{endpoint: e})
+			}
+		}
 	}
 	for _, e := range set.Current {
 		for _, scheme := range traefikSchemes {

@@ -114,10 +114,10 @@ func (j *Judge) judge(ctx context.Context, emit func(affinity.Event), judged boo
 		}
 		j.judgedBy = j.proved()
 		facts.Settled, facts.Dataplane = j.judgedBy.settled, j.judgedBy.plane
-		emit(affinity.Findings{Source: SourceRules, Findings: findings.Check(facts, findings.Options{}).Findings})
+		emit(affinity.Findings{Source: SourceRules, Findings: findings.Check(facts, findings.Options{}).Told()})
 		return judgeEvery, true
 	case !judged:
-		emit(affinity.Findings{Source: SourceRules, Findings: []affinity.Finding{{Rule: "—", Title: "objects not judged", NotChecked: errText(err)}}})
+		emit(affinity.Findings{Source: SourceRules, Findings: []affinity.Finding{{Rule: affinity.NoRule, Title: "objects not judged", NotChecked: errText(err)}}})
 	}
 	return judgeRetry, false
 }

@@ -216,7 +216,8 @@ func keepSurveyed(f *findings.Facts, u *unstructured.Unstructured) {
 	if n := findings.AppliedTimeout(applied); n > 0 && u.GetKind() == "Service" { // F04: the API server may have dropped it
 		_ = unstructured.SetNestedField(u.Object, fmt.Sprintf(`{"spec":{"sessionAffinityConfig":{"clientIP":{"timeoutSeconds":%d}}}}`, n), "metadata", "annotations", lastApplied)
 	}
-	if o, ok := findings.NewObject(findings.From(u.Object), ""); ok {
+	v := findings.From(u.Object)
+	if o, ok := findings.NewObject(&v, ""); ok {
 		f.Objects = append(f.Objects, o)
 	}
 }

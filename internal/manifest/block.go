@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"hash/maphash"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -14,12 +15,72 @@ import (
 // is not surely that it reports false, and go-yaml reads it. What it reads it
 // must read as go-yaml does, lines included, which is fuzzed.
 type block struct {
-	lines  []blockLine
 	at     int
 	left   int // values that may still be made
 	failed bool
-	tags   map[string]bool
+	*scratch
 }
+
+// scratch is what reading a document takes, to be used again for the next.
+type scratch struct {
+	tags  map[string]bool // what plain words resolve to
+	words words
+	lines []blockLine
+	maps  [maxDepth + 1]fields // of the one that is read at that depth
+	lists [maxDepth + 1][]findings.Value
+}
+
+func newScratch() *scratch { return &scratch{tags: map[string]bool{}} }
+
+// words gives texts that come again and again one place in memory.
+type words [1 << 12]string
+
+func (w *words) of(text []byte) string {
+	if len(text) == 0 || len(text) > 64 {
+		return string(text)
+	}
+	at := &w[maphash.Bytes(wordSeed, text)%uint64(len(w))]
+	if *at != string(text) {
+		*at = string(text)
+	}
+	return *at
+}
+
+var wordSeed = maphash.MakeSeed()
+
+// fields are those of a map that is read.
+type fields struct {
+	all   []findings.Field
+	names map[string]struct{} // of many
+}
+
+// put adds a field. It reports false, and does nothing, when there is one of
+// that name already.
+func (f *fields) put(name string, v findings.Value) bool {
+	switch {
+	case f.names != nil:
+		if _, ok := f.names[name]; ok {
+			return false
+		}
+		f.names[name] = struct{}{}
+	case len(f.all) == 16:
+		f.names = make(map[string]struct{}, 64)
+		for i := range f.all {
+			f.names[f.all[i].Name] = struct{}{}
+		}
+		return f.put(name, v)
+	default:
+		for i := range f.all {
+			if f.all[i].Name == name {
+				return false
+			}
+		}
+	}
+	f.all = append(f.all, findings.Field{Name: name, Value: v})
+	return true
+}
+
+func (f *fields) reset() { f.all, f.names = f.all[:0], nil }
 
 // blockLine is a line that holds something.
 type blockLine struct {
@@ -33,14 +94,14 @@ const maxKey = 256
 
 // readBlock returns false for what go-yaml has to read.
 func (d *reader) readBlock(doc document) (*findings.Value, bool) {
-	b := block{left: maxValues, tags: d.tags, lines: d.lines[:0]}
+	b := block{left: maxValues, scratch: d.scratch}
+	b.lines = b.lines[:0]
 	ok := b.split(doc)
-	d.lines = b.lines
 	if !ok || len(b.lines) == 0 {
 		return nil, false
 	}
 	v := b.node(b.lines[0].indent, 0)
-	return v, !b.failed && b.at == len(b.lines)
+	return &v, !b.failed && b.at == len(b.lines)
 }
 
 func (b *block) split(doc document) bool {
@@ -70,13 +131,13 @@ func (b *block) split(doc document) bool {
 	return true
 }
 
-func (b *block) fail() *findings.Value {
+func (b *block) fail() findings.Value {
 	b.failed = true
-	return nil
+	return findings.Value{}
 }
 
 // node reads what begins at the current line, whose indent is given.
-func (b *block) node(indent, depth int) *findings.Value {
+func (b *block) node(indent, depth int) findings.Value {
 	if b.left--; depth > maxDepth || b.left < 0 {
 		return b.fail()
 	}
@@ -88,8 +149,9 @@ func (b *block) node(indent, depth int) *findings.Value {
 
 func isItem(text []byte) bool { return text[0] == '-' && (len(text) == 1 || text[1] == ' ') }
 
-func (b *block) list(indent, depth int) *findings.Value {
-	var items []*findings.Value
+func (b *block) list(indent, depth int) findings.Value {
+	items := &b.lists[depth]
+	*items = (*items)[:0]
 	line := b.lines[b.at].line
 	for !b.failed && b.at < len(b.lines) {
 		l := &b.lines[b.at]
@@ -98,7 +160,7 @@ func (b *block) list(indent, depth int) *findings.Value {
 		}
 		if len(l.text) == 1 {
 			b.at++
-			items = append(items, b.below(indent, false, depth))
+			*items = append(*items, b.below(indent, false, depth))
 			continue
 		}
 		rest := bytes.TrimLeft(l.text[1:], " ")
@@ -108,20 +170,21 @@ func (b *block) list(indent, depth int) *findings.Value {
 		if _, _, isKey := keyOf(rest); isKey { // the map goes on where its first key stands
 			l.indent += len(l.text) - len(rest)
 			l.text = rest
-			items = append(items, b.node(l.indent, depth+1))
+			*items = append(*items, b.node(l.indent, depth+1))
 			continue
 		}
 		b.at++
-		items = append(items, b.scalar(rest, l.line, indent))
+		*items = append(*items, b.scalar(rest, l.line, indent))
 	}
 	if b.at < len(b.lines) && b.lines[b.at].indent > indent {
 		return b.fail()
 	}
-	return findings.List(items, line)
+	return findings.List(*items, line)
 }
 
-func (b *block) mapping(indent, depth int) *findings.Value {
-	m := findings.Map(b.lines[b.at].line)
+func (b *block) mapping(indent, depth int) findings.Value {
+	m, line := &b.maps[depth], b.lines[b.at].line
+	m.reset()
 	for !b.failed && b.at < len(b.lines) {
 		l := b.lines[b.at]
 		if l.indent != indent || isItem(l.text) {
@@ -132,32 +195,32 @@ func (b *block) mapping(indent, depth int) *findings.Value {
 			return b.fail()
 		}
 		b.at++
-		var v *findings.Value
+		var v findings.Value
 		if len(rest) == 0 {
 			v = b.below(indent, true, depth)
 		} else {
 			v = b.scalar(rest, l.line, indent)
 		}
-		if !m.Put(string(key), v) {
+		if !m.put(b.words.of(key), v) {
 			return b.fail()
 		}
 	}
 	if b.at < len(b.lines) && b.lines[b.at].indent > indent {
 		return b.fail()
 	}
-	return m
+	return findings.Map(m.all, line)
 }
 
 // below reads the value of a key or an item that has nothing on its own line. A
 // list may stand as far left as its key.
-func (b *block) below(indent int, key bool, depth int) *findings.Value {
+func (b *block) below(indent int, key bool, depth int) findings.Value {
 	if b.at < len(b.lines) {
 		if l := b.lines[b.at]; l.indent > indent || key && l.indent == indent && isItem(l.text) {
 			return b.node(l.indent, depth+1)
 		}
 	}
 	b.left--
-	return nil
+	return findings.Value{}
 }
 
 // keyOf parts "key: rest".
@@ -191,7 +254,7 @@ var keyByte = func() (set [256]bool) {
 }()
 
 // scalar reads a value that stands on one line; text is not empty.
-func (b *block) scalar(text []byte, line, indent int) *findings.Value {
+func (b *block) scalar(text []byte, line, indent int) findings.Value {
 	if b.left--; b.at < len(b.lines) && b.lines[b.at].indent > indent || b.left < 0 {
 		return b.fail() // it goes on below
 	}
@@ -204,11 +267,11 @@ func (b *block) scalar(text []byte, line, indent int) *findings.Value {
 		if rest := text[end+2:]; len(rest) > 0 && !bytes.HasPrefix(bytes.TrimLeft(rest, " "), []byte("#")) || len(rest) > 0 && rest[0] != ' ' {
 			return b.fail()
 		}
-		return findings.Text(string(text[1:1+end]), line)
+		return findings.Text(b.words.of(text[1:1+end]), line)
 	case string(text) == "{}":
-		return findings.Map(line)
+		return findings.Map(nil, line)
 	case string(text) == "[]":
-		return findings.List([]*findings.Value{}, line)
+		return findings.List(nil, line)
 	case !letterOrDigit(c) && strings.IndexByte("/._+-$(^~", c) < 0, c == '-' && (len(text) == 1 || text[1] == ' '):
 		return b.fail()
 	}
@@ -218,11 +281,11 @@ func (b *block) scalar(text []byte, line, indent int) *findings.Value {
 	if bytes.Contains(text, []byte(": ")) || text[len(text)-1] == ':' {
 		return b.fail()
 	}
-	word := string(text)
+	word := b.words.of(text)
 	isText, isNull := b.tag(word)
 	switch {
 	case isNull:
-		return nil
+		return findings.Value{}
 	case isText:
 		return findings.Text(word, line)
 	}

@@ -23,14 +23,14 @@ func slow(doc document) (*findings.Value, string) {
 	}
 	c := converter{offset: doc.line - 1, last: doc.last(), left: maxValues, aliased: maxAliased}
 	v := c.value(node.Content[0], 0)
-	return v, c.err
+	return &v, c.err
 }
 
 // agree fails when the fast way reads a document that go-yaml refuses or reads
 // otherwise. It reports whether the fast way read it.
 func agree(t *testing.T, doc document) bool {
 	t.Helper()
-	d := reader{tags: map[string]bool{}}
+	d := reader{scratch: newScratch()}
 	fast, ok := d.readBlock(doc)
 	if !ok {
 		return false

@@ -30,7 +30,7 @@ const (
 	maxDepth    = 100
 	maxProblems = 100
 
-	// Of all files together. Objects take some ten times the memory of their text.
+	// Of all files together. Objects take some seven times the memory of their text.
 	maxObjects = 200_000
 	maxText    = 64 << 20
 )
@@ -69,7 +69,7 @@ func (f *Files) Read(r io.Reader, file string) ([]*findings.Object, []Problem) {
 	if f.full {
 		return nil, nil
 	}
-	d := reader{file: affinity.Clean(file, 1024), tags: map[string]bool{}}
+	d := reader{file: affinity.Clean(file, 1024), scratch: newScratch()}
 	s := newSplitter(r)
 	for len(d.problems) < maxProblems {
 		doc, ok := s.next()
@@ -107,8 +107,7 @@ type reader struct {
 	objects  []*findings.Object
 	problems []Problem
 
-	lines []blockLine     // of the last document, to be used again
-	tags  map[string]bool // of block
+	*scratch
 }
 
 func (d *reader) problem(line int, text string) {
@@ -151,7 +150,10 @@ func (d *reader) value(doc document) {
 		d.problem(doc.line, "neither an object nor the end follows a JSON value")
 		return
 	}
-	if kind := kindOf(doc.text); kind != "" && !wanted(kind) {
+	if kind := kindOf(doc.text); strings.HasPrefix(kind, "{{") {
+		d.problem(doc.line, "the kind is not known"+templateHint(doc.text))
+		return
+	} else if kind != "" && !wanted(kind) {
 		return
 	}
 	if v, ok := d.readBlock(doc); ok {
@@ -186,7 +188,7 @@ func (d *reader) value(doc document) {
 			d.problem(c.line, c.err+templateHint(doc.text))
 			return
 		}
-		d.keep(doc, v)
+		d.keep(doc, &v)
 	}
 }
 
@@ -288,8 +290,8 @@ func asJSON(doc document) (*findings.Value, bool) {
 		return nil, false
 	}
 	v := findings.From(x)
-	v.Line = doc.line
-	return v, true
+	v.Line = int32(doc.line)
+	return &v, true
 }
 
 // kindOf is the kind that a document in block style names, found without
@@ -409,44 +411,44 @@ func (c *converter) fail(n *yaml.Node, format string, args ...any) {
 	}
 }
 
-func (c *converter) value(n *yaml.Node, depth int) *findings.Value {
+func (c *converter) value(n *yaml.Node, depth int) findings.Value {
 	c.spend(n)
 	switch {
 	case c.err != "":
-		return nil
+		return findings.Value{}
 	case depth > maxDepth:
 		c.fail(n, "nested deeper than %d", maxDepth)
-		return nil
+		return findings.Value{}
 	}
 	line := c.lineOf(n)
 	switch n.Kind {
 	case yaml.AliasNode:
-		var v *findings.Value
+		var v findings.Value
 		c.alias(n, func(to *yaml.Node) { v = c.value(to, depth+1) })
 		return v
 	case yaml.ScalarNode:
 		if n.Tag == "!!null" {
-			return nil
+			return findings.Value{}
 		}
 		if n.Tag == "!!str" {
 			return findings.Text(n.Value, line)
 		}
 		return findings.Scalar(n.Value, line)
 	case yaml.SequenceNode:
-		items := make([]*findings.Value, 0, len(n.Content))
+		items := make([]findings.Value, 0, len(n.Content))
 		for _, x := range n.Content {
 			items = append(items, c.value(x, depth+1))
 		}
 		return findings.List(items, line)
 	case yaml.MappingNode:
-		m := findings.Map(line)
-		c.fields(m, n, depth)
-		return m
+		var m fields
+		c.fields(&m, n, depth)
+		return findings.Map(m.all, line)
 	}
-	return nil
+	return findings.Value{}
 }
 
-func (c *converter) fields(m *findings.Value, n *yaml.Node, depth int) {
+func (c *converter) fields(m *fields, n *yaml.Node, depth int) {
 	var merged []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -458,7 +460,7 @@ func (c *converter) fields(m *findings.Value, n *yaml.Node, depth int) {
 			c.fail(key, "a key that is not a word")
 			return
 		}
-		if !m.Put(key.Value, c.value(value, depth+1)) {
+		if !m.put(key.Value, c.value(value, depth+1)) {
 			c.fail(key, "key %q is there twice", affinity.Clean(key.Value, 80))
 			return
 		}
@@ -469,7 +471,7 @@ func (c *converter) fields(m *findings.Value, n *yaml.Node, depth int) {
 }
 
 // merge puts what << names into m, where m has nothing of that name.
-func (c *converter) merge(m *findings.Value, n *yaml.Node, depth int) {
+func (c *converter) merge(m *fields, n *yaml.Node, depth int) {
 	c.spend(n)
 	if c.err != "" {
 		return
@@ -490,7 +492,7 @@ func (c *converter) merge(m *findings.Value, n *yaml.Node, depth int) {
 			if key := n.Content[i]; key.Tag == "!!merge" {
 				c.merge(m, n.Content[i+1], depth+1)
 			} else if key.Kind == yaml.ScalarNode {
-				m.Put(key.Value, c.value(n.Content[i+1], depth+1))
+				m.put(key.Value, c.value(n.Content[i+1], depth+1))
 			}
 		}
 	}

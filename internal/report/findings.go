@@ -70,7 +70,11 @@ func findingList(all []affinity.Finding) *FindingList {
 }
 
 func newFinding(f affinity.Finding) Finding {
-	out := Finding{Name: strings.Trim(f.Rule+"-"+strings.ReplaceAll(f.Object.String(), "/", "-"), "-"), Rule: f.Rule, Title: f.Title, Severity: f.Severity.String(), Certainty: f.Certainty.String(),
+	rule := f.Rule
+	if rule == affinity.NoRule {
+		rule = "note" // a name is typed
+	}
+	out := Finding{Name: strings.Trim(rule+"-"+strings.ReplaceAll(f.Object.String(), "/", "-"), "-"), Rule: f.Rule, Title: f.Title, Severity: f.Severity.String(), Certainty: f.Certainty.String(),
 		Object: findingObject(f.Object), Route: string(f.Route), Session: string(f.Session), Impact: f.Impact, Fix: f.Fix, Patch: f.Patch, Verify: f.Verify,
 		NotChecked: f.NotChecked, At: instant(f.At), Evidence: []FindingFact{}}
 	if f.Session != "" {

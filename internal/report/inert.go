@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"io"
 	"regexp"
 	"strings"
 )
@@ -25,6 +26,34 @@ func Inert(text string) string {
 		text = commandAtStart.ReplaceAllString(text, "$1·$2")
 	}
 	return text
+}
+
+// inertWriter makes what lint writes inert, and keeps little of it: up to the end
+// of a line, as no command goes over one.
+type inertWriter struct {
+	w      io.Writer
+	format string
+	kept   []byte
+	err    error
+}
+
+const inertChunk = 64 << 10
+
+func (i *inertWriter) Write(p []byte) (int, error) {
+	i.kept = append(i.kept, p...)
+	if len(i.kept) >= inertChunk {
+		_ = i.flush(bytes.LastIndexByte(i.kept, '\n') + 1)
+	}
+	return len(p), i.err
+}
+
+// flush writes the first n bytes that are kept.
+func (i *inertWriter) flush(n int) error {
+	if i.err == nil && n > 0 {
+		_, i.err = i.w.Write(inert(i.kept[:n], i.format))
+	}
+	i.kept = i.kept[:copy(i.kept, i.kept[n:])]
+	return i.err
 }
 
 // inert does the same to a format of lint. Where it has escapes of its own, what

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -36,12 +37,11 @@ var LintFormats = []string{"text", "json", "junit", "sarif", "github", "markdown
 
 // Write prints l in one of LintFormats.
 func (l Lint) Write(w io.Writer, format string) error {
-	b := &bytes.Buffer{}
-	if err := l.write(b, format); err != nil {
+	out := &inertWriter{w: w, format: format}
+	if err := l.write(out, format); err != nil {
 		return err
 	}
-	_, err := w.Write(inert(b.Bytes(), format))
-	return err
+	return out.flush(len(out.kept))
 }
 
 func (l Lint) write(w io.Writer, format string) error {
@@ -71,8 +71,7 @@ func where(o affinity.ObjectRef) string {
 	return at
 }
 
-func (l Lint) text(w io.Writer) error {
-	b := &strings.Builder{}
+func (l Lint) text(b io.Writer) error {
 	count := map[string]int{}
 	for _, f := range l.Findings {
 		kind := kindOfFinding(f)
@@ -99,19 +98,18 @@ func (l Lint) text(w io.Writer) error {
 			}
 		}
 		line(b, "verify", f.Verify)
-		b.WriteString("\n")
+		fmt.Fprintln(b)
 	}
 	for _, f := range l.Findings {
 		if f.Certainty == affinity.CertaintyNotChecked {
 			fmt.Fprintf(b, "%s not checked: %s\n", f.Rule, f.NotChecked)
 		}
 	}
-	fmt.Fprintf(b, "%d objects: %d problems, %d facts, %d passed, %d not checked, %d ignored\n", l.Objects, count["problem"], count["fact"], count["ok"], count["not checked"], l.Ignored)
-	_, err := io.WriteString(w, b.String())
+	_, err := fmt.Fprintf(b, "%d objects: %d problems, %d facts, %d passed, %d not checked, %d ignored\n", l.Objects, count["problem"], count["fact"], count["ok"], count["not checked"], l.Ignored)
 	return err
 }
 
-func line(b *strings.Builder, name, text string) {
+func line(b io.Writer, name, text string) {
 	if text != "" {
 		fmt.Fprintf(b, "  %-6s %s\n", name, text)
 	}
@@ -139,12 +137,55 @@ func evidenceText(e affinity.FindingEvidence, about affinity.ObjectRef) string {
 }
 
 func (l Lint) json(w io.Writer) error {
-	list := findingList(l.Findings)
+	list := newList[Finding](&affinity.Snapshot{}, "FindingList")
 	list.Metadata.Warnings = l.Warnings
-	e := json.NewEncoder(w)
-	e.SetIndent("", "    ")
+	return writeAround(w, list, "items", "        ", "    ", len(l.Findings), func(i int) any { return newFinding(l.Findings[i]) })
+}
+
+// writeAround writes v as indented JSON, with n values in place of the empty list
+// that v has by that name: one value at a time is in memory.
+func writeAround(w io.Writer, v any, name, prefix, indent string, n int, value func(int) any) error {
+	around, err := marshal(v, "", indent)
+	if err != nil {
+		return err
+	}
+	before, after, ok := bytes.Cut(around, []byte(strconv.Quote(name)+": []"))
+	if !ok {
+		return fmt.Errorf("no list %q to write", name)
+	}
+	if n == 0 {
+		_, err := w.Write(append(around, '\n'))
+		return err
+	}
+	if _, err := fmt.Fprintf(w, "%s%q: [", before, name); err != nil {
+		return err
+	}
+	for i := range n {
+		text, err := marshal(value(i), prefix, indent)
+		if err != nil {
+			return err
+		}
+		comma := ","
+		if i == 0 {
+			comma = ""
+		}
+		if _, err := fmt.Fprintf(w, "%s\n%s%s", comma, prefix, text); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(w, "\n%s]%s\n", strings.TrimSuffix(prefix, indent), after)
+	return err
+}
+
+// marshal writes indented JSON without a line's end, and without escapes that
+// HTML alone needs.
+func marshal(v any, prefix, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent(prefix, indent)
 	e.SetEscapeHTML(false)
-	return e.Encode(list)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // JUnit: a suite with a case for each rule and object, as CI systems show them.
@@ -161,6 +202,7 @@ type (
 		Cases    []junitCase `xml:"testcase"`
 	}
 	junitCase struct {
+		XMLName xml.Name      `xml:"testcase"`
 		Class   string        `xml:"classname,attr"`
 		Name    string        `xml:"name,attr"`
 		File    string        `xml:"file,attr,omitempty"`
@@ -184,38 +226,69 @@ func junitText(f affinity.Finding) string { return f.Impact + "\nfix: " + f.Fix 
 // junit fails the cases at or over FailOn alone; what is less passes, and says
 // itself as the case's output.
 func (l Lint) junit(w io.Writer) error {
+	by := map[string][]int{}
 	suite := junitSuite{Name: "stickytop lint"}
+	for i, f := range l.Findings {
+		by[f.Rule] = append(by[f.Rule], i)
+	}
 	for _, r := range l.Rules {
-		said := false
-		for _, f := range l.Findings {
-			if f.Rule != r.ID {
-				continue
+		suite.Tests += max(1, len(by[r.ID]))
+		for _, i := range by[r.ID] {
+			switch f := l.Findings[i]; {
+			case f.Certainty == affinity.CertaintyNotChecked:
+				suite.Skipped++
+			case l.fails(f):
+				suite.Failures++
 			}
+		}
+	}
+	// The document is written around its cases, one of them in memory at a time.
+	around, err := xml.MarshalIndent(junitSuites{Suites: []junitSuite{suite}}, "", "  ")
+	if err != nil {
+		return err
+	}
+	before, after, ok := bytes.Cut(around, []byte("</testsuite>"))
+	if !ok {
+		return errors.New("no suite to write")
+	}
+	if _, err := fmt.Fprintf(w, "%s%s", xml.Header, before); err != nil {
+		return err
+	}
+	write := func(c junitCase) error {
+		text, err := xml.MarshalIndent(c, "    ", "  ")
+		if err == nil {
+			_, err = fmt.Fprintf(w, "\n%s", text)
+		}
+		return err
+	}
+	for _, r := range l.Rules {
+		for _, i := range by[r.ID] {
+			f := l.Findings[i]
 			c := junitCase{Class: r.ID, Name: f.Title + " (" + f.Object.String() + ")", File: f.Object.File, Line: f.Object.Line}
 			switch {
 			case f.Certainty == affinity.CertaintyNotChecked:
 				c.Skipped = &junitSkipped{f.NotChecked}
-				suite.Skipped++
-			case f.Fails() && f.Severity >= l.FailOn:
+			case l.fails(f):
 				c.Failure = &junitFailure{f.Title, f.Severity.String(), junitText(f)}
-				suite.Failures++
 			case f.Severity != affinity.SeverityOK:
 				c.Out = f.Severity.String() + ": " + junitText(f)
 			}
-			suite.Cases, said = append(suite.Cases, c), true
+			if err := write(c); err != nil {
+				return err
+			}
 		}
-		if !said {
-			suite.Cases = append(suite.Cases, junitCase{Class: r.ID, Name: r.Title})
+		if len(by[r.ID]) == 0 {
+			if err := write(junitCase{Class: r.ID, Name: r.Title}); err != nil {
+				return err
+			}
 		}
 	}
-	suite.Tests = len(suite.Cases)
-	text, err := xml.MarshalIndent(junitSuites{Suites: []junitSuite{suite}}, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(w, xml.Header+string(text)+"\n")
+	_, err = fmt.Fprintf(w, "\n  </testsuite>%s\n", after)
 	return err
 }
+
+// fails reports whether f fails the run.
+func (l Lint) fails(f affinity.Finding) bool { return f.Fails() && f.Severity >= l.FailOn }
 
 // github writes workflow commands, which annotate a pull request.
 // [docs.github.com, Workflow commands for GitHub Actions]

@@ -12,11 +12,10 @@ import (
 // markdown writes the findings in CommonMark, for an issue or a chat. What
 // objects said stands in code spans and fenced blocks: in them nothing is a
 // link, a picture, HTML or a mention. [spec.commonmark.org 0.31, 4.5 and 6.1]
-func (l Lint) markdown(w io.Writer) error {
-	b := &strings.Builder{}
+func (l Lint) markdown(b io.Writer) error {
 	for i, f := range l.Findings {
 		if i > 0 {
-			b.WriteString("\n")
+			fmt.Fprintln(b)
 		}
 		word := f.Severity.String()
 		switch f.Certainty {
@@ -47,13 +46,14 @@ func (l Lint) markdown(w io.Writer) error {
 			fmt.Fprintf(b, "\n%s\n%s\n%s\n\n", fence, patch, fence)
 		}
 		item("verify", code(f.Verify))
-		item("more", code("stickytop explain "+f.Rule))
+		if f.Rule != affinity.NoRule {
+			item("more", code("stickytop explain "+f.Rule))
+		}
 	}
 	if len(l.Findings) == 0 {
-		b.WriteString("Nothing found.\n")
+		fmt.Fprintln(b, "Nothing found.")
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return nil // the writer remembers an error
 }
 
 // code makes text one code span; "" stays empty.

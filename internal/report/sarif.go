@@ -3,7 +3,6 @@ package report
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"io"
 	"net/url"
 	"path"
@@ -26,10 +25,12 @@ func (l Lint) sarif(w io.Writer) error {
 		rules = append(rules, obj{"id": r.ID, "shortDescription": obj{"text": r.Title}, "fullDescription": obj{"text": r.Help},
 			"help": obj{"text": r.Help + " More: stickytop explain " + r.ID}, "defaultConfiguration": obj{"level": sarifLevel(r.Severity)}})
 	}
-	results, notes := []obj{}, []obj{}
-	same := map[string]int{}
+	notes, said := []obj{}, make([]affinity.Finding, 0, len(l.Findings))
+	indexOf := func(f affinity.Finding) int {
+		return slices.IndexFunc(l.Rules, func(r LintRule) bool { return r.ID == f.Rule })
+	}
 	for _, f := range l.Findings {
-		index := slices.IndexFunc(l.Rules, func(r LintRule) bool { return r.ID == f.Rule })
+		index := indexOf(f)
 		if f.Certainty == affinity.CertaintyNotChecked {
 			note := obj{"level": "note", "message": obj{"text": f.Rule + " not checked: " + f.NotChecked}}
 			if index >= 0 {
@@ -37,12 +38,16 @@ func (l Lint) sarif(w io.Writer) error {
 			}
 			notes = append(notes, note)
 		}
-		if f.Certainty == affinity.CertaintyNotChecked || f.Severity == affinity.SeverityOK {
-			continue
+		if f.Certainty != affinity.CertaintyNotChecked && f.Severity != affinity.SeverityOK {
+			said = append(said, f)
 		}
+	}
+	same := map[string]int{}
+	result := func(i int) any {
+		f := said[i]
 		x := obj{"ruleId": f.Rule, "level": sarifLevel(f.Severity), "message": obj{"text": sentences(f)},
 			"properties": obj{"severity": f.Severity.String(), "certainty": f.Certainty.String()}}
-		if index >= 0 {
+		if index := indexOf(f); index >= 0 {
 			x["ruleIndex"] = index
 		}
 		location := obj{}
@@ -61,13 +66,11 @@ func (l Lint) sarif(w io.Writer) error {
 		key := strings.Join([]string{f.Rule, at, name, string(f.Route)}, "\x00")
 		same[key]++
 		x["partialFingerprints"] = obj{fingerprintName: fingerprint(key, same[key])}
-		results = append(results, x)
+		return x
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(obj{"$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json", "version": "2.1.0",
-		"runs": []obj{{"tool": obj{"driver": obj{"name": "stickytop", "version": l.Version, "rules": rules}}, "results": results,
-			"invocations": []obj{{"executionSuccessful": true, "toolExecutionNotifications": notes}}}}})
+	return writeAround(w, obj{"$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json", "version": "2.1.0",
+		"runs": []obj{{"tool": obj{"driver": obj{"name": "stickytop", "version": l.Version, "rules": rules}}, "results": []obj{},
+			"invocations": []obj{{"executionSuccessful": true, "toolExecutionNotifications": notes}}}}}, "results", "        ", "  ", len(said), result)
 }
 
 const fingerprintName = "ruleOfObject/v1"

@@ -321,7 +321,9 @@ func findingLines(f affinity.Finding, w int) [][]run {
 		say("", changed, l[:len(l)-len(text)], text)
 	}
 	say("VERIFY", plain, "", f.Verify)
-	say("MORE", plain, "", "stickytop explain "+f.Rule)
+	if f.Rule != affinity.NoRule {
+		say("MORE", plain, "", "stickytop explain "+f.Rule)
+	}
 	return out
 }
 

@@ -41,6 +41,28 @@ func judged() (*world, Options) {
 	return w, o
 }
 
+// TestFindingOfNoRule is shown as any other, but no rule explains it.
+func TestFindingOfNoRule(t *testing.T) {
+	w, o := told()
+	ing := affinity.ObjectRef{Kind: "Ingress", Namespace: "msgapp", Name: "msgapp"}
+	w.apply(affinity.Findings{Source: "rules", Findings: []affinity.Finding{
+		{Rule: affinity.NoRule, Title: "an ignore is not heeded: it gives no reason", Severity: affinity.SeverityInfo, Certainty: affinity.CertaintyExact, Object: ing,
+			Evidence: []affinity.FindingEvidence{{Object: ing, Field: "metadata.annotations[stickytop.dev/ignore]", Value: "D01", Source: "object"}}},
+		{Rule: affinity.NoRule, Title: "not everything is judged", NotChecked: "of 70 Deployments 64 are judged"},
+	}})
+	m := sized(o, 100, 30)
+	press(m, "5")
+	view := m.View()
+	for _, want := range []string{"an ignore is not heeded: it gives no reason", "[stickytop.dev/ignore]: D01", "not checked: of 70 Deployments"} {
+		if !strings.Contains(view, want) {
+			t.Errorf("no %q in\n%s", want, view)
+		}
+	}
+	if strings.Contains(view, "stickytop explain") {
+		t.Errorf("no rule explains it:\n%s", view)
+	}
+}
+
 func TestFindings(t *testing.T) {
 	w, o := judged()
 	r := &recorder{}

@@ -96,13 +96,10 @@ func (m *Model) heed() {
 	m.rev++
 }
 
-// notARule is where a finding's rule would stand when none was asked.
-const notARule = "—"
-
 // noMute: that nothing was judged is no rule's opinion, and "Nothing found" would
 // stand in its place.
 func (m *Model) noMute() string {
-	if f, _ := m.findings.finding(); f.Rule == notARule {
+	if f, _ := m.findings.finding(); f.Rule == affinity.NoRule {
 		return "no rule says this: it cannot be muted"
 	}
 	return m.noFinding()
