@@ -16,7 +16,6 @@ import (
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/engine"
-	"github.com/kubestickytop/stickytop/internal/kube"
 	"github.com/kubestickytop/stickytop/internal/report"
 )
 
@@ -257,7 +256,7 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 			return s.unanswered(snap) // no connection of ours came to be, so none is pinned
 		}
 		for _, src := range snap.Sources {
-			if src.Name == kube.IngressPodsSource && src.State == affinity.SourceAbsent {
+			if src.Name == affinity.IngressPodsSource && src.State == affinity.SourceAbsent {
 				fmt.Fprintln(streams.ErrOut, "note: "+src.Detail)
 			}
 		}
