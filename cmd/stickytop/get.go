@@ -230,19 +230,28 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 	return s.verdict(snap, what, streams)
 }
 
-// verdict tells on standard error what an empty or partial list does not.
-func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericiooptions.IOStreams) error {
+// sayUnseen tells which sources a list lacks.
+func sayUnseen(snap *affinity.Snapshot, what string, w io.Writer) {
 	for _, src := range snap.Sources {
 		if what == "pins" && src.OfNode() {
 			continue // pinsVerdict tells of it
 		}
 		switch src.State {
 		case affinity.SourceForbidden, affinity.SourceStale:
-			fmt.Fprintf(streams.ErrOut, "warning: %s %s: %s\n", src.Name, src.State, src.Detail)
+			fmt.Fprintf(w, "warning: %s %s: %s\n", src.Name, src.State, src.Detail)
+		case affinity.SourceAbsent:
+			if src.OfNode() { // the user asked for it: --kernel
+				fmt.Fprintf(w, "warning: %s: %s\n", src.Name, src.Detail)
+			}
 		case affinity.SourceSyncing:
-			fmt.Fprintf(streams.ErrOut, "warning: %s: no answer yet %s\n", src.Name, src.Detail)
+			fmt.Fprintf(w, "warning: %s: no answer yet %s\n", src.Name, src.Detail)
 		}
 	}
+}
+
+// verdict tells on standard error what an empty or partial list does not.
+func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericiooptions.IOStreams) error {
+	sayUnseen(snap, what, streams.ErrOut)
 	if what == "pins" {
 		if d := snap.Dataplane; d.Mode != "" {
 			fmt.Fprintf(streams.ErrOut, "note: %s keeps these pins (%s): %s\n", d.Mode, d.Why, d.Semantics())
