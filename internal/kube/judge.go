@@ -141,7 +141,11 @@ func (j *Judge) wait(ctx context.Context, most, least time.Duration, early bool)
 		case <-wake:
 			changed = true
 		case <-look.C:
-			changed = changed || early && !j.judgedBy.equal(j.proved())
+			now := j.proved()
+			if early && now.plane.Mode != j.judgedBy.plane.Mode {
+				return // rules that go by the mode said no more than that they do not know it
+			}
+			changed = changed || early && !j.judgedBy.equal(now)
 		}
 		if changed && ready {
 			timer.Reset(judgeSettle)
