@@ -237,7 +237,7 @@ func (p *clientIPPanel) drawLegend(a area, d *data, y int) {
 	if a.w >= mediumWidth {
 		legend += "   kernel: read there  derived: from own connections  assumed: what it rests on is not certain"
 	}
-	a.put(x+2, y, muted, firstThatFits(a.w-x-2, legend, refills+"  derived: own connections  assumed: not certain", refills, "~ refills", ""))
+	a.put(x+2, y, muted, firstThatFits(a.w-x-2, legend, refills+"  kernel: read there  derived: own connections  assumed: not certain", "~ refills  kernel: read  derived: own  assumed: not certain", refills, "~ refills", ""))
 }
 
 // drawShort says in two lines what is known of a pin.

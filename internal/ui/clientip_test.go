@@ -195,6 +195,21 @@ func manyPins(n int) *world {
 	return w
 }
 
+// TestClientIPLegend: how full the list is does not take the words that explain
+// its columns.
+func TestClientIPLegend(t *testing.T) {
+	for _, n := range []int{0, 100, 50_000} {
+		w := manyPins(n)
+		for _, width := range []int{120, 140, 200} {
+			m := sized(w.options(), width, 40)
+			press(m, "6")
+			if frame := m.View(); !strings.Contains(frame, "kernel: read") || !strings.Contains(frame, "assumed: ") {
+				t.Errorf("%d pins at %d columns: the legend lacks a source", n, width)
+			}
+		}
+	}
+}
+
 // BenchmarkClientIP draws and takes over fifty thousand pins.
 func BenchmarkClientIP(b *testing.B) {
 	w := manyPins(50_000)
