@@ -327,17 +327,14 @@ func needsNone(snap *affinity.Snapshot, t affinity.Target) string {
 	return ""
 }
 
-// unready says that no pod behind a route is ready, where the cluster says so.
+// unready says that the Service behind a route does not exist, or has no pod that
+// is ready, where the cluster says so.
 func unready(snap *affinity.Snapshot, r affinity.Route) string {
 	exists := slices.ContainsFunc(snap.Services, func(s affinity.Service) bool { return s.Ref == r.Backend.Service })
 	if snap.Is("services", affinity.SourceLive) && r.Backend.Service.Name != "" && !exists {
 		return fmt.Sprintf("svc/%s, which %s names, does not exist", r.Backend.Service.Name, strings.ToLower(r.Kind)+"/"+r.Name)
 	}
-	all := snap.RouteEndpoints(r)
-	if !snap.Is("endpointslices", affinity.SourceLive) || r.Backend.Service.Name == "" || slices.ContainsFunc(all, func(e affinity.Endpoint) bool { return e.Ready }) {
-		return ""
-	}
-	return fmt.Sprintf("svc/%s has %d endpoints, none of them ready", r.Backend.Service.Name, len(all))
+	return snap.NoneReady(r)
 }
 
 // answered reports whether the application behind the ingress answered x at

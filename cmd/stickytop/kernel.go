@@ -203,7 +203,7 @@ func unpinned(snap *affinity.Snapshot, target affinity.Target) string {
 	case of == nil:
 		return ""
 	case of.Headless:
-		return fmt.Sprintf("svc/%s is headless: its clients connect to its pods themselves, and no node pins them", of.Ref.Name)
+		return "svc/" + of.Ref.Name + " " + affinity.HeadlessText
 	case of.Policy.Mechanism != affinity.MechanismClientIP:
 		return fmt.Sprintf("svc/%s has no sessionAffinity: ClientIP, so nodes pin nobody to its pods", of.Ref.Name)
 	case target.Kind != "service" && bypassed(snap, target) != "":

@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -60,6 +61,24 @@ func (s *Snapshot) Endpoints(ref ServiceRef) []Endpoint { return s.endpoints[ref
 // of its backend's port.
 func (s *Snapshot) RouteEndpoints(r Route) []Endpoint {
 	return ofPort(s.endpoints[r.Backend.Service], r.Backend.PortName)
+}
+
+// NoneReady says that no pod behind a route is ready, where the cluster says so;
+// "" elsewhere.
+func (s *Snapshot) NoneReady(r Route) string {
+	name := r.Backend.Service.Name
+	known := s.Is("endpointslices", SourceLive) || s.Is("endpointslices", SourceStale)
+	all := s.RouteEndpoints(r)
+	if r.Kind == RouteURL || name == "" || !known || slices.ContainsFunc(all, func(e Endpoint) bool { return e.Ready }) {
+		return ""
+	}
+	switch len(all) {
+	case 0:
+		return "svc/" + name + " has no endpoints"
+	case 1:
+		return "svc/" + name + " has 1 endpoint, which is not ready"
+	}
+	return fmt.Sprintf("svc/%s has %d endpoints, none of them ready", name, len(all))
 }
 
 // Pod returns the pod of that name.

@@ -354,21 +354,13 @@ func levelStyle(h affinity.Happening) style {
 	return plain
 }
 
-// noneReady reports whether the cluster says that no pod behind r is ready.
-func noneReady(d *data, r affinity.Route) bool {
-	if r.Kind == affinity.RouteURL || r.Backend.Service.Name == "" || len(d.sources(affinity.SourceForbidden)) > 0 {
-		return false
-	}
-	return !slices.ContainsFunc(d.snap.RouteEndpoints(r), func(e affinity.Endpoint) bool { return e.Ready })
-}
-
 // topoNotes are what the reader should know about the route: no endpoints,
 // bypassed layers, doubts about the controller, merges.
 func topoNotes(d *data) []run {
 	r := d.route()
 	var out []run
-	if noneReady(d, r) {
-		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + r.Backend.Service.Name + " has " + plural(len(d.snap.RouteEndpoints(r)), "endpoint", "endpoints") + ", none of them ready"})
+	if text := d.snap.NoneReady(r); text != "" {
+		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + text})
 	}
 	if n := len(d.scope); n > 1 && d.sum.total == 0 {
 		out = append(out, run{plain, fmt.Sprintf("route %d of %d: h and l show the others", d.focus+1, n)})
