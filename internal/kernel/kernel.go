@@ -34,8 +34,7 @@ func (m Mode) known() bool { return m == ModeNFTables || m == ModeIPTables || m.
 // Errors of a reading. They are states, not ends: the next reading may succeed.
 var (
 	// ErrNoProxy: neither a table nor a list of kube-proxy's is there.
-	ErrNoProxy = errors.New("no kube-proxy seen here: no nftables table kube-proxy, no xt_recent list KUBE-SEP-*, no ipvs service, " +
-		"nor Cilium's maps in /sys/fs/bpf; run on the node itself, in its network namespace. Calico eBPF, OVN-Kubernetes and others that replace kube-proxy are not read")
+	ErrNoProxy = errors.New(noProxy("here") + "; run on the node itself, in its network namespace. " + notRead)
 	// ErrNotAllowed: nf_tables may be read with CAP_NET_ADMIN only.
 	ErrNotAllowed = errors.New("reading nftables needs CAP_NET_ADMIN on this node: run as root, or give the program that one capability")
 	// ErrMapsNotAllowed: pinned maps are root's, and bpf(2) may take CAP_BPF.
@@ -45,6 +44,13 @@ var (
 	// ErrUnsupported: the system has no such tables.
 	ErrUnsupported = errors.New("kube-proxy's tables are those of a Linux node: run stickytop there")
 )
+
+// noProxy says what was looked for in vain.
+func noProxy(where string) string {
+	return "no kube-proxy seen " + where + ": no nftables table kube-proxy, no xt_recent list KUBE-SEP-*, no ipvs service, nor Cilium's maps in /sys/fs/bpf"
+}
+
+const notRead = "Calico eBPF, OVN-Kubernetes and others that replace kube-proxy are not read"
 
 // Entry is one client in a list.
 type Entry struct {

@@ -270,7 +270,7 @@ func TestTableGone(t *testing.T) {
 		t.Fatalf("%+v", status)
 	}
 	step(Frame{Seq: 2, Absent: []string{affinity.IPv4}, Gone: []string{setName(svc5, "p80", "TCP", four)}})
-	if status.State != affinity.SourceAbsent || !strings.Contains(status.Detail, "no nftables table ip kube-proxy") || status.Objects != 1 {
+	if status.State != affinity.SourceAbsent || !strings.Contains(status.Detail, "no nftables table ip kube-proxy on node1") || status.Objects != 1 {
 		t.Errorf("%+v", status)
 	}
 	if len(ends) != 1 || ends[four] != affinity.AddressEndUnread {
@@ -279,6 +279,12 @@ func TestTableGone(t *testing.T) {
 	step(Frame{Seq: 3, Lists: []ListFrame{list(four, "10.9.0.2")}})
 	if status.State != affinity.SourceLive || status.Objects != 2 {
 		t.Errorf("the table is back: %+v", status)
+	}
+	for _, fault := range []Fault{FaultNoProxy, FaultNotAllowed, FaultMaps, FaultUnsupported} {
+		step(Frame{Seq: 4, Full: true, Fault: fault})
+		if d := status.Detail; !strings.Contains(d, "node1") || strings.Contains(d, "here,") || strings.Contains(d, "here:") || strings.Contains(d, "run ") {
+			t.Errorf("of another machine: %s", d)
+		}
 	}
 }
 
