@@ -13,6 +13,7 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+	"unique"
 )
 
 // Mode is how kube-proxy programs the node.
@@ -69,9 +70,30 @@ type Entry struct {
 	ring   []byte
 	Stamps []uint64
 
-	Front    string // ipvs, Cilium: "ip:port" that was asked for
-	Endpoint string // ipvs, Cilium: "ip:port" that was chosen
-	Protocol string // ipvs, Cilium: "TCP"; "" when Cilium does not keep protocols apart
+	via unique.Handle[Tie] // ipvs, Cilium; the zero value where the list says it all
+}
+
+// Tie is what an entry ties together where all endpoints share a list. There are
+// few of them for many clients, so entries hold handles.
+type Tie struct {
+	Front    string // "ip:port" that was asked for
+	Endpoint string // "ip:port" that was chosen
+	Protocol string // "TCP"; "" when Cilium does not keep protocols apart
+}
+
+// tie is the handle of a Tie; that of none is the zero value.
+func tie(t Tie) (h unique.Handle[Tie]) {
+	if t != (Tie{}) {
+		h = unique.Make(t)
+	}
+	return h
+}
+
+func (e *Entry) tie() (t Tie) {
+	if e.via != (unique.Handle[Tie]{}) {
+		t = e.via.Value()
+	}
+	return t
 }
 
 // List is one affinity set or list, as the kernel holds it.

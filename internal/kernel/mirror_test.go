@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unique"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -58,10 +59,11 @@ func TestMirror(t *testing.T) {
 					t.Fatal(err)
 				}
 				byName := cmpopts.SortSlices(func(a, b List) bool { return a.Name < b.Name })
-				byClient := cmpopts.SortSlices(func(a, b Entry) bool { return a.Client.String()+a.Endpoint < b.Client.String()+b.Endpoint })
+				byClient := cmpopts.SortSlices(func(a, b Entry) bool { return a.Client.String()+a.tie().Endpoint < b.Client.String()+b.tie().Endpoint })
 				near := cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() < jitter })
 				addresses := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-				if diff := cmp.Diff(n, got, cmp.AllowUnexported(reading{}, Entry{}), byName, byClient, near, addresses, cmpopts.EquateEmpty()); diff != "" {
+				ties := cmp.Comparer(func(a, b unique.Handle[Tie]) bool { return a == b })
+				if diff := cmp.Diff(n, got, cmp.AllowUnexported(reading{}, Entry{}), byName, byClient, near, addresses, ties, cmpopts.EquateEmpty()); diff != "" {
 					t.Fatalf("the tables (-) and their mirror (+):\n%s", diff)
 				}
 				for name, l := range lists { // what is left goes down
@@ -93,10 +95,10 @@ func change(r *rand.Rand, lists map[string]List, mode Mode, uptime time.Duration
 			e.Left, e.Seen = 0, uint64(formula(250, uptime))
 			e.Stamps = []uint64{e.Seen}
 		case ModeIPVS:
-			e.Endpoint, e.Front, e.Protocol = fmt.Sprintf("10.244.0.%d:80", r.IntN(3)), "10.96.0.1:80", "TCP"
+			e.via = tie(Tie{Endpoint: fmt.Sprintf("10.244.0.%d:80", r.IntN(3)), Front: "10.96.0.1:80", Protocol: "TCP"})
 		}
 		for i, old := range l.Entries {
-			if old.Client == e.Client && old.Endpoint == e.Endpoint {
+			if old.Client == e.Client && old.tie().Endpoint == e.tie().Endpoint {
 				l.Entries = append(l.Entries[:i:i], l.Entries[i+1:]...)
 				break
 			}
