@@ -253,8 +253,8 @@ func sayUnseen(snap *affinity.Snapshot, what string, w io.Writer) {
 func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericiooptions.IOStreams) error {
 	sayUnseen(snap, what, streams.ErrOut)
 	if what == "pins" {
-		if d := snap.Dataplane; d.Mode != "" {
-			fmt.Fprintf(streams.ErrOut, "note: %s keeps these pins (%s): %s\n", d.Mode, d.Why, d.Semantics())
+		if text := keeps(snap.Dataplane); text != "" {
+			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
 		if why := strangeNode(s.machine, s.read, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
 			fmt.Fprintln(streams.ErrOut, "warning: "+why)

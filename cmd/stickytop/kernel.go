@@ -182,6 +182,17 @@ func bypassed(snap *affinity.Snapshot, target affinity.Target) (why string) {
 	return why
 }
 
+// keeps says what keeps pins by address, and how; "" where nothing tells.
+func keeps(d affinity.Dataplane) string {
+	switch {
+	case d.Differ != "":
+		return fmt.Sprintf("%s; each pin goes by its own node's: %s", d.Why, d.Semantics())
+	case d.Mode != "":
+		return fmt.Sprintf("%s keeps these pins (%s): %s", d.Mode, d.Why, d.Semantics())
+	}
+	return ""
+}
+
 // unpinned says why a Service that was asked for cannot have pins by address,
 // "" where it can or where several are meant.
 func unpinned(snap *affinity.Snapshot, target affinity.Target) string {

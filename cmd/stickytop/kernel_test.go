@@ -95,3 +95,15 @@ func TestSayUnseen(t *testing.T) {
 		}
 	}
 }
+
+func TestKeeps(t *testing.T) {
+	for want, d := range map[string]affinity.Dataplane{
+		"": {Why: "may not be read: DaemonSets"},
+		"nftables keeps these pins (the tables of node1): each new":                             {Mode: "nftables", Why: "the tables of node1", Read: true},
+		"nodes differ: node1 ipvs, node2 nftables; each pin goes by its own node's: ipvs: each": {Why: "nodes differ: node1 ipvs, node2 nftables", Differ: "ipvs, nftables"},
+	} {
+		if got := keeps(d); !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%+v: %q", d, got)
+		}
+	}
+}

@@ -63,6 +63,17 @@ func (s *Snapshot) RouteEndpoints(r Route) []Endpoint {
 	return ofPort(s.endpoints[r.Backend.Service], r.Backend.PortName)
 }
 
+// PlaneOf is what keeps pins by address on a node: as its tables tell, else as
+// all that is known does.
+func (s *Snapshot) PlaneOf(node string) Dataplane {
+	for _, l := range s.AddressLists {
+		if l.Node == node && l.Mode != "" {
+			return Dataplane{Mode: l.Mode, Why: "the tables of " + node, Read: true}
+		}
+	}
+	return s.Dataplane
+}
+
 // NoneReady says that no pod behind a route is ready, where the cluster says so;
 // "" elsewhere.
 func (s *Snapshot) NoneReady(r Route) string {

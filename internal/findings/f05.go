@@ -1,6 +1,8 @@
 package findings
 
 import (
+	"slices"
+
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
@@ -18,11 +20,11 @@ var f05 = Rule{
 			if !clientIP(s) || s.Str("spec", "clusterIP") == "None" || kind != "LoadBalancer" && kind != "NodePort" {
 				continue
 			}
-			switch c.proxyMode {
-			case "iptables":
+			switch {
+			case slices.Contains(c.proxies, affinity.ModeIPTables):
 				c.hit(s, hit{title: "kube-proxy remembers 100 client addresses for each pod and node", likely: true,
 					evidence: []affinity.FindingEvidence{s.field("spec", "sessionAffinity"), c.proxyFrom}})
-			case "":
+			case len(c.proxies) == 0:
 				c.notChecked(s, "kube-proxy's mode is not among the objects (ConfigMap kube-system/kube-proxy)")
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,7 +143,7 @@ func (j *Judge) wait(ctx context.Context, most, least time.Duration, early bool)
 			changed = true
 		case <-look.C:
 			now := j.proved()
-			if early && now.plane.Mode != j.judgedBy.plane.Mode {
+			if early && !slices.Equal(now.plane.Modes(), j.judgedBy.plane.Modes()) {
 				return // rules that go by the mode said no more than that they do not know it
 			}
 			changed = changed || early && !j.judgedBy.equal(now)
