@@ -74,7 +74,7 @@ bench: ## measure what docs/performance.md promises; beside k6 where it is in PA
 	$(GO) test -run '^$$' -bench Lint -benchtime 3x ./cmd/stickytop
 	$(GO) test -count=1 -run Bytes -v ./internal/ui | grep -v '^=== '
 	$(GO) test -run '^$$' -bench Start -benchtime 20x ./cmd/stickytop
-	$(GO) test -run '^$$' -bench BigCluster -benchtime 1x ./cmd/stickytop
+	$(GO) test -run '^$$' -bench 'BigCluster|Agent' -benchtime 1x ./cmd/stickytop
 
 cover: ## coverage by package
 	$(GO) test -cover ./...

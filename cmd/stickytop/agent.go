@@ -17,10 +17,10 @@ import (
 
 const agentCommand = "agent"
 
-// agentGC lets an agent's heap grow by a quarter between two collections, in
+// agentGC lets an agent's heap grow by a tenth between two collections, in
 // place of doubling: an agent is there for the users of its node, and its heap
 // is a few MB.
-const agentGC = 25
+const agentGC = 10
 
 // newAgent is the process of the pods that `agents up` makes.
 func newAgent(streams genericiooptions.IOStreams) *cobra.Command {

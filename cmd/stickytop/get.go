@@ -16,7 +16,6 @@ import (
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/engine"
-	"github.com/kubestickytop/stickytop/internal/kube"
 	"github.com/kubestickytop/stickytop/internal/report"
 )
 
@@ -250,22 +249,31 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 	return s.verdict(snap, what, streams)
 }
 
-// verdict tells on standard error what an empty or partial list does not.
-func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericiooptions.IOStreams) error {
+// sayUnseen tells which sources a list lacks.
+func sayUnseen(snap *affinity.Snapshot, what string, w io.Writer) {
 	for _, src := range snap.Sources {
 		if what == "pins" && src.OfNode() {
 			continue // pinsVerdict tells of it
 		}
 		switch src.State {
 		case affinity.SourceForbidden, affinity.SourceStale:
-			fmt.Fprintf(streams.ErrOut, "warning: %s %s: %s\n", src.Name, src.State, src.Detail)
+			fmt.Fprintf(w, "warning: %s %s: %s\n", src.Name, src.State, src.Detail)
+		case affinity.SourceAbsent:
+			if src.OfNode() { // the user asked for it: --kernel
+				fmt.Fprintf(w, "warning: %s: %s\n", src.Name, src.Detail)
+			}
 		case affinity.SourceSyncing:
-			fmt.Fprintf(streams.ErrOut, "warning: %s: no answer yet %s\n", src.Name, src.Detail)
+			fmt.Fprintf(w, "warning: %s: no answer yet %s\n", src.Name, src.Detail)
 		}
 	}
+}
+
+// verdict tells on standard error what an empty or partial list does not.
+func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericiooptions.IOStreams) error {
+	sayUnseen(snap, what, streams.ErrOut)
 	if what == "pins" {
-		if d := snap.Dataplane; d.Mode != "" {
-			fmt.Fprintf(streams.ErrOut, "note: %s keeps these pins (%s): %s\n", d.Mode, d.Why, d.Semantics())
+		if text := keeps(snap.Dataplane); text != "" {
+			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
 		if why := strangeNode(s.machine, s.read, snap.Pods, ownAddresses()); s.machine != "" && why != "" {
 			fmt.Fprintln(streams.ErrOut, "warning: "+why)
@@ -276,7 +284,7 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 			return s.unanswered(snap) // no connection of ours came to be, so none is pinned
 		}
 		for _, src := range snap.Sources {
-			if src.Name == kube.IngressPodsSource && src.State == affinity.SourceAbsent {
+			if src.Name == affinity.IngressPodsSource && src.State == affinity.SourceAbsent {
 				fmt.Fprintln(streams.ErrOut, "note: "+src.Detail)
 			}
 		}
@@ -341,17 +349,14 @@ func needsNone(snap *affinity.Snapshot, t affinity.Target) string {
 	return ""
 }
 
-// unready says that no pod behind a route is ready, where the cluster says so.
+// unready says that the Service behind a route does not exist, or has no pod that
+// is ready, where the cluster says so.
 func unready(snap *affinity.Snapshot, r affinity.Route) string {
 	exists := slices.ContainsFunc(snap.Services, func(s affinity.Service) bool { return s.Ref == r.Backend.Service })
 	if snap.Is("services", affinity.SourceLive) && r.Backend.Service.Name != "" && !exists {
 		return fmt.Sprintf("svc/%s, which %s names, does not exist", r.Backend.Service.Name, strings.ToLower(r.Kind)+"/"+r.Name)
 	}
-	all := snap.RouteEndpoints(r)
-	if !snap.Is("endpointslices", affinity.SourceLive) || r.Backend.Service.Name == "" || slices.ContainsFunc(all, func(e affinity.Endpoint) bool { return e.Ready }) {
-		return ""
-	}
-	return fmt.Sprintf("svc/%s has %d endpoints, none of them ready", r.Backend.Service.Name, len(all))
+	return snap.NoneReady(r)
 }
 
 // answered reports whether the application behind the ingress answered x at

@@ -182,6 +182,17 @@ func bypassed(snap *affinity.Snapshot, target affinity.Target) (why string) {
 	return why
 }
 
+// keeps says what keeps pins by address, and how; "" where nothing tells.
+func keeps(d affinity.Dataplane) string {
+	switch {
+	case d.Differ != "":
+		return fmt.Sprintf("%s; each pin goes by its own node's: %s", d.Why, d.Semantics())
+	case d.Mode != "":
+		return fmt.Sprintf("%s keeps these pins (%s): %s", d.Mode, d.Why, d.Semantics())
+	}
+	return ""
+}
+
 // unpinned says why a Service that was asked for cannot have pins by address,
 // "" where it can or where several are meant.
 func unpinned(snap *affinity.Snapshot, target affinity.Target) string {
@@ -203,7 +214,7 @@ func unpinned(snap *affinity.Snapshot, target affinity.Target) string {
 	case of == nil:
 		return ""
 	case of.Headless:
-		return fmt.Sprintf("svc/%s is headless: its clients connect to its pods themselves, and no node pins them", of.Ref.Name)
+		return "svc/" + of.Ref.Name + " " + affinity.HeadlessText
 	case of.Policy.Mechanism != affinity.MechanismClientIP:
 		return fmt.Sprintf("svc/%s has no sessionAffinity: ClientIP, so nodes pin nobody to its pods", of.Ref.Name)
 	case target.Kind != "service" && bypassed(snap, target) != "":

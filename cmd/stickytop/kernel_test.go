@@ -71,3 +71,39 @@ func TestTellNodes(t *testing.T) {
 		t.Errorf("%q, want %q", out.String(), want)
 	}
 }
+
+// TestSayUnseen: where the tables that the user asked for cannot be read, each
+// list says so; what is not there of other sources is no news.
+func TestSayUnseen(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		state affinity.SourceState
+		what  string
+		want  string
+	}{
+		{"kernel", affinity.SourceAbsent, "findings", "warning: kernel: why\n"},
+		{"kernel/node1", affinity.SourceAbsent, "sessions", "warning: kernel/node1: why\n"},
+		{"kernel", affinity.SourceForbidden, "findings", "warning: kernel forbidden: why\n"},
+		{"kernel", affinity.SourceAbsent, "pins", ""}, // an error there
+		{"kernel", affinity.SourceLive, "findings", ""},
+		{"ingressroutes", affinity.SourceAbsent, "findings", ""},
+	} {
+		var out strings.Builder
+		sayUnseen(&affinity.Snapshot{Sources: []affinity.SourceStatus{{Name: c.name, State: c.state, Detail: "why"}}}, c.what, &out)
+		if out.String() != c.want {
+			t.Errorf("%s %s of get %s: %q, want %q", c.name, c.state, c.what, out.String(), c.want)
+		}
+	}
+}
+
+func TestKeeps(t *testing.T) {
+	for want, d := range map[string]affinity.Dataplane{
+		"": {Why: "may not be read: DaemonSets"},
+		"nftables keeps these pins (the tables of node1): each new":                             {Mode: "nftables", Why: "the tables of node1", Read: true},
+		"nodes differ: node1 ipvs, node2 nftables; each pin goes by its own node's: ipvs: each": {Why: "nodes differ: node1 ipvs, node2 nftables", Differ: "ipvs, nftables"},
+	} {
+		if got := keeps(d); !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%+v: %q", d, got)
+		}
+	}
+}

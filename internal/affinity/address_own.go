@@ -56,7 +56,9 @@ func (st *State) judgePlane() {
 		case mode == "":
 			continue
 		case differ:
-			a.plane = Dataplane{Why: "nodes differ: " + Clean(strings.Join(told, ", "), 120)}
+			modes := slices.Sorted(maps.Values(from.modes))
+			modes = slices.DeleteFunc(slices.Compact(modes), func(m string) bool { return m == "" })
+			a.plane = Dataplane{Why: "nodes differ: " + Clean(strings.Join(told, ", "), 120), Read: from.why != byWord, Differ: strings.Join(modes, ", ")}
 		case mode != st.dataplane.Mode:
 			a.plane = Dataplane{Mode: mode, Why: from.why + Clean(strings.Join(nodes, ", "), 120), Read: from.why != byWord}
 		}

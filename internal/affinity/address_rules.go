@@ -58,7 +58,7 @@ func (st *State) judgeAddresses(e AddressPinsChanged, now time.Time) {
 		st.judgeHeld(p, now)
 	}
 	st.judgeBypass(e, now)
-	st.tellFound(changed || len(a.found) != before)
+	st.tellFound(st.judgeUnseen(now) || changed || len(a.found) != before)
 }
 
 // applyIngressPods keeps whose addresses those are, and judges the pins that were
@@ -79,6 +79,39 @@ func (st *State) applyIngressPods(e IngressPodsListed, now time.Time) {
 		}
 	}
 	st.tellFound(len(a.found) != before)
+}
+
+// IngressPodsSource is the source of the pods of ingress controllers in other
+// namespaces, in a run that watches one.
+const IngressPodsSource = "ingress pods"
+
+// judgeUnseen is E03 where those pods may not be listed: for the Services that
+// nodes pin clients of, it is not checked. It reports whether that is news.
+func (st *State) judgeUnseen(now time.Time) (changed bool) {
+	a := &st.addresses
+	why := ""
+	if src := st.sources[IngressPodsSource]; src.State == SourceAbsent {
+		why = src.Detail
+	}
+	pinned := map[ServiceRef]bool{}
+	for _, lists := range a.lists {
+		for _, l := range lists {
+			pinned[l.Service] = true
+		}
+	}
+	for key, f := range a.found {
+		if key.rule == "E03" && f.Certainty == CertaintyNotChecked && (f.NotChecked != why || !pinned[key.service]) {
+			delete(a.found, key)
+			changed = true
+		}
+	}
+	for ref := range pinned {
+		if why != "" && !a.has("E03", ref, IngressPodsSource) {
+			a.find(IngressPodsSource, ref, Finding{Rule: "E03", NotChecked: why}, now)
+			changed = true
+		}
+	}
+	return changed
 }
 
 // tellFound makes what was found the findings of pins, where that is news.

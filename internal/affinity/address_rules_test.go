@@ -201,6 +201,31 @@ func TestPinFindings(t *testing.T) {
 			t.Errorf("it is %q", got)
 		}
 	})
+	t.Run("E03 where pods of other namespaces may not be listed", func(t *testing.T) {
+		w := newRulesWorld(t)
+		unchecked := func() (why []string) {
+			for _, f := range w.st.Snapshot(w.now).FindingsOf(Target{}) {
+				if f.Rule == "E03" && f.Certainty == CertaintyNotChecked && f.Object.Name == "echo" {
+					why = append(why, f.NotChecked)
+				}
+			}
+			return why
+		}
+		w.apply(SourceChanged{SourceStatus{Name: IngressPodsSource, State: SourceAbsent, Detail: "may not be listed"}})
+		if got := unchecked(); got != nil {
+			t.Errorf("%q though no table is read", got)
+		}
+		for range 2 {
+			w.read("node1", nil, w.pin("node1", "203.0.113.7", "http", "a"))
+			if got := unchecked(); !slices.Equal(got, []string{"may not be listed"}) {
+				t.Errorf("not checked: %q", got)
+			}
+		}
+		w.apply(SourceChanged{SourceStatus{Name: IngressPodsSource, State: SourceLive}})
+		if got := unchecked(); got != nil {
+			t.Errorf("not checked: %q, though they are listed", got)
+		}
+	})
 	t.Run("F01", func(t *testing.T) {
 		w := newRulesWorld(t)
 		ref := ServiceRef{"msgapp", "echo"}

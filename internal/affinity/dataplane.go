@@ -1,11 +1,17 @@
 package affinity
 
+import (
+	"slices"
+	"strings"
+)
+
 // Dataplane is what keeps pins by address on the nodes, as the cluster's own
 // objects or the nodes tell.
 type Dataplane struct {
-	Mode string // one of the Mode… values; "" when nothing tells
-	Why  string // which object says so, or what could not be read; safe to print
-	Read bool   // nodes' own tables told, not objects
+	Mode   string // one of the Mode… values; "" when nothing tells, or nodes differ
+	Why    string // which object says so, or what could not be read; safe to print
+	Read   bool   // nodes' own tables told, not objects
+	Differ string // the modes of nodes that differ, sorted, as "iptables, nftables"
 }
 
 // Modes of a Dataplane; the first three are kube-proxy's own words.
@@ -35,9 +41,40 @@ func (d Dataplane) KubeProxy() bool {
 	return d.Mode == ModeIPTables || d.Mode == ModeNFTables || d.Mode == ModeIPVS
 }
 
-// Semantics says in a sentence how pins by address begin and end there.
+// Modes are those that nodes are known to be in.
+func (d Dataplane) Modes() []string {
+	switch {
+	case d.Differ != "":
+		return strings.Split(d.Differ, ", ")
+	case d.Mode != "":
+		return []string{d.Mode}
+	}
+	return nil
+}
+
+// Runs reports whether nodes are in a mode.
+func (d Dataplane) Runs(mode string) bool { return slices.Contains(d.Modes(), mode) }
+
+// Semantics says in a sentence how pins by address begin and end there, of each
+// mode where nodes differ in that.
 func (d Dataplane) Semantics() string {
-	switch d.Mode {
+	if d.Differ == "" {
+		return semantics(d.Mode)
+	}
+	var told []string
+	same := true
+	for _, m := range d.Modes() {
+		same = same && semantics(m) == semantics(d.Modes()[0])
+		told = append(told, m+": "+semantics(m))
+	}
+	if same {
+		return semantics(d.Modes()[0])
+	}
+	return strings.Join(told, "; ")
+}
+
+func semantics(mode string) string {
+	switch mode {
 	case ModeIPTables, ModeNFTables:
 		return "each new connection through a node restarts that node's pin, requests on an open one do not"
 	case ModeIPVS:

@@ -67,12 +67,12 @@ func TestDataplaneByTables(t *testing.T) {
 		events []Event
 		want   Dataplane
 	}{
-		{"read", unknown, []Event{read("node2", "nftables"), read("node1", "nftables")}, Dataplane{ModeNFTables, "the tables of node1, node2", true}},
+		{"read", unknown, []Event{read("node2", "nftables"), read("node1", "nftables")}, Dataplane{Mode: ModeNFTables, Why: "the tables of node1, node2", Read: true}},
 		{"read, and the objects say so", objects, []Event{read("node1", "nftables")}, objects},
-		{"read before the objects", objects, []Event{read("node1", "iptables")}, Dataplane{ModeIPTables, "the tables of node1", true}},
-		{"nodes differ", objects, []Event{read("node1", "iptables"), read("node2", "nftables")}, Dataplane{Why: "nodes differ: node1 iptables, node2 nftables"}},
+		{"read before the objects", objects, []Event{read("node1", "iptables")}, Dataplane{Mode: ModeIPTables, Why: "the tables of node1", Read: true}},
+		{"nodes differ", objects, []Event{read("node1", "iptables"), read("node2", "nftables")}, Dataplane{Why: "nodes differ: node1 iptables, node2 nftables", Read: true, Differ: "iptables, nftables"}},
 		{"read no more", objects, []Event{read("node1", "iptables"), read("node1", "")}, objects},
-		{"a word", unknown, []Event{DataplaneDetected{Node: "node1", Dataplane: Dataplane{Mode: "ipvs"}}}, Dataplane{ModeIPVS, "kube-proxy on node1", false}},
+		{"a word", unknown, []Event{DataplaneDetected{Node: "node1", Dataplane: Dataplane{Mode: "ipvs"}}}, Dataplane{Mode: ModeIPVS, Why: "kube-proxy on node1"}},
 	} {
 		var st State
 		st.Apply(DataplaneDetected{Dataplane: c.plane}, tNow)
@@ -82,5 +82,39 @@ func TestDataplaneByTables(t *testing.T) {
 		if got := st.Snapshot(tNow).Dataplane; got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
+	}
+}
+
+// TestNodesDiffer: each node's pins go by its own tables, be it beside others.
+func TestNodesDiffer(t *testing.T) {
+	w := newRulesWorld(t)
+	list := func(node, mode string) []AddressList {
+		l := w.list(node, "a", 90, 100, mode == ModeIPTables)
+		l.Mode = mode
+		return []AddressList{l}
+	}
+	w.read("node1", list("node1", ModeIPTables), w.pin("node1", "203.0.113.7", "http", "a"))
+	w.read("node2", list("node2", ModeNFTables), w.pin("node2", "203.0.113.7", "http", "a"))
+	s := w.st.Snapshot(w.now)
+	for node, mode := range map[string]string{"node1": ModeIPTables, "node2": ModeNFTables} {
+		if got := s.PlaneOf(node); got.Mode != mode || !got.Read {
+			t.Errorf("%s: %+v", node, got)
+		}
+	}
+	for _, f := range s.Findings { // of each list, what becomes of the next clients
+		if iptables := strings.HasPrefix(f.Title, "node1"); strings.Contains(f.Impact, "push") != iptables {
+			t.Errorf("%s: %s", f.Title, f.Impact)
+		}
+	}
+	if len(s.Findings) != 2 {
+		t.Errorf("%d findings", len(s.Findings))
+	}
+	d := s.Dataplane
+	if !d.Runs(ModeIPTables) || !d.Runs(ModeNFTables) || d.Runs(ModeIPVS) || d.Semantics() != (Dataplane{Mode: ModeIPTables}).Semantics() {
+		t.Errorf("%+v: %s", d, d.Semantics())
+	}
+	d.Differ = ModeIPTables + ", " + ModeIPVS
+	if text := d.Semantics(); !strings.Contains(text, "iptables: each") || !strings.Contains(text, "ipvs: each") {
+		t.Errorf("modes that pin differently: %s", text)
 	}
 }

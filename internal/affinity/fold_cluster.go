@@ -347,6 +347,9 @@ func (st *State) applySource(s SourceStatus, now time.Time) {
 	}
 	st.sources[s.Name] = s
 	st.views.sources = nil
+	if s.Name == IngressPodsSource {
+		st.tellFound(st.judgeUnseen(now))
+	}
 	if !had || old.State == s.State {
 		return
 	}

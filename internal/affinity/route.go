@@ -117,6 +117,9 @@ type Service struct {
 	HasIngress bool
 }
 
+// HeadlessText says of a headless Service what that means to its clients.
+const HeadlessText = "is headless: its clients connect to its pods themselves, and no node pins them"
+
 // ServicePort is one port of a Service.
 type ServicePort struct {
 	Name     string

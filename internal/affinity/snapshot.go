@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -65,6 +66,35 @@ func (s *Snapshot) RouteEndpoints(r Route) []Endpoint { return s.BackendEndpoint
 // BackendEndpoints returns the endpoints of a backend's port.
 func (s *Snapshot) BackendEndpoints(b Backend) []Endpoint {
 	return ofPort(s.endpoints[b.Service], b.PortName)
+}
+
+// PlaneOf is what keeps pins by address on a node: as its tables tell, else as
+// all that is known does.
+func (s *Snapshot) PlaneOf(node string) Dataplane {
+	for _, l := range s.AddressLists {
+		if l.Node == node && l.Mode != "" {
+			return Dataplane{Mode: l.Mode, Why: "the tables of " + node, Read: true}
+		}
+	}
+	return s.Dataplane
+}
+
+// NoneReady says that no pod behind a route is ready, where the cluster says so;
+// "" elsewhere.
+func (s *Snapshot) NoneReady(r Route) string {
+	name := r.Backend.Service.Name
+	known := s.Is("endpointslices", SourceLive) || s.Is("endpointslices", SourceStale)
+	all := s.RouteEndpoints(r)
+	if r.Kind == RouteURL || name == "" || !known || slices.ContainsFunc(all, func(e Endpoint) bool { return e.Ready }) {
+		return ""
+	}
+	switch len(all) {
+	case 0:
+		return "svc/" + name + " has no endpoints"
+	case 1:
+		return "svc/" + name + " has 1 endpoint, which is not ready"
+	}
+	return fmt.Sprintf("svc/%s has %d endpoints, none of them ready", name, len(all))
 }
 
 // Pod returns the pod of that name.

@@ -89,6 +89,12 @@ func (s *Server) Run(ctx context.Context) (why string, err error) {
 		Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: s.config.Silence, MaxHeaderBytes: 8 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
+	var small sync.WaitGroup
+	small.Go(func() { keepSmall(ctx) })
+	defer func() {
+		cancel()
+		small.Wait()
+	}()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(netutil.LimitListener(l, maxConnections)) }()
 	why = s.wait(ctx)

@@ -3,6 +3,7 @@ package findings
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -29,9 +30,9 @@ var f04 = Rule{
 			case !ok || n < 1 || n > 86400:
 				c.hit(s, hit{title: "timeoutSeconds is out of range: the API server refuses the Service", severity: affinity.SeverityHigh, evidence: []affinity.FindingEvidence{s.field(at...)},
 					fix: "set 1 to 86400", patch: patched(s, nest(ranged(n), at...))})
-			case n < 120 && c.proxyMode == "ipvs":
+			case n < 120 && slices.Contains(c.proxies, affinity.ModeIPVS):
 				c.hit(s, hit{title: fmt.Sprintf("%d s are two minutes or more in IPVS mode", n), evidence: []affinity.FindingEvidence{s.field(at...), c.proxyFrom}, patch: patched(s, nest(120, at...))})
-			case n < 120 && c.proxyMode == "":
+			case n < 120 && len(c.proxies) == 0:
 				c.notChecked(s, "whether kube-proxy runs in IPVS mode, where timeouts below 120 s are longer, is not among the objects")
 			}
 		}

@@ -1,6 +1,7 @@
 package findings
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -20,11 +21,11 @@ var f05 = Rule{
 			if !clientIP(s) || s.Str("spec", "clusterIP") == "None" || kind != "LoadBalancer" && kind != "NodePort" {
 				continue
 			}
-			switch c.proxyMode {
-			case "iptables":
+			switch {
+			case slices.Contains(c.proxies, affinity.ModeIPTables):
 				c.hit(s, hit{title: "kube-proxy remembers 100 client addresses for each pod and node", likely: true,
 					evidence: []affinity.FindingEvidence{s.field("spec", "sessionAffinity"), c.proxyFrom}, patch: c.nftables()})
-			case "":
+			case len(c.proxies) == 0:
 				c.notChecked(s, "kube-proxy's mode is not among the objects (ConfigMap kube-system/kube-proxy)")
 			}
 		}

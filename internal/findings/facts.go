@@ -76,7 +76,7 @@ type world struct {
 	sameName  map[nameKey]int        // workloads of one name
 	unjudged  *string                // of Result
 	hpas      map[nameKey]*Object    // by their target
-	proxyMode string                 // "iptables", "ipvs", "nftables" of kube-proxy, another affinity.Mode…, "" when unknown
+	proxies   []string               // "iptables", "ipvs", "nftables" of kube-proxy, another affinity.Mode…, several where nodes differ; none when unknown
 	proxyFrom affinity.FindingEvidence
 	budgets   map[string][]budget      // PodDisruptionBudgets by namespace; filled when asked
 	hosts     map[string]*ingressFacts // by class and host; filled when asked

@@ -9,8 +9,8 @@ import (
 // readProxyMode finds kube-proxy's mode where kubeadm keeps it, unless what runs
 // on the nodes was seen.
 func (w *world) readProxyMode() {
-	if d := w.Dataplane; d.Mode != "" {
-		w.proxyMode, w.proxyFrom = d.Mode, affinity.FindingEvidence{Source: "object", Field: "kube-proxy's mode", Value: d.Mode, Text: d.Why}
+	if d := w.Dataplane; len(d.Modes()) > 0 {
+		w.proxies, w.proxyFrom = d.Modes(), affinity.FindingEvidence{Source: "object", Field: "kube-proxy's mode", Value: strings.Join(d.Modes(), ", "), Text: d.Why}
 		if d.Read {
 			w.proxyFrom.Source = "kernel"
 		}
@@ -29,7 +29,7 @@ func (w *world) readProxyMode() {
 			if mode == "" {
 				mode = affinity.ModeIPTables // the default on Linux (kubernetes: pkg/proxy/apis/config, KubeProxyConfiguration.Mode)
 			}
-			w.proxyMode, w.proxyFrom = mode, o.noted("mode "+affinity.Clean(mode, 20), "data", "config.conf")
+			w.proxies, w.proxyFrom = []string{mode}, o.noted("mode "+affinity.Clean(mode, 20), "data", "config.conf")
 		}
 	}
 }

@@ -17,9 +17,15 @@ func TestByTheProxy(t *testing.T) {
 		"ipvs":     "F04 exact kernel",
 		"nftables": "",
 		"cilium":   "",
+
+		"iptables, nftables": "F05 likely kernel", // some nodes each
+		"ipvs, nftables":     "F04 exact kernel",
 	} {
 		f := read(t, "testdata/proxy.yaml")
 		f.Dataplane = affinity.Dataplane{Mode: mode, Why: "the tables of node1", Read: true}
+		if strings.Contains(mode, ",") {
+			f.Dataplane.Mode, f.Dataplane.Differ = "", mode
+		}
 		var got []string
 		for _, x := range findings.Check(f, findings.Options{Only: []string{"F04", "F05"}}).Findings {
 			text := x.Rule + " " + x.Certainty.String()

@@ -151,7 +151,7 @@ func (m ciliumMaps) entries(to []Entry, c *ciliumClock) (entries []Entry, others
 		case !p.client.IsValid():
 			others++
 		default:
-			to = append(to, Entry{Client: p.client, Left: left, Timeout: front.timeout, Front: front.addr, Endpoint: backend, Protocol: front.protocol})
+			to = append(to, Entry{Client: p.client, Left: left, Timeout: front.timeout, via: tie(Tie{front.addr, backend, front.protocol})})
 		}
 	}
 	return to, others, lost

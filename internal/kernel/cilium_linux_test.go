@@ -198,7 +198,7 @@ func TestCiliumOverTheWire(t *testing.T) {
 		t.Fatalf("%+v, %v", n, err)
 	}
 	i := slices.IndexFunc(n.lists, func(l List) bool { return len(l.Entries) == 1 })
-	if i < 0 || n.lists[i].Entries[0].Front != "10.96.0.1:80" || n.lists[i].Entries[0].Timeout != 20*time.Second {
+	if i < 0 || n.lists[i].Entries[0].tie().Front != "10.96.0.1:80" || n.lists[i].Entries[0].Timeout != 20*time.Second {
 		t.Errorf("%+v", n.lists)
 	}
 }

@@ -116,17 +116,17 @@ func (x *expected) without(families []string) []string {
 
 // ofTemplate finds the place of a pin of ipvs or Cilium: by the Service's own
 // address, or by its endpoint where only one Service has that.
-func (x *expected) ofTemplate(e Entry) (int, bool) {
-	if e.Protocol == "" {
-		for _, e.Protocol = range []string{"TCP", "UDP", "SCTP"} {
-			if at, ok := x.ofTemplate(e); ok {
+func (x *expected) ofTemplate(t Tie) (int, bool) {
+	if t.Protocol == "" {
+		for _, t.Protocol = range []string{"TCP", "UDP", "SCTP"} {
+			if at, ok := x.ofTemplate(t); ok {
 				return at, true
 			}
 		}
 		return 0, false
 	}
-	places := x.byEndpoint[e.Protocol+" "+e.Endpoint]
-	if f, ok := x.fronts[e.Protocol+" "+e.Front]; ok {
+	places := x.byEndpoint[t.Protocol+" "+t.Endpoint]
+	if f, ok := x.fronts[t.Protocol+" "+t.Front]; ok {
 		for _, n := range places {
 			if x.places[n].service == f.service && x.places[n].portName == f.portName {
 				return n, true

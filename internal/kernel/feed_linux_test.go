@@ -92,3 +92,32 @@ func TestFeedBudget(t *testing.T) {
 		t.Errorf("the next reading waits %s", d)
 	}
 }
+
+// TestFeedRecent: of lists that nobody connected to no text is kept, and what is
+// told of those who did connect has all their connections.
+func TestFeedRecent(t *testing.T) {
+	proc, want, bump := procOf(t, 2000, 4)
+	f := &Feed{reader: &Reader{clock: clock{hz: 250, exact: true}, proc: proc, param: "/nonexistent"}}
+	names := want.names()
+	if n := len(f.Read(names, 0).Lists); n != 20 {
+		t.Fatalf("%d lists", n)
+	}
+	all := len(f.reader.text)
+	if frame := f.Read(names, f.seq); frame.Full || len(frame.Lists) != 0 || len(f.reader.text) != 0 {
+		t.Errorf("nothing has changed: %d lists of %d bytes, full: %v", len(frame.Lists), len(f.reader.text), frame.Full)
+	}
+	time.Sleep(20 * time.Millisecond) // some jiffies
+	bump(7)
+	frame := f.Read(names, f.seq)
+	if len(frame.Lists) != 1 || len(frame.Lists[0].Put) != 100 || len(f.reader.text) > all/15 {
+		t.Fatalf("one list has changed: %d, of %d bytes", len(frame.Lists), len(f.reader.text))
+	}
+	for _, e := range frame.Lists[0].Put {
+		if len(e.Stamps) != 4 {
+			t.Errorf("%s: connections %v", e.Client, e.Stamps)
+		}
+	}
+	if frame = f.Read(names, 0); !frame.Full || len(frame.Lists) != 20 || len(frame.Lists[3].Put[0].Stamps) != 4 {
+		t.Error("one who comes anew is not told all")
+	}
+}

@@ -3,6 +3,7 @@ package kernel
 import (
 	"net/netip"
 	"time"
+	"unique"
 )
 
 // Names are the lists that a reading on another machine is to hold.
@@ -76,8 +77,8 @@ type EntryFrame struct {
 	Stamps  []uint64      `json:"r,omitempty"`
 }
 
-func toFrame(e Entry, uptime time.Duration) EntryFrame {
-	f := EntryFrame{EntryKey: EntryKey{e.Client, e.Front, e.Endpoint, e.Protocol}, Timeout: e.Timeout, Seen: e.Seen, Stamps: e.stamps(nil)}
+func toFrame(e *Entry, uptime time.Duration) EntryFrame {
+	f := EntryFrame{EntryKey: e.key().frame(), Timeout: e.Timeout, Seen: e.Seen, Stamps: e.stamps(nil)}
 	if e.Seen == 0 {
 		f.End = uptime + e.Left
 	}
@@ -85,20 +86,25 @@ func toFrame(e Entry, uptime time.Duration) EntryFrame {
 }
 
 func (f EntryFrame) entry(uptime time.Duration) Entry {
-	e := Entry{Client: f.Client, Front: f.Front, Endpoint: f.Endpoint, Protocol: f.Protocol, Timeout: f.Timeout, Seen: f.Seen, Stamps: f.Stamps}
+	e := Entry{Client: f.Client, Timeout: f.Timeout, Seen: f.Seen, Stamps: f.Stamps, via: tie(Tie{f.Front, f.Endpoint, f.Protocol})}
 	if f.Seen == 0 {
 		e.Left = max(0, f.End-uptime)
 	}
 	return e
 }
 
-// tells reports whether nothing has happened to an entry since f: two readings
-// tell one deadline a little differently, and every connection changes Seen.
-func (f *EntryFrame) tells(e *Entry, uptime time.Duration) bool {
-	if f.Timeout != e.Timeout || f.Seen != e.Seen {
-		return false
-	}
-	return e.Seen != 0 || (f.End-uptime-e.Left).Abs() < jitter
+// entryKey is an EntryKey, in the little memory that an agent may take.
+type entryKey struct {
+	client netip.Addr
+	via    unique.Handle[Tie]
+}
+
+func (e *Entry) key() entryKey { return entryKey{e.Client, e.via} }
+
+func (k entryKey) frame() EntryKey {
+	e := Entry{via: k.via}
+	t := e.tie()
+	return EntryKey{k.client, t.Front, t.Endpoint, t.Protocol}
 }
 
 // Feed reads the tables of this machine for another one. One goroutine at a
@@ -116,14 +122,27 @@ type Feed struct {
 // fed is a list as the other machine knows it.
 type fed struct {
 	head    ListFrame
-	entries map[EntryKey]*fedEntry
+	entries map[entryKey]*fedEntry
 	order   []*fedEntry // as the last reading showed them: the next mostly does
 	turn    uint32      // of that reading
 }
 
+// fedEntry is what the other machine was told of an entry. There is one for each
+// client of the node.
 type fedEntry struct {
-	EntryFrame
-	turn uint32
+	entryKey
+	end, timeout time.Duration
+	seen         uint64
+	turn         uint32
+}
+
+// tells reports whether nothing has happened to an entry since: two readings
+// tell one deadline a little differently, and every connection changes Seen.
+func (x *fedEntry) tells(e *Entry, uptime time.Duration) bool {
+	if x.timeout != e.Timeout || x.seen != e.Seen {
+		return false
+	}
+	return e.Seen != 0 || (x.end-uptime-e.Left).Abs() < jitter
 }
 
 type sentList struct {
@@ -159,11 +178,13 @@ func (f *Feed) Read(names Names, since uint64) Frame {
 		want.recent[n] = 0
 	}
 	f.read, f.used = time.Now(), processTime()
+	full := since == 0 || since != f.seq
+	f.reader.brief = !full
 	n, err := f.reader.read(want)
 	if err != nil {
 		return f.fault(err)
 	}
-	out := Frame{Full: since == 0 || since != f.seq, Mode: n.mode, Uptime: n.uptime, Age: time.Since(n.at), Unknown: n.unknown, Others: n.others, Absent: n.absent}
+	out := Frame{Full: full, Mode: n.mode, Uptime: n.uptime, Age: time.Since(n.at), Unknown: n.unknown, Others: n.others, Absent: n.absent}
 	if n.mode == ModeIPTables {
 		if f.reader.clock.hz == 0 {
 			f.reader.clock.infer(newest(n.lists), n.uptime)
@@ -203,7 +224,7 @@ func (f *Feed) difference(out *Frame, n reading) {
 		s := f.sent[l.Name]
 		known := s != nil
 		if !known {
-			s = &fed{entries: make(map[EntryKey]*fedEntry, len(l.Entries))}
+			s = &fed{entries: make(map[entryKey]*fedEntry, len(l.Entries))}
 			f.sent[l.Name] = s
 		}
 		head := ListFrame{Name: l.Name, Family: l.Family, Timeout: l.Timeout, Limit: l.Limit, Cut: l.Cut}
@@ -215,8 +236,9 @@ func (f *Feed) difference(out *Frame, n reading) {
 				shown++ // a set that grows meanwhile may show one twice
 			}
 			if x.turn == 0 || !x.tells(e, n.uptime) {
-				x.EntryFrame = toFrame(*e, n.uptime)
-				change.Put = append(change.Put, x.EntryFrame)
+				told := toFrame(e, n.uptime)
+				x.end, x.timeout, x.seen = told.End, told.Timeout, told.Seen
+				change.Put = append(change.Put, told)
 			}
 			x.turn = f.turn
 		}
@@ -226,7 +248,7 @@ func (f *Feed) difference(out *Frame, n reading) {
 			for key, x := range s.entries {
 				if x.turn != f.turn {
 					delete(s.entries, key)
-					change.Gone = append(change.Gone, key)
+					change.Gone = append(change.Gone, key.frame())
 				}
 			}
 		}
@@ -246,14 +268,14 @@ func (f *Feed) difference(out *Frame, n reading) {
 // at returns what is known of the entry that a reading shows as its ith.
 func (s *fed) at(i int, e *Entry) *fedEntry {
 	if i < len(s.order) {
-		if x := s.order[i]; x.Client == e.Client && x.Front == e.Front && x.Endpoint == e.Endpoint && x.Protocol == e.Protocol {
+		if x := s.order[i]; x.entryKey == e.key() {
 			return x
 		}
 	}
-	key := EntryKey{e.Client, e.Front, e.Endpoint, e.Protocol}
+	key := e.key()
 	x := s.entries[key]
 	if x == nil {
-		x = &fedEntry{}
+		x = &fedEntry{entryKey: key}
 		s.entries[key] = x
 	}
 	if i < len(s.order) {

@@ -35,11 +35,12 @@ func parseIPVS(r io.Reader) (entries []Entry, cut bool, err error) {
 		if len(entries) == maxEntries {
 			return entries, true, nil
 		}
-		e := Entry{Protocol: f[0]}
+		var e Entry
+		t := Tie{Protocol: f[0]}
 		var ok, ok2, ok3 bool
 		e.Client, ok = ipvsAddr(f[1])
-		e.Front, ok2 = ipvsPort(f[3], f[4])
-		e.Endpoint, ok3 = ipvsPort(f[5], f[6])
+		t.Front, ok2 = ipvsPort(f[3], f[4])
+		t.Endpoint, ok3 = ipvsPort(f[5], f[6])
 		left, err := strconv.ParseInt(f[8], 10, 64)
 		if !ok || !ok2 || !ok3 || err != nil {
 			return nil, false, fmt.Errorf("ip_vs_conn line: unknown fields in %.60q", lines.Text())
@@ -49,7 +50,7 @@ func parseIPVS(r io.Reader) (entries []Entry, cut bool, err error) {
 		if left > 7*24*3600 || left < 0 {
 			left = 0
 		}
-		e.Left = time.Duration(left) * time.Second
+		e.Left, e.via = time.Duration(left)*time.Second, tie(t)
 		entries = append(entries, e)
 	}
 	return entries, false, lines.Err()

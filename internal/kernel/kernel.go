@@ -13,6 +13,7 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+	"unique"
 )
 
 // Mode is how kube-proxy programs the node.
@@ -34,8 +35,7 @@ func (m Mode) known() bool { return m == ModeNFTables || m == ModeIPTables || m.
 // Errors of a reading. They are states, not ends: the next reading may succeed.
 var (
 	// ErrNoProxy: neither a table nor a list of kube-proxy's is there.
-	ErrNoProxy = errors.New("no kube-proxy seen here: no nftables table kube-proxy, no xt_recent list KUBE-SEP-*, no ipvs service, " +
-		"nor Cilium's maps in /sys/fs/bpf; run on the node itself, in its network namespace. Calico eBPF, OVN-Kubernetes and others that replace kube-proxy are not read")
+	ErrNoProxy = errors.New(noProxy("here") + "; run on the node itself, in its network namespace. " + notRead)
 	// ErrNotAllowed: nf_tables may be read with CAP_NET_ADMIN only.
 	ErrNotAllowed = errors.New("reading nftables needs CAP_NET_ADMIN on this node: run as root, or give the program that one capability")
 	// ErrMapsNotAllowed: pinned maps are root's, and bpf(2) may take CAP_BPF.
@@ -45,6 +45,13 @@ var (
 	// ErrUnsupported: the system has no such tables.
 	ErrUnsupported = errors.New("kube-proxy's tables are those of a Linux node: run stickytop there")
 )
+
+// noProxy says what was looked for in vain.
+func noProxy(where string) string {
+	return "no kube-proxy seen " + where + ": no nftables table kube-proxy, no xt_recent list KUBE-SEP-*, no ipvs service, nor Cilium's maps in /sys/fs/bpf"
+}
+
+const notRead = "Calico eBPF, OVN-Kubernetes and others that replace kube-proxy are not read"
 
 // Entry is one client in a list.
 type Entry struct {
@@ -63,9 +70,30 @@ type Entry struct {
 	ring   []byte
 	Stamps []uint64
 
-	Front    string // ipvs, Cilium: "ip:port" that was asked for
-	Endpoint string // ipvs, Cilium: "ip:port" that was chosen
-	Protocol string // ipvs, Cilium: "TCP"; "" when Cilium does not keep protocols apart
+	via unique.Handle[Tie] // ipvs, Cilium; the zero value where the list says it all
+}
+
+// Tie is what an entry ties together where all endpoints share a list. There are
+// few of them for many clients, so entries hold handles.
+type Tie struct {
+	Front    string // "ip:port" that was asked for
+	Endpoint string // "ip:port" that was chosen
+	Protocol string // "TCP"; "" when Cilium does not keep protocols apart
+}
+
+// tie is the handle of a Tie; that of none is the zero value.
+func tie(t Tie) (h unique.Handle[Tie]) {
+	if t != (Tie{}) {
+		h = unique.Make(t)
+	}
+	return h
+}
+
+func (e *Entry) tie() (t Tie) {
+	if e.via != (unique.Handle[Tie]{}) {
+		t = e.via.Value()
+	}
+	return t
 }
 
 // List is one affinity set or list, as the kernel holds it.

@@ -62,7 +62,7 @@ func TestParseIPVS(t *testing.T) {
 	if err != nil || len(got) != 2 {
 		t.Fatalf("%v %v", got, err)
 	}
-	if e := got[0]; e.Client.String() != "10.233.0.1" || e.Front != "10.96.0.1:80" || e.Endpoint != "10.244.1.5:8080" || e.Left != 58*time.Second {
+	if e := got[0]; e.Client.String() != "10.233.0.1" || e.tie().Front != "10.96.0.1:80" || e.tie().Endpoint != "10.244.1.5:8080" || e.Left != 58*time.Second {
 		t.Errorf("%+v", e)
 	}
 	if got[1].Left != 0 {

@@ -138,7 +138,7 @@ func (l *ledger) open(p place, list *List, mode Mode) (b *book, redo bool) {
 
 // entry folds one entry. redo asks to work out anew what it means.
 func (l *ledger) entry(b *book, e *Entry, list *List, n reading, redo bool, gone []affinity.AddressEnd) []affinity.AddressEnd {
-	k := holder{e.Client, e.Front}
+	k := holder{e.Client, e.tie().Front}
 	h := b.held[k]
 	if h == nil {
 		h = &held{}
@@ -157,7 +157,7 @@ func (l *ledger) entry(b *book, e *Entry, list *List, n reading, redo bool, gone
 	h.seen = e.Seen
 	p := b.place
 	pin := affinity.AddressPin{Port: p.port, Pod: p.endpoint.Pod, Renewal: affinity.RenewalSliding, Source: affinity.DeadlineKernel,
-		AddressKey: affinity.AddressKey{Node: l.node, Service: p.service, PortName: p.portName, Protocol: p.protocol, Client: e.Client, Endpoint: p.endpoint.Addr, Front: e.Front}}
+		AddressKey: affinity.AddressKey{Node: l.node, Service: p.service, PortName: p.portName, Protocol: p.protocol, Client: e.Client, Endpoint: p.endpoint.Addr, Front: k.front}}
 	switch n.mode {
 	case ModeNFTables:
 		fromSet(&pin, n, *list, *e, p)
@@ -232,7 +232,7 @@ func (l *ledger) templates(n reading, list *List, want *expected, gone []affinit
 	redone := map[int]bool{}
 	for i := range list.Entries {
 		e := &list.Entries[i]
-		at, ok := want.ofTemplate(*e)
+		at, ok := want.ofTemplate(e.tie())
 		if !ok {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unique"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -58,10 +59,11 @@ func TestMirror(t *testing.T) {
 					t.Fatal(err)
 				}
 				byName := cmpopts.SortSlices(func(a, b List) bool { return a.Name < b.Name })
-				byClient := cmpopts.SortSlices(func(a, b Entry) bool { return a.Client.String()+a.Endpoint < b.Client.String()+b.Endpoint })
+				byClient := cmpopts.SortSlices(func(a, b Entry) bool { return a.Client.String()+a.tie().Endpoint < b.Client.String()+b.tie().Endpoint })
 				near := cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() < jitter })
 				addresses := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-				if diff := cmp.Diff(n, got, cmp.AllowUnexported(reading{}, Entry{}), byName, byClient, near, addresses, cmpopts.EquateEmpty()); diff != "" {
+				ties := cmp.Comparer(func(a, b unique.Handle[Tie]) bool { return a == b })
+				if diff := cmp.Diff(n, got, cmp.AllowUnexported(reading{}, Entry{}), byName, byClient, near, addresses, ties, cmpopts.EquateEmpty()); diff != "" {
 					t.Fatalf("the tables (-) and their mirror (+):\n%s", diff)
 				}
 				for name, l := range lists { // what is left goes down
@@ -93,10 +95,10 @@ func change(r *rand.Rand, lists map[string]List, mode Mode, uptime time.Duration
 			e.Left, e.Seen = 0, uint64(formula(250, uptime))
 			e.Stamps = []uint64{e.Seen}
 		case ModeIPVS:
-			e.Endpoint, e.Front, e.Protocol = fmt.Sprintf("10.244.0.%d:80", r.IntN(3)), "10.96.0.1:80", "TCP"
+			e.via = tie(Tie{Endpoint: fmt.Sprintf("10.244.0.%d:80", r.IntN(3)), Front: "10.96.0.1:80", Protocol: "TCP"})
 		}
 		for i, old := range l.Entries {
-			if old.Client == e.Client && old.Endpoint == e.Endpoint {
+			if old.Client == e.Client && old.tie().Endpoint == e.tie().Endpoint {
 				l.Entries = append(l.Entries[:i:i], l.Entries[i+1:]...)
 				break
 			}
@@ -270,7 +272,7 @@ func TestTableGone(t *testing.T) {
 		t.Fatalf("%+v", status)
 	}
 	step(Frame{Seq: 2, Absent: []string{affinity.IPv4}, Gone: []string{setName(svc5, "p80", "TCP", four)}})
-	if status.State != affinity.SourceAbsent || !strings.Contains(status.Detail, "no nftables table ip kube-proxy") || status.Objects != 1 {
+	if status.State != affinity.SourceAbsent || !strings.Contains(status.Detail, "no nftables table ip kube-proxy on node1") || status.Objects != 1 {
 		t.Errorf("%+v", status)
 	}
 	if len(ends) != 1 || ends[four] != affinity.AddressEndUnread {
@@ -279,6 +281,12 @@ func TestTableGone(t *testing.T) {
 	step(Frame{Seq: 3, Lists: []ListFrame{list(four, "10.9.0.2")}})
 	if status.State != affinity.SourceLive || status.Objects != 2 {
 		t.Errorf("the table is back: %+v", status)
+	}
+	for _, fault := range []Fault{FaultNoProxy, FaultNotAllowed, FaultMaps, FaultUnsupported} {
+		step(Frame{Seq: 4, Full: true, Fault: fault})
+		if d := status.Detail; !strings.Contains(d, "node1") || strings.Contains(d, "here,") || strings.Contains(d, "here:") || strings.Contains(d, "run ") {
+			t.Errorf("of another machine: %s", d)
+		}
 	}
 }
 

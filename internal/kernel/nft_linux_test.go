@@ -106,7 +106,7 @@ func TestElements(t *testing.T) {
 
 // procOf writes xt_recent lists of a hundred clients, each with stamps, and
 // returns the folder and the objects that they belong to.
-func procOf(b *testing.B, clients, stamps int) (proc string, want *expected, bump func(int)) {
+func procOf(b testing.TB, clients, stamps int) (proc string, want *expected, bump func(int)) {
 	b.Helper()
 	proc = b.TempDir()
 	dir := proc + "/net/xt_recent/"

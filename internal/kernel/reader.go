@@ -32,6 +32,12 @@ type Reader struct {
 	entries    []Entry     // likewise
 	pins       []ciliumPin // likewise
 	recentOnce bool        // lists were seen: no lists now means no clients
+
+	// brief asks for no connections of xt_recent's before the last, in the lists
+	// where nobody has connected since the reading before: most of the text of a
+	// reading are those.
+	brief bool
+	seen  map[string][]uint64 // by list: when each client was last seen, as it was read
 }
 
 // NewReader returns a Reader of the machine, or the container, it runs in.

@@ -211,7 +211,12 @@ func (r *Reader) readRecent(want *expected) (reading, error) {
 	}
 	n := reading{mode: ModeIPTables}
 	limit := r.recentLimit()
+	if cap(r.text) > max(256<<10, 4*len(r.text)) {
+		r.text = nil // a reading like the last needs much less
+	}
 	r.text, r.entries = r.text[:0], r.entries[:0]
+	before := r.seen
+	r.seen = make(map[string][]uint64, len(before))
 	for _, name := range names {
 		if !strings.HasPrefix(name, recentPrefix) {
 			continue
@@ -234,6 +239,12 @@ func (r *Reader) readRecent(want *expected) (reading, error) {
 		}
 		l.Entries = r.entries[from:]
 		n.lists = append(n.lists, l)
+		if same := r.note(name, l.Entries, before[name]); same && r.brief {
+			for i := range l.Entries {
+				l.Entries[i].ring = nil
+			}
+			r.text = r.text[:len(r.text)-len(text)]
+		}
 	}
 	n.at, n.uptime = time.Now(), uptime()
 	if len(n.lists) == 0 && n.unknown == 0 && !r.recentOnce {
@@ -241,6 +252,25 @@ func (r *Reader) readRecent(want *expected) (reading, error) {
 	}
 	r.recentOnce = true
 	return n, nil
+}
+
+// note keeps when the clients of a list were last seen, and reports whether that
+// is what the reading before said.
+func (r *Reader) note(name string, entries []Entry, before []uint64) (same bool) {
+	same = len(entries) == len(before)
+	for i := range entries {
+		if same = same && entries[i].Seen == before[i]; !same {
+			break
+		}
+	}
+	if !same {
+		before = slices.Grow(before[:0], len(entries))
+		for i := range entries {
+			before = append(before, entries[i].Seen)
+		}
+	}
+	r.seen[name] = before
+	return same
 }
 
 // maxRecentText bounds what is read of one list: 65,535 lines are the most that

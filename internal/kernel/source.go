@@ -109,11 +109,11 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 		return
 	case errors.Is(err, ErrNotAllowed), errors.Is(err, ErrMapsNotAllowed):
 		s.forget(emit)
-		s.say(emit, affinity.SourceForbidden, err.Error(), 0)
+		s.say(emit, affinity.SourceForbidden, s.text(err), 0)
 		return
 	case errors.Is(err, ErrNoProxy), errors.Is(err, ErrUnsupported):
 		s.forget(emit)
-		s.say(emit, affinity.SourceAbsent, err.Error(), 0)
+		s.say(emit, affinity.SourceAbsent, s.text(err), 0)
 		return
 	case err != nil:
 		s.say(emit, affinity.SourceStale, err.Error(), s.ledger.pins)
@@ -125,7 +125,7 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 		emit(affinity.AddressPinsChanged{Node: s.opts.Node, Mode: string(n.mode), Put: put, Gone: gone, Lists: lists})
 	}
 	if lost := s.want.without(n.absent); len(lost) > 0 {
-		s.say(emit, affinity.SourceAbsent, tableGone(lost)+"; "+describe(n, s.ledger, s.reader.clock), s.ledger.pins)
+		s.say(emit, affinity.SourceAbsent, tableGone(lost, s.where())+"; "+describe(n, s.ledger, s.reader.clock), s.ledger.pins)
 		return
 	}
 	text := describe(n, s.ledger, s.reader.clock)
@@ -134,6 +134,33 @@ func (s *Source) step(ctx context.Context, emit func(affinity.Event)) {
 	}
 	s.last = n.at
 	s.say(emit, affinity.SourceLive, text, s.ledger.pins)
+}
+
+// where is the machine that is read, in a sentence.
+func (s *Source) where() string {
+	if s.opts.Remote == nil {
+		return "here"
+	}
+	return "on " + s.opts.Node
+}
+
+// text is an error of a reading in words that fit the machine that is read: a
+// user can start the program on another, an agent cannot be.
+func (s *Source) text(err error) string {
+	if s.opts.Remote == nil {
+		return err.Error()
+	}
+	switch {
+	case errors.Is(err, ErrNoProxy):
+		return noProxy(s.where()) + ". " + notRead
+	case errors.Is(err, ErrNotAllowed):
+		return "reading nftables " + s.where() + " needs CAP_NET_ADMIN, which the agent there was not given"
+	case errors.Is(err, ErrMapsNotAllowed):
+		return "reading Cilium's maps " + s.where() + " needs root, with CAP_BPF where the kernel asks for it, which the agent there was not given"
+	case errors.Is(err, ErrUnsupported):
+		return "kube-proxy's tables are those of a Linux node, and " + s.opts.Node + " is none"
+	}
+	return err.Error()
 }
 
 // forget ends every pin: the tables are not read any more.
@@ -190,10 +217,10 @@ func ready(s *affinity.Snapshot) (affinity.SourceState, string) {
 }
 
 // tableGone says that a family's table is not there, though Services are.
-func tableGone(families []string) string {
+func tableGone(families []string, where string) string {
 	var tables []string
 	for _, f := range families {
-		tables = append(tables, "no nftables table "+nftFamilies[f]+" kube-proxy here, which holds the pins of "+f+" Services")
+		tables = append(tables, "no nftables table "+nftFamilies[f]+" kube-proxy "+where+", which holds the pins of "+f+" Services")
 	}
 	return strings.Join(tables, ", ") + ": is kube-proxy running?"
 }

@@ -31,9 +31,6 @@ func NewIngressPods(cfg *rest.Config, version string) (*IngressPods, error) {
 	return &IngressPods{c}, nil
 }
 
-// IngressPodsSource is its name among the sources of a snapshot.
-const IngressPodsSource = "ingress pods"
-
 // ingressPodsAgain is how often they are listed: they come and go seldom.
 const ingressPodsAgain = time.Minute
 
@@ -42,7 +39,7 @@ func (s *IngressPods) Run(ctx context.Context, emit func(affinity.Event)) error 
 	defer s.clients.dialer.CloseAll()
 	var last affinity.SourceStatus
 	say := func(state affinity.SourceState, detail string, pods int) {
-		now := affinity.SourceStatus{Name: IngressPodsSource, State: state, Since: last.Since, Objects: pods, Detail: affinity.Clean(detail, maxError)}
+		now := affinity.SourceStatus{Name: affinity.IngressPodsSource, State: state, Since: last.Since, Objects: pods, Detail: affinity.Clean(detail, maxError)}
 		if now.State != last.State || last.Since.IsZero() {
 			now.Since = time.Now()
 		}

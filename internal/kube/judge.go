@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -146,7 +147,11 @@ func (j *Judge) wait(ctx context.Context, most, least time.Duration, early bool)
 		case <-wake:
 			changed = true
 		case <-look.C:
-			changed = changed || early && !j.judgedBy.equal(j.proved())
+			now := j.proved()
+			if early && !slices.Equal(now.plane.Modes(), j.judgedBy.plane.Modes()) {
+				return // rules that go by the mode said no more than that they do not know it
+			}
+			changed = changed || early && !j.judgedBy.equal(now)
 		}
 		if changed && ready {
 			timer.Reset(judgeSettle)

@@ -88,6 +88,37 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestJudgePlane wants the rules to go by what the nodes' tables tell of
+// kube-proxy at once: `get findings --for` of some seconds is over soon.
+func TestJudgePlane(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t)
+	chat(s)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var snap atomic.Pointer[affinity.Snapshot]
+	snap.Store(&affinity.Snapshot{})
+	judged := make(chan time.Time, 8)
+	done := make(chan error, 1)
+	go func() {
+		done <- NewJudge(s.config(), chatOptions(), snap.Load).Run(ctx, func(e affinity.Event) {
+			if _, ok := e.(affinity.Findings); ok {
+				judged <- time.Now()
+			}
+		})
+	}()
+	<-judged
+	read := time.Now()
+	snap.Store(&affinity.Snapshot{Dataplane: affinity.Dataplane{Mode: affinity.ModeNFTables, Read: true}})
+	if took := (<-judged).Sub(read); took > judgeSoon {
+		t.Errorf("judged again %s after the tables were read", took)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestJudgeSettled wants the rules to go by the controller that a cookie proved,
 // within the ten seconds in which people look at what they just changed.
 func TestJudgeSettled(t *testing.T) {

@@ -73,7 +73,7 @@ func (s *Source) Asked(ctx context.Context, t affinity.Target) error {
 	what := "svc/" + affinity.Clean(t.Name, maxName)
 	switch {
 	case svc.Spec.ClusterIP == corev1.ClusterIPNone:
-		return &Problem{What: what + " is headless: its clients connect to its pods themselves, and no node pins them", Hint: "name a Service with an address of its own"}
+		return &Problem{What: what + " " + affinity.HeadlessText, Hint: "name a Service with an address of its own"}
 	case svc.Spec.Type == corev1.ServiceTypeExternalName:
 		return &Problem{What: what + " is of type ExternalName: it has no address of its own, and no node pins its clients"}
 	}

@@ -55,7 +55,7 @@ type ServicePort struct {
 func Pins(s *affinity.Snapshot, target affinity.Target) *PinList {
 	list := newList[AddressPin](s, "PinList")
 	if d := s.Dataplane; d != (affinity.Dataplane{}) {
-		list.Metadata.Dataplane = &Dataplane{Mode: d.Mode, Why: d.Why, Semantics: d.Semantics()}
+		list.Metadata.Dataplane = &Dataplane{Mode: d.Mode, Modes: d.Modes(), Why: d.Why, Semantics: d.Semantics()}
 	}
 	wanted, known := s.Meant(target), s.KnownAddresses()
 	list.Metadata.FillingLists = fillingLists(s, wanted)

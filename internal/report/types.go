@@ -85,9 +85,10 @@ type SourceStatus struct {
 
 // Dataplane is what keeps pins by address on the nodes.
 type Dataplane struct {
-	Mode      string `json:"mode,omitempty"` // absent when not known
-	Why       string `json:"why,omitempty"`
-	Semantics string `json:"semantics"`
+	Mode      string   `json:"mode,omitempty"`  // absent when not known, or nodes differ
+	Modes     []string `json:"modes,omitempty"` // that nodes are in
+	Why       string   `json:"why,omitempty"`
+	Semantics string   `json:"semantics"`
 }
 
 // SessionList, PodList and RouteList are what `get` prints.

@@ -237,7 +237,7 @@ func (p *clientIPPanel) drawLegend(a area, d *data, y int) {
 	if a.w >= mediumWidth {
 		legend += "   kernel: read there  derived: from own connections  assumed: what it rests on is not certain"
 	}
-	a.put(x+2, y, muted, firstThatFits(a.w-x-2, legend, refills+"  derived: own connections  assumed: not certain", refills, "~ refills", ""))
+	a.put(x+2, y, muted, firstThatFits(a.w-x-2, legend, refills+"  kernel: read there  derived: own connections  assumed: not certain", "~ refills  kernel: read  derived: own  assumed: not certain", refills, "~ refills", ""))
 }
 
 // drawShort says in two lines what is known of a pin.
@@ -372,14 +372,18 @@ func (p *clientIPPanel) drawPin(a area, d *data, r pinRow) {
 		since += ", last connection " + d.clock.format(r.Renewed, d.now)
 	}
 	say("SINCE", plain, since)
-	say("SOURCE", plain, sourceText(r.AddressPin))
+	source, plane := sourceText(r.AddressPin), d.snap.PlaneOf(r.Node)
+	if d.snap.Dataplane.Differ != "" && plane.Mode != "" {
+		source += ", in mode " + plane.Mode
+	}
+	say("SOURCE", plain, source)
 	if r.Note != "" {
 		say("NOTE", warn, r.Note)
 	}
 	if !p.full {
 		return
 	}
-	say("RENEWAL", plain, "a new connection of this address through "+r.Node+" restarts it; requests on an open connection do not")
+	say("RENEWAL", plain, plane.Semantics())
 	say("NODE", plain, r.Node+" alone knows this pin: every node, family and port pins for itself")
 	for _, l := range d.snap.AddressLists {
 		if l.Node == r.Node && l.Service == r.Service && l.PortName == r.PortName && l.Protocol == r.Protocol && l.Endpoint == r.Endpoint {

@@ -195,6 +195,40 @@ func manyPins(n int) *world {
 	return w
 }
 
+// TestClientIPLegend: how full the list is does not take the words that explain
+// its columns.
+func TestClientIPLegend(t *testing.T) {
+	for _, n := range []int{0, 100, 50_000} {
+		w := manyPins(n)
+		for _, width := range []int{120, 140, 200} {
+			m := sized(w.options(), width, 40)
+			press(m, "6")
+			if frame := m.View(); !strings.Contains(frame, "kernel: read") || !strings.Contains(frame, "assumed: ") {
+				t.Errorf("%d pins at %d columns: the legend lacks a source", n, width)
+			}
+		}
+	}
+}
+
+// TestClientIPNodesDiffer: where nodes are in different modes, a pin says which is
+// its own node's, and what that means.
+func TestClientIPNodesDiffer(t *testing.T) {
+	w, o := pinned()
+	p := w.nodePin("203.0.113.200", podA, time.Minute, 30*time.Second)
+	p.Node = "node-9"
+	w.apply(affinity.AddressPinsChanged{Node: "node-9", Mode: affinity.ModeIPVS, Put: []affinity.AddressPin{p},
+		Lists: []affinity.AddressList{{Node: "node-9", Service: chat, PortName: "http", Protocol: "TCP", Endpoint: p.Endpoint, Pod: p.Pod, Mode: affinity.ModeIPVS, Name: "ip_vs_conn", Live: 1}}})
+	m := sized(o, 140, 40)
+	press(m, "6", "/", "203.0.113.200", "enter")
+	if frame := m.View(); !strings.Contains(frame, "the tables of node-9, in mode ipvs") {
+		t.Errorf("the pin does not say its node's mode:\n%s", frame)
+	}
+	press(m, "enter")
+	if frame := m.View(); !strings.Contains(frame, "open connections hold it beyond its time") {
+		t.Errorf("the pin does not say how ipvs renews:\n%s", frame)
+	}
+}
+
 // BenchmarkClientIP draws and takes over fifty thousand pins.
 func BenchmarkClientIP(b *testing.B) {
 	w := manyPins(50_000)

@@ -31,7 +31,7 @@ func (m *Model) health() status {
 		return status{"◌", "FIRST SYNC", plain}
 	case d.lost():
 		return status{"✗", "NO ROUTE", warn}
-	case len(d.scope) > 0 && noneReady(d, d.route()):
+	case len(d.scope) > 0 && d.snap.NoneReady(d.route()) != "":
 		return status{"✗", "NONE READY", broken}
 	case d.sum.limited > 0:
 		return status{"▲", "RATE LIMITED", warn}

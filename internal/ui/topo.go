@@ -370,21 +370,13 @@ func levelStyle(h affinity.Happening) style {
 	return plain
 }
 
-// noneReady reports whether the cluster says that no pod behind r is ready.
-func noneReady(d *data, r affinity.Route) bool {
-	if r.Kind == affinity.RouteURL || r.Backend.Service.Name == "" || len(d.sources(affinity.SourceForbidden)) > 0 {
-		return false
-	}
-	return !slices.ContainsFunc(d.snap.RouteEndpoints(r), func(e affinity.Endpoint) bool { return e.Ready })
-}
-
 // topoNotes are what the reader should know about the route: no endpoints,
 // bypassed layers, doubts about the controller, merges.
 func topoNotes(d *data) []run {
 	r := d.route()
 	var out []run
-	if noneReady(d, r) {
-		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + r.Backend.Service.Name + " has " + plural(len(d.snap.RouteEndpoints(r)), "endpoint", "endpoints") + ", none of them ready"})
+	if text := d.snap.NoneReady(r); text != "" {
+		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + text})
 	}
 	for _, text := range r.Unheeded {
 		out = append(out, run{warn, "▲ " + text})

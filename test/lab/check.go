@@ -39,7 +39,7 @@ func check(ctx context.Context, spec Spec, program string) error {
 			missing = append(missing, fmt.Sprintf("no %s in PATH (%s)", need[0], need[1]))
 		}
 	}
-	if _, err := exec.LookPath("iptables"); err != nil && spec.Proxy == "iptables" {
+	if _, err := exec.LookPath("iptables"); err != nil && strings.Contains(spec.Proxy, "iptables") {
 		missing = append(missing, "no iptables in PATH (package iptables)")
 	}
 	if _, err := exec.LookPath("haproxy"); err != nil && spec.Ingress == "haproxy" {

@@ -30,7 +30,7 @@ import (
 type Options struct {
 	Name    string // a DNS label; default "lab"
 	Nodes   int    // default 2
-	Proxy   string // kube-proxy's mode: nftables (default) or iptables
+	Proxy   string // kube-proxy's mode: nftables (default) or iptables; several, as "nftables,iptables", the nodes take in turn
 	Ingress string // traefik-nginx (default), traefik or haproxy
 	// Detached labs outlive, once they are ready, the process that starts them; others end with it, however it ends.
 	Detached bool
@@ -103,8 +103,10 @@ func (o Options) resolve(ctx context.Context) (Spec, string, error) {
 	if spec.Nodes < 1 || spec.Nodes > 9 {
 		return spec, "", fmt.Errorf("%d nodes: want 1 to 9", spec.Nodes)
 	}
-	if spec.Proxy != "nftables" && spec.Proxy != "iptables" {
-		return spec, "", fmt.Errorf("proxy %q: want nftables or iptables", spec.Proxy)
+	for mode := range strings.SplitSeq(spec.Proxy, ",") {
+		if mode != "nftables" && mode != "iptables" {
+			return spec, "", fmt.Errorf("proxy %q: want nftables or iptables, or both with a comma, which the nodes take in turn", spec.Proxy)
+		}
 	}
 	if !slices.Contains(manifests.Ingresses, spec.Ingress) {
 		return spec, "", fmt.Errorf("ingress %q: want one of %s", spec.Ingress, strings.Join(manifests.Ingresses, ", "))

@@ -144,6 +144,8 @@ var labs = map[string]*shared{
 	// Services are changed there.
 	"clientip-nftables": {ingress: "traefik-nginx", proxy: "nftables"},
 	"clientip-iptables": {ingress: "traefik-nginx", proxy: "iptables"},
+	// Its first node is in the first mode, its second in the other.
+	"clientip-both": {ingress: "traefik-nginx", proxy: "nftables,iptables"},
 }
 
 // labOf returns one of the labs, or skips the test, saying why, where none can run.

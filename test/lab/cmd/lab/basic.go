@@ -46,7 +46,7 @@ func upCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&o.Nodes, "nodes", 2, "nodes, 1 to 9")
-	cmd.Flags().StringVar(&o.Proxy, "proxy", "nftables", "kube-proxy's mode: nftables or iptables")
+	cmd.Flags().StringVar(&o.Proxy, "proxy", "nftables", "kube-proxy's mode: nftables or iptables; with a comma, the nodes take them in turn")
 	cmd.Flags().StringVar(&o.Ingress, "ingress", "traefik-nginx", "ingress controller: traefik-nginx, traefik or haproxy")
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/kubestickytop/stickytop/test/lab/npm"
@@ -46,6 +47,12 @@ type Spec struct {
 	Proxy    string `json:"proxy"`
 	Ingress  string `json:"ingress"`
 	Rootless bool   `json:"rootless"`
+}
+
+// ProxyOf returns kube-proxy's mode on node i, counted from 1.
+func (s Spec) ProxyOf(i int) string {
+	modes := strings.Split(s.Proxy, ",")
+	return modes[(i-1)%len(modes)]
 }
 
 // NodeName returns the name of node i, counted from 1. It is also its network namespace's name.

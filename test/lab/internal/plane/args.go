@@ -66,7 +66,7 @@ conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeou
 func (p *Plane) addProxy(i int) error {
 	node := layout.NodeName(i)
 	path := p.Spec.Path("kube-proxy-" + node + ".yaml")
-	config := fmt.Sprintf(proxyConfig, p.Spec.Proxy, p.Spec.Kubeconfig("proxy"), layout.PodCIDR, node)
+	config := fmt.Sprintf(proxyConfig, p.Spec.ProxyOf(i), p.Spec.Kubeconfig("proxy"), layout.PodCIDR, node)
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return err
 	}

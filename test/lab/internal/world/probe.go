@@ -18,11 +18,12 @@ func Probe(proxy string) []string {
 		{"ip link add veth0 type veth peer name veth1 netns probe", "the kernel has no veth pairs (CONFIG_VETH)"},
 		{"nft add table inet probe", "the kernel has no nftables, or refuses them (CONFIG_NF_TABLES)"},
 	}
-	if proxy == "iptables" {
+	if strings.Contains(proxy, "iptables") {
 		trials = append(trials,
 			trial{"iptables -w -t nat -L -n", "the kernel refuses iptables' nat table"},
 			trial{"iptables -w -A INPUT -m recent --name probe --set", "the kernel has no xt_recent, which ClientIP affinity needs (CONFIG_NETFILTER_XT_MATCH_RECENT)"})
-	} else {
+	}
+	if strings.Contains(proxy, "nftables") {
 		trials = append(trials, trial{"nft add chain inet probe nat { type nat hook output priority 0 ; }", "the kernel has no nftables NAT (CONFIG_NFT_NAT)"})
 	}
 	var missing []string
