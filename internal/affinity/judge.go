@@ -21,6 +21,9 @@ func (st *State) verdict(s *session) (Condition, string) {
 		return Closed, s.CloseWhy
 	}
 	if s.Requests == 0 {
+		if s.AwaitingStep != "" {
+			return Waiting, "waits for " + s.AwaitingStep + ", since " + s.Awaiting.UTC().Format("15:04:05Z")
+		}
 		return Waiting, ""
 	}
 	if why := st.orphaned(s); why != "" {

@@ -27,6 +27,7 @@ type summary struct {
 	mute        int       // whose last request got no answer at all, or whose connection was cut
 	awaiting    int       // whose request has no answer yet, for longer than is usual
 	longest     time.Time // the first of them was sent then
+	awaits      string    // and waits for this
 	muteWhy     string    // what one of them met
 	p95         time.Duration
 	moves       int  // in the last ten minutes
@@ -84,7 +85,7 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 	if !x.Awaiting.IsZero() {
 		s.awaiting++
 		if s.longest.IsZero() || x.Awaiting.Before(s.longest) {
-			s.longest = x.Awaiting
+			s.longest, s.awaits = x.Awaiting, x.AwaitingStep
 		}
 	}
 	if c == affinity.Failing && x.LastFailure != nil && !affinity.BadStatus(x.LastStatus) {

@@ -378,7 +378,11 @@ func topoNotes(d *data) []run {
 		out = append(out, run{broken, fmt.Sprintf("✗ %d of %d sessions get no answer, their pins are as of the last: %s", n, d.sum.total, d.sum.muteWhy)})
 	}
 	if n := d.sum.awaiting; n > 0 {
-		out = append(out, run{warn, fmt.Sprintf("▲ %d of %d sessions wait for an answer, the longest for %s: no error yet", n, d.sum.total, age(d.now.Sub(d.sum.longest)))})
+		text := fmt.Sprintf("▲ %d of %d sessions wait for an answer, the longest for %s", n, d.sum.total, age(d.now.Sub(d.sum.longest)))
+		if d.sum.awaits != "" {
+			text += ", for " + d.sum.awaits
+		}
+		out = append(out, run{warn, text + ": no error yet"})
 	}
 	if text := firstRound(d); text != "" {
 		out = append(out, run{plain, text})
