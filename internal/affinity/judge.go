@@ -219,6 +219,9 @@ func (st *State) orphaned(s *session) string {
 	if pod, _ := st.decodedPod(s); !pod.IsZero() && pod != s.Pod {
 		why += "; the cookie now decodes to " + st.podLabel(pod)
 	}
+	if s.InARow > 0 && s.LastFailure != nil {
+		why += fmt.Sprintf("; %d in a row failed: %s", s.InARow, s.LastFailure.Text)
+	}
 	return why
 }
 

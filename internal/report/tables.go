@@ -141,7 +141,7 @@ func clock(t *metav1.MicroTime) string {
 }
 
 func routeHeader(wide bool) []string {
-	h := []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY", "SESSIONS"}
+	h := []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY"}
 	if wide {
 		h = append(h, "ASKS", "BECAUSE", "ASSUMED")
 	}
@@ -177,7 +177,7 @@ func (r *Route) row(wide bool) []string {
 		cookie = "not needed: " + why
 	}
 	row := []string{r.Ref.Namespace, r.Ref.Ingress, r.Ref.Host, r.Ref.Path, r.Ref.Service + ":" + r.Ref.Port, cookie, client,
-		fmt.Sprintf("%d/%d", r.Ready, r.Endpoints), fmt.Sprint(r.Sessions)}
+		fmt.Sprintf("%d/%d", r.Ready, r.Endpoints)}
 	if wide {
 		row = append(row, r.ProbePath, r.ProbeWhy, r.assumed())
 	}

@@ -227,7 +227,6 @@ type Route struct {
 	ProbePath string   `json:"probePath,omitempty"`
 	ProbeWhy  string   `json:"probeWhy,omitempty"` // where that is from
 	Layers    []Layer  `json:"layers"`
-	Sessions  int      `json:"sessions"`
 	Endpoints int      `json:"endpoints"`
 	Ready     int      `json:"ready"`
 	NeedsNone string   `json:"needsNone,omitempty"` // why no affinity is needed

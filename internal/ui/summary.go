@@ -23,6 +23,7 @@ type summary struct {
 	errors      int // answers with an error status that a pod gave, and connections that were cut
 	statuses    []statusCount
 	limited     int       // whose last answer was 429
+	failing     int       // whose last request failed, whatever else is to be said of them
 	noAnswer    int       // without any answer so far
 	mute        int       // whose last request got no answer at all, or whose connection was cut
 	awaiting    int       // whose request has no answer yet, for longer than is usual
@@ -79,6 +80,9 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 	if x.LastFailure != nil && x.InARow > 0 && x.LastFailure.Kind == affinity.FailureLimited {
 		s.limited++
 	}
+	if c == affinity.Failing || x.InARow > 0 {
+		s.failing++
+	}
 	if x.Requests == x.Failures && x.LastStatus == 0 {
 		s.noAnswer++
 	}
@@ -88,7 +92,7 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 			s.longest, s.awaits = x.Awaiting, x.AwaitingStep
 		}
 	}
-	if c == affinity.Failing && x.LastFailure != nil && !affinity.BadStatus(x.LastStatus) {
+	if (c == affinity.Failing || x.InARow > 0) && x.LastFailure != nil && !affinity.BadStatus(x.LastStatus) {
 		s.mute++
 		s.muteWhy = x.LastFailure.Text
 	}

@@ -202,7 +202,7 @@ func drawHeld(a area, d *data) {
 	case a.w < 70:
 		text = strings.Replace(text, " sessions", "", 1)
 	}
-	if n := s.by[affinity.Failing]; n > 0 && s.held > 0 {
+	if n := s.failing; n > 0 && s.held > 0 {
 		text += ", " + strconv.Itoa(n) + " failing"
 	}
 	if of > 0 && of < s.total {
