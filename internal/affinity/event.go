@@ -104,6 +104,7 @@ type Observed struct {
 type Awaiting struct {
 	Session SessionID
 	Since   time.Time // when it was sent
+	Step    string    // what it waits for, safe to print: "the TLS handshake with 10.0.0.1:443"; "" when not known
 }
 
 // Refusal is an Engine.IO server's reason: engine.io's codes, 0 to 5, or -1

@@ -122,7 +122,7 @@ func (st *State) closeSession(e SessionClosed, now time.Time) {
 	if !ok || !s.ClosedAt.IsZero() {
 		return
 	}
-	s.ClosedAt, s.CloseWhy, s.Awaiting = now, e.Reason, time.Time{}
+	s.ClosedAt, s.CloseWhy, s.Awaiting, s.AwaitingStep = now, e.Reason, time.Time{}, ""
 	st.happen(Happening{At: now, Source: "probe", Kind: "session", Session: e.ID, Text: fmt.Sprintf("%s ended: %s", e.ID, e.Reason)})
 	st.judge(s)
 }
@@ -160,7 +160,7 @@ func (st *State) observe(o Observed, now time.Time) {
 		return
 	}
 	s.Requests++
-	s.Awaiting = time.Time{}
+	s.Awaiting, s.AwaitingStep = time.Time{}, ""
 	s.countStatus(o, now)
 	s.LastTook, s.Redirect = o.Took, o.Redirect
 	if o.Remote != "" {

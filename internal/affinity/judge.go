@@ -21,6 +21,9 @@ func (st *State) verdict(s *session) (Condition, string) {
 		return Closed, s.CloseWhy
 	}
 	if s.Requests == 0 {
+		if s.AwaitingStep != "" {
+			return Waiting, "waits for " + s.AwaitingStep + ", since " + s.Awaiting.UTC().Format("15:04:05Z")
+		}
 		return Waiting, ""
 	}
 	if why := st.orphaned(s); why != "" {
@@ -215,6 +218,9 @@ func (st *State) orphaned(s *session) string {
 	}
 	if pod, _ := st.decodedPod(s); !pod.IsZero() && pod != s.Pod {
 		why += "; the cookie now decodes to " + st.podLabel(pod)
+	}
+	if s.InARow > 0 && s.LastFailure != nil {
+		why += fmt.Sprintf("; %d in a row failed: %s", s.InARow, s.LastFailure.Text)
 	}
 	return why
 }

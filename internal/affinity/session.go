@@ -221,7 +221,9 @@ type Session struct {
 	// Awaiting is when the request that has got no answer for a while was sent;
 	// zero when none is.
 	Awaiting time.Time
-	Requests int
+	// AwaitingStep is what it waits for; "" when not known, or nothing does.
+	AwaitingStep string
+	Requests     int
 	// Rechosen is how often the affinity cookie of an answer, which this client
 	// does not keep, named another pod than that of the answer before, endpoints
 	// unchanged.

@@ -138,8 +138,8 @@ func (st *State) Apply(e Event, now time.Time) {
 		st.dropCookie(e, now)
 	case Awaiting:
 		if s, ok := st.sessions[e.Session]; ok && s.ClosedAt.IsZero() {
-			s.Awaiting = e.Since
-			s.touch()
+			s.Awaiting, s.AwaitingStep = e.Since, e.Step
+			st.judge(s)
 		}
 	case Observed:
 		st.observe(e, now)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,6 +26,15 @@ type Client struct {
 	emit func(affinity.Event) // nil where nobody shares the jar
 
 	allow func(context.Context) error // waits until one more request may be sent; nil for at once
+
+	seeing atomic.Pointer[sighting] // of the request under way, or the last
+}
+
+// look begins a sighting of a request, which may be asked what it waits for.
+func (c *Client) look(t Target, insecure bool) *sighting {
+	s := newSighting(t, insecure)
+	c.seeing.Store(s)
+	return s
 }
 
 // allowed waits until one more request may be sent.

@@ -57,7 +57,7 @@ func (s *httpSession) Observe(ctx context.Context, t Target) Trip {
 		header["Origin"] = []string{originOf(page)}
 	}
 	trip := Trip{Before: before, Observed: affinity.Observed{Session: s.client.spec.ID, RequestID: id, Sent: sent}}
-	seen := newSighting(t, s.client.set.Insecure)
+	seen := s.client.look(t, s.client.set.Insecure)
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, seen.hooks()), http.MethodGet, t.URL.String(), nil)
 	if err != nil {
 		trip.Observed.Failure = &affinity.Failure{Op: "write", Kind: affinity.FailureOther, Text: affinity.Clean(err.Error(), maxText)}

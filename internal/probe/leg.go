@@ -72,7 +72,7 @@ func (a asking) send(ctx context.Context, c *Client, rt http.RoundTripper, t Tar
 	if a.leg != affinity.LegPreflight {
 		c.addHeader(a.header)
 	}
-	r := reply{asking: a, seen: newSighting(t, c.set.Insecure)}
+	r := reply{asking: a, seen: c.look(t, c.set.Insecure)}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, r.seen.hooks()), a.method, a.url.String(), bytes.NewReader(a.body))
 	if err != nil {
 		r.failure = &affinity.Failure{Op: "write", Kind: affinity.FailureOther, Text: affinity.Clean(err.Error(), maxText)}

@@ -174,15 +174,34 @@ func (s *session) ask(ctx context.Context) {
 // slowAfter is how long a request may go without an answer before that is told.
 const slowAfter = 1500 * time.Millisecond
 
-// tellSlow tells of a request that has got no answer for slowAfter, until stop,
-// which waits for what is being told.
+// tellSlow tells of a request that has got no answer for slowAfter, and what for
+// it waits, until stop, which waits for what is being told.
 func (s *session) tellSlow(began time.Time) (stop func()) {
-	told := make(chan struct{})
+	told, over := make(chan struct{}), make(chan struct{})
+	s.client.seeing.Store(nil)
 	timer := time.AfterFunc(slowAfter, func() {
 		defer close(told)
-		s.emit(affinity.Awaiting{Session: s.client.spec.ID, Since: began})
+		look := time.NewTicker(time.Second)
+		defer look.Stop()
+		var last affinity.Awaiting
+		for {
+			now := affinity.Awaiting{Session: s.client.spec.ID, Since: began}
+			if seen := s.client.seeing.Load(); seen != nil {
+				now.Step = seen.waiting()
+			}
+			if now != last {
+				s.emit(now)
+				last = now
+			}
+			select {
+			case <-over:
+				return
+			case <-look.C:
+			}
+		}
 	})
 	return func() {
+		close(over)
 		if !timer.Stop() {
 			<-told
 		}

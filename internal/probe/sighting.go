@@ -130,6 +130,33 @@ func (s *sighting) phase() string {
 	return s.op
 }
 
+// waiting is the step that the request waits for now, for people.
+func (s *sighting) waiting() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := func(what, preposition string) string {
+		where := s.remote
+		if where == "" && len(s.target.Addrs) > 0 {
+			where = s.target.Addrs[0]
+		}
+		if where == "" {
+			return what
+		}
+		return affinity.Clean(what+preposition+where, maxText)
+	}
+	switch {
+	case !s.dns.began.IsZero() && s.dns.ended.IsZero() && len(s.target.Addrs) > 0:
+		return affinity.Clean("the address of "+hostOnly(s.target.Addrs[0]), maxText)
+	case !s.tls.began.IsZero() && s.tls.ended.IsZero():
+		return at("the TLS handshake", " with ")
+	case s.op == "dial" && !s.up:
+		return at("a connection", " to ")
+	case !s.answered.IsZero():
+		return at("the rest of the answer", " of ")
+	}
+	return at("the answer", " of ")
+}
+
 func (s *sighting) remoteAddr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -182,7 +182,7 @@ func dialSocket(ctx context.Context, c *Client, t Target, u *url.URL, a asking, 
 		Proxy: c.set.Proxy, TLSClientConfig: c.set.tls.Clone(), HandshakeTimeout: c.set.Timeout, Subprotocols: protocols,
 		ReadBufferSize: 512, WriteBufferSize: 1024, WriteBufferPool: &writeBuffers,
 	}
-	r := reply{asking: a, seen: newSighting(t, c.set.Insecure)}
+	r := reply{asking: a, seen: c.look(t, c.set.Insecure)}
 	conn, resp, err := d.DialContext(httptrace.WithClientTrace(ctx, r.seen.hooks()), at.String(), a.header) //nolint:bodyclose // the library has read it: nothing is left open
 	r.took = time.Since(a.began)
 	if resp != nil {

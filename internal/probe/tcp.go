@@ -25,7 +25,7 @@ func (*tcpSession) Close() {}
 func (s *tcpSession) Observe(ctx context.Context, t Target) Trip {
 	began := time.Now()
 	trip := Trip{Observed: affinity.Observed{Session: s.client.spec.ID, RequestID: randomHex(16)}}
-	seen := newSighting(t, false)
+	seen := s.client.look(t, false)
 	conn, err := s.client.Dial(httptrace.WithClientTrace(ctx, seen.hooks()), t)
 	trip.Observed.Took = time.Since(began)
 	if err != nil {

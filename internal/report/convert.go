@@ -197,16 +197,12 @@ func Pods(s *affinity.Snapshot, o Options) *PodList {
 // Routes lists the routes, probed or not.
 func Routes(s *affinity.Snapshot, o Options) *RouteList {
 	list := newList[Route](s, "RouteList")
-	count := map[affinity.RouteID]int{}
-	for _, x := range s.Sessions {
-		count[x.Spec.Route]++
-	}
 	for _, r := range s.Routes {
 		if !o.wants(r.ID) || !o.Target.Matches(r) {
 			continue
 		}
 		out := Route{Name: string(r.ID), Kind: r.Kind, Ref: routeRef(r), Class: r.Class, Addresses: r.Addresses, AddressFrom: r.AddressFrom, ProbePath: r.ProbePath, ProbeWhy: r.ProbeWhy,
-			Sessions: count[r.ID], Notes: r.Notes, Layers: []Layer{}}
+			Notes: r.Notes, Layers: []Layer{}}
 		if i := slices.IndexFunc(s.Services, func(x affinity.Service) bool { return x.Ref == r.Backend.Service }); i >= 0 {
 			out.NeedsNone = s.Services[i].NeedsNone
 		}

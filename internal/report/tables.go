@@ -151,7 +151,7 @@ func clock(t *metav1.MicroTime) string {
 }
 
 func routeHeader(wide bool) []string {
-	h := []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY", "SESSIONS"}
+	h := []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY"}
 	if wide {
 		h = append(h, "ASKS", "BECAUSE", "ASSUMED")
 	}
@@ -191,7 +191,7 @@ func (r *Route) row(wide bool) []string {
 		ready = unknown
 	}
 	row := []string{r.Ref.Namespace, r.Ref.Ingress, r.Ref.Host, r.Ref.Path, r.Ref.Service + ":" + r.Ref.Port, cookie, client,
-		ready, fmt.Sprint(r.Sessions)}
+		ready}
 	if wide {
 		row = append(row, r.ProbePath, r.ProbeWhy, r.assumed())
 	}

@@ -256,7 +256,6 @@ type Route struct {
 	ProbePath   string   `json:"probePath,omitempty"`
 	ProbeWhy    string   `json:"probeWhy,omitempty"` // where that is from
 	Layers      []Layer  `json:"layers"`
-	Sessions    int      `json:"sessions"`
 	Endpoints   int      `json:"endpoints"`
 	Ready       int      `json:"ready"`
 	Unread      bool     `json:"endpointsUnread,omitempty"` // EndpointSlices may not be read: both are unknown

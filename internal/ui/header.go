@@ -37,9 +37,9 @@ func (m *Model) health() status {
 		return status{"▲", "RATE LIMITED", warn}
 	case bad:
 		return code
-	case d.sum.by[affinity.Failing] > 0 && d.sum.by[affinity.Failing] == d.sum.total:
+	case d.sum.failing > 0 && d.sum.failing == d.sum.total:
 		return status{"✗", "FAILING", broken}
-	case d.sum.by[affinity.Failing] > 0:
+	case d.sum.failing > 0:
 		return status{"▲", "FAILING", warn}
 	case len(d.sources(affinity.SourceForbidden)) > 0:
 		return status{"◐", "LIMITED", warn}
@@ -167,7 +167,11 @@ func (m *Model) numbers(roomy bool) []run {
 			name = strings.ToLower(name)
 		}
 		if s.by[c] > 0 || c == affinity.Stuck {
-			out = append(out, run{conditionStyle(c), name + " " + strconv.Itoa(s.by[c])})
+			text := name + " " + strconv.Itoa(s.by[c])
+			if others := s.failing - s.by[affinity.Failing]; roomy && c == affinity.Orphan && others > 0 {
+				text += fmt.Sprintf(" (%d failing)", others)
+			}
+			out = append(out, run{conditionStyle(c), text})
 		}
 	}
 	if roomy {

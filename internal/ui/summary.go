@@ -23,10 +23,12 @@ type summary struct {
 	errors      int // answers with an error status that a pod gave, and connections that were cut
 	statuses    []statusCount
 	limited     int       // whose last answer was 429
+	failing     int       // whose last request failed, whatever else is to be said of them
 	noAnswer    int       // without any answer so far
 	mute        int       // whose last request got no answer at all, or whose connection was cut
 	awaiting    int       // whose request has no answer yet, for longer than is usual
 	longest     time.Time // the first of them was sent then
+	awaits      string    // and waits for this
 	muteWhy     string    // what one of them met
 	p95         time.Duration
 	moves       int  // in the last ten minutes
@@ -78,16 +80,19 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 	if x.LastFailure != nil && x.InARow > 0 && x.LastFailure.Kind == affinity.FailureLimited {
 		s.limited++
 	}
+	if c == affinity.Failing || x.InARow > 0 {
+		s.failing++
+	}
 	if x.Requests == x.Failures && x.LastStatus == 0 {
 		s.noAnswer++
 	}
 	if !x.Awaiting.IsZero() {
 		s.awaiting++
 		if s.longest.IsZero() || x.Awaiting.Before(s.longest) {
-			s.longest = x.Awaiting
+			s.longest, s.awaits = x.Awaiting, x.AwaitingStep
 		}
 	}
-	if c == affinity.Failing && x.LastFailure != nil && !affinity.BadStatus(x.LastStatus) {
+	if (c == affinity.Failing || x.InARow > 0) && x.LastFailure != nil && !affinity.BadStatus(x.LastStatus) {
 		s.mute++
 		s.muteWhy = x.LastFailure.Text
 	}

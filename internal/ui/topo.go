@@ -206,7 +206,7 @@ func drawHeld(a area, d *data) {
 	case a.w < 70:
 		text = strings.Replace(text, " sessions", "", 1)
 	}
-	if n := s.by[affinity.Failing]; n > 0 && s.held > 0 {
+	if n := s.failing; n > 0 && s.held > 0 {
 		text += ", " + strconv.Itoa(n) + " failing"
 	}
 	if of > 0 && of < s.total {
@@ -388,7 +388,11 @@ func topoNotes(d *data) []run {
 		out = append(out, run{broken, fmt.Sprintf("✗ %d of %d sessions get no answer, their pins are as of the last: %s", n, d.sum.total, d.sum.muteWhy)})
 	}
 	if n := d.sum.awaiting; n > 0 {
-		out = append(out, run{warn, fmt.Sprintf("▲ %d of %d sessions wait for an answer, the longest for %s: no error yet", n, d.sum.total, age(d.now.Sub(d.sum.longest)))})
+		text := fmt.Sprintf("▲ %d of %d sessions wait for an answer, the longest for %s", n, d.sum.total, age(d.now.Sub(d.sum.longest)))
+		if d.sum.awaits != "" {
+			text += ", for " + d.sum.awaits
+		}
+		out = append(out, run{warn, text + ": no error yet"})
 	}
 	if text := firstRound(d); text != "" {
 		out = append(out, run{plain, text})

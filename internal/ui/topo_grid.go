@@ -156,12 +156,15 @@ func (p *topoPanel) drawStickiness(a area, d *data) {
 		c    affinity.Condition
 		note string
 	}{{affinity.MovedSilent, "same cookie, another pod"}, {affinity.Split, "one cookie, several pods"}, {affinity.Orphan, "its pod left the endpoints"}, {affinity.Failing, "last request failed"}} {
-		st := plain
-		if s.by[line.c] > 0 {
+		n, st := s.by[line.c], plain
+		if line.c == affinity.Failing {
+			n = s.failing // also of those that are orphans before all
+		}
+		if n > 0 {
 			st = conditionStyle(line.c)
 		}
 		in.put(0, 1+i, st, line.c.String())
-		in.right(15, 1+i, st, strconv.Itoa(s.by[line.c]))
+		in.right(15, 1+i, st, strconv.Itoa(n))
 		in.put(17, 1+i, muted, line.note)
 	}
 	in.put(0, 5, strong, "SKEW")

@@ -208,6 +208,28 @@ func TestOrphanOfAPodThatIsThere(t *testing.T) {
 	}
 }
 
+// TestOrphansThatFail: that a session is an ORPHAN does not hide that its
+// requests fail.
+func TestOrphansThatFail(t *testing.T) {
+	w := base()
+	w.open("s01", affinity.ClientBrowser)
+	w.open("s02", affinity.ClientBrowser)
+	w.answer("s01", podA, true, 40*time.Millisecond)
+	w.answer("s02", podB, true, 40*time.Millisecond)
+	w.remove(podA)
+	w.fail("s01", affinity.FailureTimeout, 0, "no answer within 5s")
+	m := sized(w.options(), 140, 40)
+	for _, want := range []string{"▲ FAILING", "ORPHAN 1 (1 failing)", "ORPHAN 1 its pod left the endpoints", "FAILING 1 last request failed", "✗ 1 of 2 sessions get no answer"} {
+		if !strings.Contains(text(m), want) {
+			t.Errorf("no %q:\n%s", want, m.View())
+		}
+	}
+	press(m, "2", "enter")
+	if !strings.Contains(text(m), "1 in a row failed: no answer within 5s") {
+		t.Errorf("the session:\n%s", m.View())
+	}
+}
+
 // TestTopoTellsOfTheReturn: what is said to be lost is said to be back, in the
 // same place.
 func TestTopoTellsOfTheReturn(t *testing.T) {
