@@ -2,16 +2,22 @@ package main
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"k8s.io/client-go/rest"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 	"github.com/kubestickytop/stickytop/internal/ui"
@@ -31,18 +37,43 @@ type mutesFile struct {
 }
 
 type mutedLine struct {
-	Context   string `json:"context"` // of the kubeconfig; "" without a cluster
+	Context string `json:"context"` // of the kubeconfig; "" without a cluster
+	// Server tells clusters apart whose contexts have one name; a line of an
+	// earlier program has none, and is for all of them.
+	Server    string `json:"server,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	Object    string `json:"object,omitempty"`
 	Rule      string `json:"rule"`
 	Worst     string `json:"worst"` // severity up to which it is hidden
 }
 
-// muteStore keeps what the screen mutes of one context, in a file of its
+// place is what mutes are kept for.
+type place struct {
+	context string // "" without a cluster
+	server  string // clusterID
+}
+
+// clusterID is the URL of a cluster without what may be secret. A tunnel's end on
+// this machine may be any cluster's, from another port each time: there it is
+// the cluster's CA, if that is known.
+func clusterID(cfg *rest.Config) string {
+	u, err := url.Parse(cfg.Host)
+	if err != nil || u.Host == "" {
+		return affinity.Clean(cfg.Host, 200)
+	}
+	ip := net.ParseIP(u.Hostname())
+	if local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback(); local && len(cfg.CAData) > 0 {
+		return fmt.Sprintf("ca:%.16x", sha256.Sum256(cfg.CAData))
+	}
+	return affinity.Clean(strings.ToLower(u.Scheme+"://"+u.Host)+strings.TrimRight(u.Path, "/"), 200)
+}
+
+// muteStore keeps what the screen mutes of one cluster, in a file of its
 // user's. Files are touched by a goroutine of its own: a home may be slow.
 type muteStore struct {
-	path, context string
-	nowhere       error // why there is no path
+	path    string
+	place   place
+	nowhere error // why there is no path
 
 	mu      sync.Mutex
 	state   ui.MuteState
@@ -60,9 +91,9 @@ type muteChange struct {
 
 var _ ui.Mutes = (*muteStore)(nil)
 
-// newMutes starts to read what is kept of a context.
-func newMutes(context string) *muteStore {
-	s := &muteStore{context: context}
+// newMutes starts to read what is kept of a cluster.
+func newMutes(p place) *muteStore {
+	s := &muteStore{place: p}
 	dir, err := stateDir()
 	if err != nil {
 		s.nowhere = err
@@ -139,7 +170,7 @@ func (s *muteStore) turn() (more bool) {
 	s.mu.Lock()
 	pending := slices.Clone(s.pending)
 	s.mu.Unlock()
-	kept, err := exchange(s.path, s.context, pending)
+	kept, err := exchange(s.path, s.place, pending)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	more = len(s.pending) > len(pending)
@@ -182,9 +213,9 @@ func (s *muteStore) end() error {
 }
 
 // exchange reads the file of path, writes it with changes, if there are any, and
-// returns what is muted in a context then. What another program wrote meanwhile
+// returns what is muted in a cluster then. What another program wrote meanwhile
 // stays in it.
-func exchange(path, context string, changes []muteChange) ([]ui.Mute, error) {
+func exchange(path string, p place, changes []muteChange) ([]ui.Mute, error) {
 	if len(changes) > 0 {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, err
@@ -199,23 +230,37 @@ func exchange(path, context string, changes []muteChange) ([]ui.Mute, error) {
 	if err != nil {
 		return nil, err
 	}
-	var mine []ui.Mute
+	var mine, anywhere []ui.Mute
 	var others []mutedLine
 	for _, l := range file.Mutes {
-		if l.Context != context {
+		if l.Context != p.context || l.Server != p.server && l.Server != "" {
 			others = append(others, l)
 			continue
 		}
 		worst, _ := affinity.ParseSeverity(l.Worst)
-		mine = ui.With(mine, ui.Mute{MuteKey: ui.MuteKey{Rule: l.Rule, Namespace: l.Namespace, Object: l.Object}, Worst: worst})
+		m := ui.Mute{MuteKey: ui.MuteKey{Rule: l.Rule, Namespace: l.Namespace, Object: l.Object}, Worst: worst}
+		mine = ui.With(mine, m)
+		if l.Server == "" {
+			anywhere = append(anywhere, m)
+		}
 	}
 	if len(changes) == 0 {
 		return mine, nil
 	}
 	mine = applied(mine, changes)
 	file.Mutes = others
+	keep := func(server string, m ui.Mute) {
+		file.Mutes = append(file.Mutes, mutedLine{Context: p.context, Server: server, Namespace: m.Namespace, Object: m.Object, Rule: m.Rule, Worst: m.Worst.String()})
+	}
 	for _, m := range mine {
-		file.Mutes = append(file.Mutes, mutedLine{Context: context, Namespace: m.Namespace, Object: m.Object, Rule: m.Rule, Worst: m.Worst.String()})
+		if !slices.Contains(anywhere, m) {
+			keep(p.server, m)
+		}
+	}
+	for _, m := range anywhere { // whose it was is not known: it stays everybody's, be it muted up to more here
+		if p.server != "" && slices.ContainsFunc(mine, func(x ui.Mute) bool { return x.MuteKey == m.MuteKey }) || slices.Contains(mine, m) {
+			keep("", m)
+		}
 	}
 	return mine, file.write(path)
 }
@@ -263,7 +308,7 @@ func readMutes(path string) (mutesFile, error) {
 func (file mutesFile) write(path string) (err error) {
 	file.Version = mutesVersion
 	slices.SortFunc(file.Mutes, func(a, b mutedLine) int {
-		return cmp.Or(cmp.Compare(a.Context, b.Context), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Rule, b.Rule))
+		return cmp.Or(cmp.Compare(a.Context, b.Context), cmp.Compare(a.Server, b.Server), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Rule, b.Rule))
 	})
 	text, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -28,7 +29,7 @@ var (
 // muting returns a store that has read its file.
 func muting(t *testing.T, context string) *muteStore {
 	t.Helper()
-	s := newMutes(context)
+	s := newMutes(place{context: context})
 	done(t, s)
 	return s
 }
@@ -44,7 +45,7 @@ func wantMutes(t *testing.T, s *muteStore, want ...ui.Mute) {
 	t.Helper()
 	state := s.State()
 	if !slices.Equal(state.All, want) || state.Trouble != "" || !state.Lasting {
-		t.Errorf("%s: %+v, want %+v", s.context, state, want)
+		t.Errorf("%s: %+v, want %+v", s.place, state, want)
 	}
 }
 
@@ -86,6 +87,63 @@ func TestMutesOutliveTheProgram(t *testing.T) {
 	})
 	if err != nil || files != 3 {
 		t.Errorf("%d entries, want the folder, the file and its lock: %v", files, err)
+	}
+}
+
+// TestMutesOfOneName: two clusters whose contexts have one name do not share
+// their mutes; those of a file that tells no cluster are everybody's, as they
+// were.
+func TestMutesOfOneName(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("XDG_STATE_HOME", dir)
+	of := func(server string) *muteStore {
+		s := newMutes(place{"default", server})
+		done(t, s)
+		return s
+	}
+	old := of("") // as it was written before
+	old.Mute(muteB10)
+	done(t, old)
+	one := of("https://one:6443")
+	one.Mute(muteD01)
+	done(t, one)
+	wantMutes(t, of("https://one:6443"), muteB10, muteD01)
+	wantMutes(t, of("https://two:6443"), muteB10)
+
+	two := of("https://two:6443")
+	two.Unmute(muteD01.MuteKey) // not its own
+	worse := muteB10
+	worse.Worst = affinity.SeverityOK
+	two.Mute(worse)
+	done(t, two)
+	wantMutes(t, of("https://one:6443"), muteB10, muteD01)
+	wantMutes(t, of("https://two:6443"), worse)
+	one.Unmute(muteB10.MuteKey)
+	done(t, one)
+	wantMutes(t, of("https://one:6443"), muteD01)
+	wantMutes(t, of("https://two:6443"), worse)
+}
+
+func TestClusterID(t *testing.T) {
+	ca := func(host, ca string) *rest.Config {
+		return &rest.Config{Host: host, TLSClientConfig: rest.TLSClientConfig{CAData: []byte(ca)}}
+	}
+	for _, tt := range []struct {
+		a, b *rest.Config
+		same bool
+	}{
+		{ca("https://One:6443/", ""), ca("https://one:6443", "x"), true},
+		{ca("https://one:6443", ""), ca("https://two:6443", ""), false},
+		{ca("https://rancher/k8s/clusters/a", "x"), ca("https://rancher/k8s/clusters/b", "x"), false},
+		{ca("https://user:secret@one", ""), ca("https://one?token=secret", ""), true},
+		{ca("https://127.0.0.1:6443", "x"), ca("https://localhost:7443", "x"), true},
+		{ca("https://127.0.0.1:6443", "x"), ca("https://127.0.0.1:6443", "y"), false},
+		{ca("https://127.0.0.1:6443", ""), ca("https://127.0.0.1:7443", ""), false},
+	} {
+		a, b := clusterID(tt.a), clusterID(tt.b)
+		if (a == b) != tt.same || a == "" || strings.Contains(a+b, "secret") {
+			t.Errorf("%q and %q, same %t", a, b, tt.same)
+		}
 	}
 }
 

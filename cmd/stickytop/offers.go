@@ -22,10 +22,11 @@ func newOffers(probes *probeFlags, cluster *clusterFlags, logFile *string) offer
 	return o
 }
 
-// What counts where there is no ingress to find: how the sessions behave, and
+// What counts where there is no ingress to find: how the sessions behave, what
+// they send that its servers take, if only to pass over it as most would, and
 // which part of an answer is believed.
 var ofDemo = []string{"sessions", "max-sessions", "max-rps", "interval", "probe-timeout", "client", "compare", "transport", "socketio-transports", "socketio-ask",
-	"idle", "ws-send", "ws-expect", "keep-alive", "pod-header", "pod-json"}
+	"socketio-path", "socketio-auth", "idle", "ws-send", "ws-expect", "ws-header", "header", "origin", "keep-alive", "pod-header", "pod-json"}
 
 // ofAsking are kubectl's own, and all namespaces: what it takes to ask a cluster
 // something. The others choose among routes, or read more than objects.

@@ -66,11 +66,11 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 			if printed {
 				return get(cmd.Context(), s, "sessions", out, streams)
 			}
-			context := s.context
-			if !s.cluster {
-				context = ""
+			var kept place
+			if s.cluster {
+				kept = place{s.context, s.server}
 			}
-			return live(cmd.Context(), s, name, screen, newMutes(context), streams)
+			return live(cmd.Context(), s, name, screen, newMutes(kept), streams)
 		},
 	}
 	root.Version = currentVersion().String()

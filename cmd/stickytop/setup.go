@@ -31,6 +31,7 @@ type setup struct {
 	target affinity.Target
 
 	context   string
+	server    string                   // clusterID
 	namespace string                   // "" for all
 	selector  string                   // of -l
 	user      string                   // of the kubeconfig
@@ -138,7 +139,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{target: c.target, namespace: namespace, selector: c.cluster.selector, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg), as: cfg.Impersonate}
+	s := &setup{target: c.target, namespace: namespace, selector: c.cluster.selector, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg), as: cfg.Impersonate, server: clusterID(cfg)}
 	if c.cluster.all {
 		s.namespace = ""
 	} else {
