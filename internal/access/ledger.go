@@ -28,7 +28,13 @@ type Ledger struct {
 	stays map[string][]stay
 
 	lines, matched int
-	unnamed        map[string]int // accesses without an ID, by format
+	unnamed        map[affinity.PodRef]unnamed // of controllers' logs
+}
+
+// unnamed is what of one log carries no ID.
+type unnamed struct {
+	format string
+	others bool // there are accesses that carry one: whoever asked the others sent none
 }
 
 // asked is a request of ours.
@@ -121,12 +127,15 @@ func (l *Ledger) Line(line []byte, from Origin, now time.Time) (told []affinity.
 	}
 	l.lines++
 	ids := IDs(line)
-	if len(ids) == 0 && from.Controller {
+	if u := l.unnamed[from.Pod]; from.Controller && !u.others && (len(ids) > 0 || u.format == "") {
 		if e, ok := Parse(line); ok {
 			if l.unnamed == nil {
-				l.unnamed = map[string]int{}
+				l.unnamed = map[affinity.PodRef]unnamed{}
 			}
-			l.unnamed[e.Format]++
+			if u.others = len(ids) > 0; !u.others {
+				u.format = e.Format
+			}
+			l.unnamed[from.Pod] = u
 		}
 	}
 	for _, id := range ids {
@@ -196,13 +205,12 @@ func (l *Ledger) tell(id string, line []byte, from Origin) (affinity.Attributed,
 }
 
 // Summary counts lines that were read, those that told something, and the
-// format of accesses that carry no ID, "" while every access does.
-func (l *Ledger) Summary() (lines, matched int, unnamed string) {
-	most := 0
-	for format, n := range l.unnamed {
-		if n > most {
-			most, unnamed = n, format
+// format of a log whose accesses carry no ID, "" while there is none.
+func (l *Ledger) Summary() (lines, matched int, format string) {
+	for _, u := range l.unnamed {
+		if !u.others && u.format != "" {
+			format = max(format, u.format)
 		}
 	}
-	return l.lines, l.matched, unnamed
+	return l.lines, l.matched, format
 }

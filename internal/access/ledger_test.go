@@ -74,7 +74,12 @@ func TestLedger(t *testing.T) {
 	if _, matched, unnamed := l.Summary(); matched != 7 || unnamed != "" {
 		t.Errorf("%d matched, unnamed %q", matched, unnamed)
 	}
-	l.Line([]byte(`127.0.0.1 - - [25/Nov/2026:13:58:21 +0000] "GET / HTTP/1.1" 200 7 "-" "-" 1 "all@file" "http://127.0.0.1:7001" 6ms`), controller, at(60))
+	clf := []byte(`127.0.0.1 - - [25/Nov/2026:13:58:21 +0000] "GET / HTTP/1.1" 200 7 "-" "-" 1 "all@file" "http://127.0.0.1:7001" 6ms`)
+	l.Line(clf, controller, at(60)) // of somebody who sent none: others of that log carry one
+	if _, _, unnamed := l.Summary(); unnamed != "" {
+		t.Errorf("unnamed %q", unnamed)
+	}
+	l.Line(clf, Origin{Pod: affinity.PodRef{Namespace: "traefik", Name: "other"}, Controller: true}, at(60))
 	if _, _, unnamed := l.Summary(); unnamed != "traefik-clf" {
 		t.Errorf("unnamed %q", unnamed)
 	}

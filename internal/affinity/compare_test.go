@@ -92,3 +92,22 @@ func TestComparisonIsTold(t *testing.T) {
 		t.Errorf("%q, want one line more", lines)
 	}
 }
+
+// TestUpgradeElsewhere: polls on one pod and an upgrade that was sent to another
+// are not one pod.
+func TestUpgradeElsewhere(t *testing.T) {
+	a, b := PodRef{"e", "web-a"}, PodRef{"e", "web-b"}
+	for _, tt := range []struct {
+		leg    Leg
+		wander int
+	}{
+		{Leg{Name: LegUpgrade, Pod: b, Failure: "400"}, 1},
+		{Leg{Name: LegUpgrade, Pod: a, Failure: "400"}, 0},
+		{Leg{Name: LegUpgrade, Failure: "502"}, 0},
+	} {
+		var m KindSummary
+		if m.add(&Session{Pod: a, Via: SourceHeader, Requests: 4, Legs: []Leg{tt.leg}}); m.Wander != tt.wander || m.Held != 1-tt.wander {
+			t.Errorf("%+v: %+v", tt.leg, m)
+		}
+	}
+}

@@ -161,7 +161,10 @@ func (st *State) observe(o Observed, now time.Time) {
 	}
 	s.Requests++
 	s.Awaiting, s.AwaitingStep = time.Time{}, ""
-	s.countStatus(o, now)
+	aside := s.goesOnPolling(o)
+	if !aside {
+		s.countStatus(o, now)
+	}
 	s.LastTook, s.Redirect = o.Took, o.Redirect
 	if o.Remote != "" {
 		s.LastRemote = o.Remote
@@ -173,10 +176,16 @@ func (st *State) observe(o Observed, now time.Time) {
 	sent := s.sentCookie(o)
 	fresh := st.takeOffers(s, o, now)
 	o = st.weigh(s, o, now)
-	s.LastFailure = o.Failure
+	if !aside {
+		s.LastFailure = o.Failure
+	}
 	x := Exchange{RequestID: o.RequestID, At: now, Took: o.Took, Status: o.Status, Cookie: sent, NewCookie: fresh, Leg: o.Leg}
 	if o.Failure != nil {
-		st.failed(s, o, now)
+		if aside {
+			st.staysOnPolling(s, o, now)
+		} else {
+			st.failed(s, o, now)
+		}
 		x.Failure = o.Failure.Text
 		if o.Refused != nil { // the application spoke, so a pod did
 			s.Refusals++
@@ -232,6 +241,30 @@ func (st *State) countUnheld(s *session, fresh bool, now time.Time) {
 		}
 		s.unheld, s.hadPin = 0, true
 	}
+}
+
+// goesOnPolling reports whether o is the failed upgrade of a session that is held by
+// polling and goes on so, as browsers' do.
+func (s *session) goesOnPolling(o Observed) bool {
+	return o.Leg == LegUpgrade && o.Failure != nil && s.Socket != nil && s.Socket.Ended == nil && s.Socket.Carrier == CarrierPolling
+}
+
+// staysOnPolling folds the failed upgrade of a session that is held all the same.
+func (st *State) staysOnPolling(s *session, o Observed, now time.Time) {
+	s.Failures++
+	st.decodePin(s, now)
+	st.happen(Happening{At: now, Source: "probe", Kind: "socket", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route, Level: LevelWarning,
+		Text: fmt.Sprintf("%s got no WebSocket and goes on polling: %s", s.Spec.ID, o.Failure.Text)})
+}
+
+// noWebSocket says why a session that is held polls, where an upgrade failed; ""
+// otherwise.
+func (s *session) noWebSocket() string {
+	l, ok := s.Leg(LegUpgrade)
+	if !ok || l.Failure == "" || s.Socket == nil || s.Socket.Ended != nil || s.Socket.Carrier != CarrierPolling {
+		return ""
+	}
+	return "it got no WebSocket and goes on polling: " + l.Failure
 }
 
 // failed folds a request that got no usable answer.

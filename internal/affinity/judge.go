@@ -14,6 +14,9 @@ func (st *State) judge(s *session) {
 	s.touch()
 	s.Split = nil
 	s.base, s.detail = st.verdict(s)
+	if text := s.noWebSocket(); text != "" && s.base != Closed && s.base != Failing {
+		s.detail = strings.TrimPrefix(s.detail+"; "+text, "; ")
+	}
 }
 
 func (st *State) verdict(s *session) (Condition, string) {

@@ -258,9 +258,12 @@ func (m *KindSummary) add(x *Session) {
 	m.Failures += x.Failures
 	m.Moves += x.MoveCount
 	m.Unheld += x.UnheldCount
+	upgrade, _ := x.Leg(LegUpgrade)
 	switch {
 	case x.InARow > 0:
 		m.Broken++
+	case upgrade.Failure != "" && !upgrade.Pod.IsZero() && upgrade.Pod != x.Pod:
+		m.Wander++ // polls on one pod, and its WebSocket was sent to another
 	case x.Pod.IsZero() || x.Via == SourceNone:
 		if x.Rechosen > 0 {
 			m.Wander++
