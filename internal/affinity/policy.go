@@ -114,6 +114,9 @@ type Policy struct {
 	// with a new cookie (ingress-nginx session-cookie-change-on-failure).
 	RepinsOnFailure bool
 
+	// Disputed is what else asks for affinity here, where it is not established
+	// which of them wins; "" where nothing does.
+	Disputed string
 	// Unasked reports whether the controller does this of itself: no object that
 	// was read asks for it, and nobody may lean on it.
 	Unasked bool

@@ -25,16 +25,17 @@ var a09 = Rule{
 // who reads sessionPersistence, as far as is known.
 var gatewayControllers = []struct {
 	prefix, title string
-	reads         bool
+	reads         bool // for certain
+	unknown       bool // whether it does is not established
 	instead       string
 	use           func(*check, *Object, *Value) []edit // instead, for a rule of an HTTPRoute
 }{
-	{"gateway.envoyproxy.io/", "Envoy Gateway", true, "", nil},
-	{"kgateway.dev/kgateway", "kgateway", true, "", nil},
-	{"istio.io/gateway-controller", "Istio", false, "a DestinationRule with consistentHash", istioInstead},
-	{"traefik.io/gateway-controller", "Traefik's Gateway provider", false, "an IngressRoute with sticky.cookie", traefikInstead},
-	{"networking.gke.io/", "GKE", false, "a GCPBackendPolicy with sessionAffinity", gkeInstead},
-	{"io.cilium/", "Cilium", false, "", nil},
+	{"gateway.envoyproxy.io/", "Envoy Gateway", true, false, "", nil},
+	{"kgateway.dev/kgateway", "kgateway", true, false, "", nil},
+	{"istio.io/gateway-controller", "Istio", false, false, "a DestinationRule with consistentHash", istioInstead},
+	{"traefik.io/gateway-controller", "Traefik's Gateway provider", false, false, "an IngressRoute with sticky.cookie", traefikInstead},
+	{"networking.gke.io/", "GKE", false, true, "a GCPBackendPolicy with sessionAffinity", gkeInstead},
+	{"io.cilium/", "Cilium", false, false, "", nil},
 }
 
 func checkPersistence(c *check) {
@@ -82,11 +83,14 @@ func (c *check) persistence(r *Object, at []string, parent *Value, n string) {
 		if !g.reads {
 			h := hit{title: g.title + " does not read sessionPersistence", evidence: evidence, patch: operated(r, take(at...)),
 				fix: "take it out: this implementation has no affinity by cookie; serve the route by one that has"}
+			if g.unknown {
+				h.title, h.severity, h.likely = g.title+" is not known to read sessionPersistence", affinity.SeverityMedium, true
+			}
 			if g.instead != "" {
 				h.fix = "use " + g.instead
 			}
 			if g.use != nil {
-				h.patch = append(h.patch, g.use(c, r, r.At(at[:len(at)-1]...))...)
+				h.patch = append(append(h.patch, g.use(c, r, r.At(at[:len(at)-1]...))...), c.lastingOf(r)...)
 			}
 			c.hit(r, h)
 		}
@@ -121,6 +125,9 @@ func (c *check) attached(p *Object) {
 					h := hit{title: g.title + " does not read sessionPersistence of an XBackendTrafficPolicy", patch: patched(p, nest(nil, at...)),
 						evidence: []affinity.FindingEvidence{evidence, r.noted("leads to service/"+affinity.Clean(t.Str("name"), 60), "spec", "parentRefs", strconv.Itoa(n), "name"), class.field("spec", "controllerName")},
 						fix:      "take it out: this implementation has no affinity by cookie; serve the route by one that has"}
+					if g.unknown {
+						h.title, h.severity, h.likely = g.title+" is not known to read sessionPersistence of an XBackendTrafficPolicy", affinity.SeverityMedium, true
+					}
 					if g.instead != "" {
 						h.fix = "use " + g.instead
 					}
@@ -128,6 +135,7 @@ func (c *check) attached(p *Object) {
 						for _, rule := range r.Items("spec", "rules") {
 							h.patch = append(h.patch, g.use(c, r, rule)...)
 						}
+						h.patch = append(h.patch, c.lastingOf(r)...)
 					}
 					c.hit(p, h)
 				}

@@ -261,6 +261,15 @@ func (c *check) lasting(r *route, nginx bool) (all []edit) {
 	return all
 }
 
+// lastingOf is what the pods of all routes of an object need.
+func (c *check) lastingOf(o *Object) (all []edit) {
+	routes := c.look().routes[o]
+	for _, r := range routes[:min(len(routes), maxSharing)] {
+		all = append(all, c.lasting(r, false)...)
+	}
+	return all
+}
+
 // traefikServices are where an IngressRoute names the Service of r.
 func traefikServices(r *route) (all [][]string) {
 	for i, rule := range r.object.Items("spec", "routes") {

@@ -33,3 +33,23 @@ func TestCases(t *testing.T) {
 		}
 	}
 }
+
+// TestDisputed wants no more than likely where two objects ask for affinity and
+// which of them wins is not documented.
+func TestDisputed(t *testing.T) {
+	for both, want := range map[bool]string{true: "likely", false: "exact"} {
+		f := read(t, "testdata/gke-both.yaml")
+		if !both {
+			f.Objects = slices.DeleteFunc(f.Objects, func(o *findings.Object) bool { return o.Kind == "GCPBackendPolicy" })
+		}
+		all := findings.Check(f, findings.Options{Only: []string{"C03"}}).Findings
+		if len(all) != 1 || all[0].Certainty.String() != want {
+			t.Fatalf("both %v: want %s: %s", both, want, titles(all))
+		}
+		if said := slices.ContainsFunc(all[0].Evidence, func(e affinity.FindingEvidence) bool {
+			return e.Text == "gcpbackendpolicy/web asks for affinity too: which of them wins is not established"
+		}); said != both {
+			t.Errorf("both %v: evidence %+v", both, all[0].Evidence)
+		}
+	}
+}

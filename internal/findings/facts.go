@@ -70,6 +70,7 @@ type world struct {
 	ingresses []ingressFacts
 	routes    []route
 	unasked   map[affinity.RouteID]string // why they are sticky, of routes that nobody asked to be
+	disputed  map[affinity.RouteID]string // what else asks for affinity, where it is not known which wins
 	workloads []*workload
 	byLabel   map[string][]*workload // "namespace key=value"
 	selected  map[string][]*workload // by namespace and selector
@@ -234,7 +235,7 @@ func (w *world) addRoutes() {
 		w.ingresses = append(w.ingresses, ingressFacts{objects[i], w.parsed[i], by, settled})
 	}
 	w.routes = make([]route, 0, len(w.built))
-	w.unasked = map[affinity.RouteID]string{}
+	w.unasked, w.disputed = map[affinity.RouteID]string{}, map[affinity.RouteID]string{}
 	for _, r := range w.built {
 		x := route{Route: r, object: w.named(r.Kind, r.Namespace, r.Name), service: w.named("Service", r.Backend.Service.Namespace, r.Backend.Service.Name)}
 		if l, ok := r.Layer(affinity.LayerIngress); ok {
@@ -248,6 +249,9 @@ func (w *world) addRoutes() {
 		}
 		if x.sticky() && x.policy.Unasked && !clientIP(x.service) {
 			w.unasked[x.ID] = x.policy.Why
+		}
+		if x.policy.Disputed != "" {
+			w.disputed[x.ID] = x.policy.Disputed
 		}
 		w.routes = append(w.routes, x)
 	}

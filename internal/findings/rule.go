@@ -74,6 +74,10 @@ func (c *check) hit(o *Object, h hit) {
 	if h.likely {
 		f.Certainty = affinity.CertaintyLikely
 	}
+	if also := c.disputed[h.route]; also != "" && !h.passed {
+		f.Certainty = affinity.CertaintyLikely
+		f.Evidence = append(slices.Clip(f.Evidence), affinity.FindingEvidence{Source: "object", Text: also + " asks for affinity too: which of them wins is not established"})
+	}
 	why := c.unasked[h.route]
 	if why != "" && !h.passed { // whether sessions lean on it no object tells
 		f.Title += ", if its default cookie matters"

@@ -174,7 +174,9 @@ func gcePolicy(kind string, ttl *int64, cookie string) affinity.Policy {
 }
 
 // readGKEGateway: a GCPSessionAffinityPolicy or a GCPBackendPolicy for the
-// Service, or the GCPSessionAffinityFilter of the rule.
+// Service, or the GCPSessionAffinityFilter of the rule. Which wins where several
+// ask is not documented: neither in Google's "Configure Gateway resources using
+// Policies" nor in the API's reference.
 func readGKEGateway(w *World, g gatewayPlace) Reading {
 	r := Reading{Policy: affinity.Policy{Why: "no GCPBackendPolicy, GCPSessionAffinityPolicy or GCPSessionAffinityFilter for it"},
 		Notes: w.unreadCustom(resGCPBackendPolicies, resGCPSessionAffinity, resGCPSessionFilters)}
@@ -185,18 +187,21 @@ func readGKEGateway(w *World, g gatewayPlace) Reading {
 		return t.Kind == "Service" && namespace == g.service.Namespace && t.Name == g.service.Name ||
 			t.Kind == "HTTPRoute" && namespace == g.object.Namespace && t.Name == g.object.Name
 	}
+	var asking []string // what asks for affinity, the one that is shown last
 	for c, p := range customs[gcpBackendPolicy](w, resGCPBackendPolicies) {
 		if of(c.Namespace, p.Spec.TargetRef) && p.Spec.Default != nil && p.Spec.Default.SessionAffinity != nil {
 			s := p.Spec.Default.SessionAffinity
 			r.Policy = gcePolicy(s.Type, s.CookieTTLSec, "GCLB")
 			r.Policy.Why = fmt.Sprintf("sessionAffinity.type %s of %s", affinity.Clean(s.Type, 40), c.object("gcpbackendpolicy"))
+			if s.Type != "" && s.Type != "NONE" {
+				asking = append(asking, c.object("gcpbackendpolicy"))
+			}
 		}
 	}
-	attached := ""
 	for c, p := range customs[gcpSessionAffinityPolicy](w, resGCPSessionAffinity) {
 		if of(orElse(p.Spec.TargetRef.Namespace, c.Namespace), p.Spec.TargetRef.targetRef) && p.Spec.StatefulGeneratedCookie != nil {
-			attached = c.object("gcpsessionaffinitypolicy")
-			r.Policy = gcpStatefulPolicy(p.Spec.StatefulGeneratedCookie, attached)
+			asking = append(asking, c.object("gcpsessionaffinitypolicy"))
+			r.Policy = gcpStatefulPolicy(p.Spec.StatefulGeneratedCookie, asking[len(asking)-1])
 		}
 	}
 	for _, f := range g.rule.Filters {
@@ -209,15 +214,18 @@ func readGKEGateway(w *World, g gatewayPlace) Reading {
 		switch {
 		case filter == nil:
 			r.Policy = affinity.Policy{Mechanism: affinity.MechanismUnknown, Why: fmt.Sprintf("%s, which rule %d names, is not known", at, g.index)}
+			asking = append(asking, at)
 			continue
 		case filter.Spec.StatefulGeneratedCookie == nil:
 			r.Notes = append(r.Notes, at+" asks for no cookie")
 			continue
 		}
 		r.Policy = gcpStatefulPolicy(filter.Spec.StatefulGeneratedCookie, at)
-		if attached != "" {
-			r.Notes = append(r.Notes, fmt.Sprintf("%s asks for a cookie too: which of them wins is not established, shown is %s", attached, at))
-		}
+		asking = append(asking, at)
+	}
+	if n := len(asking) - 1; n > 0 {
+		r.Policy.Disputed = strings.Join(asking[:min(n, 4)], ", ")
+		r.Notes = append(r.Notes, fmt.Sprintf("%s asks for affinity too: which of them wins is not established, shown is %s", r.Policy.Disputed, asking[n]))
 	}
 	return r
 }
