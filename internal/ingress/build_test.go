@@ -170,6 +170,9 @@ func dumpPolicy(b *strings.Builder, p affinity.Policy) {
 		b.WriteString(" repins-on-failure")
 	}
 	fmt.Fprintf(b, "\n      why %s\n", p.Why)
+	if p.TurnOn != "" {
+		fmt.Fprintf(b, "      turned on by %s\n", p.TurnOn)
+	}
 	for _, n := range p.Notes {
 		fmt.Fprintf(b, "      ! %s\n", n)
 	}
