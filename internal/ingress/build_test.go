@@ -198,6 +198,9 @@ func dumpPolicy(b *strings.Builder, p affinity.Policy) {
 		}
 		b.WriteByte('\n')
 	}
+	if p.TurnOn != "" {
+		fmt.Fprintf(b, "      turned on by %s\n", p.TurnOn)
+	}
 	for _, n := range p.Notes {
 		fmt.Fprintf(b, "      ! %s\n", n)
 	}
