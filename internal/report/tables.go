@@ -125,7 +125,11 @@ func podHeader(wide bool) []string {
 }
 
 func (p *Pod) row(wide bool) []string {
-	row := []string{p.Tag, p.Name, p.Phase, fmt.Sprint(p.Ready), fmt.Sprint(p.Pins), percent(p.Share), percent(p.FairShare), p.Node, fmt.Sprint(p.Restarts)}
+	fair := "" // where Services share out the requests there is none
+	if p.FairShare > 0 {
+		fair = percent(p.FairShare)
+	}
+	row := []string{p.Tag, p.Name, p.Phase, fmt.Sprint(p.Ready), fmt.Sprint(p.Pins), percent(p.Share), fair, p.Node, fmt.Sprint(p.Restarts)}
 	if wide {
 		row = append(row, p.Namespace, p.IP, clock(p.Deletion), clock(p.Gone), p.Reason)
 	}
