@@ -240,14 +240,17 @@ func readyPods(ref ServiceRef, all []Endpoint) map[PodRef]bool {
 	return pods
 }
 
-const leftTerminating = "terminating"
+const (
+	leftTerminating = "terminating"
+	leftDeleted     = "deleted"
+)
 
 // whyLeft says why a pod is not among the ready endpoints any more.
 func (st *State) whyLeft(pod PodRef, b *backend) string {
 	p, ok := st.pods[pod]
 	switch {
 	case ok && !p.Gone.IsZero(), !ok && st.sources["pods"].State == SourceLive:
-		return "deleted"
+		return leftDeleted
 	case ok && p.Terminating():
 		return leftTerminating
 	}

@@ -205,7 +205,7 @@ func (st *State) endpointCause(s *session, m Move, since time.Time) (string, uin
 		}
 		if why, ok := c.left[m.From]; ok {
 			if keeps || !c.ended[m.From] {
-				return st.podLabel(m.From) + " " + why, c.seq, true
+				return st.leftText(s, m.From, why), c.seq, true
 			}
 			if ended < 0 {
 				ended = i
@@ -217,9 +217,14 @@ func (st *State) endpointCause(s *session, m Move, since time.Time) (string, uin
 		}
 	}
 	if ended >= 0 {
-		return st.podLabel(m.From) + " " + b.changes[ended].left[m.From], b.changes[ended].seq, true
+		return st.leftText(s, m.From, b.changes[ended].left[m.From]), b.changes[ended].seq, true
 	}
 	if p, ok := st.pods[m.From]; ok && (p.Terminating() || !p.Gone.IsZero()) {
+		for _, c := range slices.Backward(b.changes) { // that was too long ago to explain this by itself
+			if why, ok := c.left[m.From]; ok && (keeps || !c.ended[m.From]) {
+				return st.leftText(s, m.From, why), c.seq, true
+			}
+		}
 		return st.podLabel(m.From) + " " + st.whyLeft(m.From, b), 0, true
 	}
 	return "", 0, false
@@ -243,6 +248,15 @@ func (st *State) explainAgain(s *session, now time.Time) {
 	s.Moves = slices.Clone(s.Moves)
 	s.Moves[len(s.Moves)-1] = m
 	st.amend("move", s.Spec.ID, m.At, func(h *Happening) { h.Cause, h.CauseText, h.Level = seq, text, LevelChange })
+}
+
+// leftText says that a pod left the endpoints, and why, as of then; where a
+// terminating pod keeps its clients, what counts is that it has ended since.
+func (st *State) leftText(s *session, pod PodRef, why string) string {
+	if p := st.pods[pod]; why == leftTerminating && !p.Gone.IsZero() && st.policy(s.Spec.Route).KeepsTerminating {
+		why = leftDeleted
+	}
+	return st.podLabel(pod) + " " + why
 }
 
 // provisional reports whether a cause may yet turn out to be another: a

@@ -215,7 +215,9 @@ func (w *world) rebuildRoutes(now time.Time) bool {
 	w.routes, w.routed = routes, true
 	w.routedTo = make(map[affinity.ServiceRef]bool, len(routes))
 	for _, r := range routes {
-		w.routedTo[r.Backend.Service] = true
+		for _, b := range r.Backends() {
+			w.routedTo[b.Service] = true
+		}
 	}
 	w.emit(affinity.Routes{Source: sourceRoutes, Routes: slices.Clone(routes)})
 	for k := range w.services.of {
