@@ -299,8 +299,7 @@ const (
 func (c *check) cookieEdit(r *route, f flag, value string) []edit {
 	if r.annotated() && r.object.Kind == "Ingress" {
 		name := [...]string{"session-cookie-name", "session-cookie-path", "session-cookie-secure", "session-cookie-samesite", "session-cookie-domain", "session-cookie-max-age"}[f]
-		switch {
-		case f == flagAge:
+		if f == flagAge {
 			return append(everywhere(c.deciding(r), nginxPrefix+"session-cookie-max-age", ""), everywhere(c.deciding(r), nginxPrefix+"session-cookie-expires", "")...)
 		}
 		return everywhere(c.deciding(r), nginxPrefix+name, value)
