@@ -76,7 +76,7 @@ func TestTrueAnnotations(t *testing.T) {
 // TestMeant wants slips told, of each controller.
 func TestMeant(t *testing.T) {
 	for key, want := range map[string]string{
-		"haproxy.org/cookies-persistence":                                      "haproxy.org/cookie-persistence",
+		"haproxy.org/cookies-persistence":                                     "haproxy.org/cookie-persistence",
 		"haproxy.org/cookie-persistence-nodynamic":                            "haproxy.org/cookie-persistence-no-dynamic",
 		"haproxy-ingress.github.io/session-cookie-keyword":                    "haproxy-ingress.github.io/session-cookie-keywords",
 		"haproxy-ingress.github.io/afinity":                                   "haproxy-ingress.github.io/affinity",
