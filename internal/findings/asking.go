@@ -116,6 +116,9 @@ func serviceEdit(namespace, name string) edit {
 
 // askIngress asks a controller for a cookie on all that an Ingress leads to.
 func (c *check) askIngress(ing ingressFacts, key string) []edit {
+	if key == nginxKey && ing.served.By(traefikNginxKey) {
+		key = traefikNginxKey
+	}
 	ns, all := ing.Object.Namespace, backendsOf(ing)
 	e := of(ing.Object)
 	var more []edit
