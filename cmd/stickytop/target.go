@@ -22,7 +22,7 @@ func targetKinds(words map[string]string) map[string]string {
 	for _, k := range ingress.CustomKinds {
 		if k.Route != "" {
 			kind := strings.ToLower(k.Route)
-			for _, word := range []string{kind, k.Resource, kind + "." + k.Group, k.Resource + "." + k.Group} {
+			for _, word := range []string{kind, k.Resource(), kind + "." + k.Group(), k.Key} {
 				words[word] = kind
 			}
 		}

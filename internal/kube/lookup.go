@@ -90,10 +90,10 @@ func kindOf(word string) (kind, bool) {
 	of := map[string]string{"ingress": resIngresses, "service": resServices, "pod": resPods, "ingressroute": resIngressRoutes}
 	for _, k := range ingress.CustomKinds {
 		if k.Route != "" {
-			of[strings.ToLower(k.Route)] = k.Resource
+			of[strings.ToLower(k.Route)] = k.Key
 		}
 	}
-	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == of[word] })
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.key() == of[word] })
 	if i < 0 {
 		return kind{}, false
 	}
@@ -174,7 +174,7 @@ func (s *Source) Names(ctx context.Context, kind string) ([]string, error) {
 // names lists what there is of a kind, in one namespace or with "" in all.
 func (s *Source) names(ctx context.Context, k kind, namespace string) ([]key, error) {
 	for _, r := range resources(s.clients, namespace) {
-		if r.name != k.name {
+		if r.key() != k.key() {
 			continue
 		}
 		list, err := r.list(ctx, metav1.ListOptions{Limit: maxScan})

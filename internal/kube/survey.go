@@ -42,7 +42,7 @@ func surveyed() []survey {
 		{kind: "TraefikService", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "traefikservices"}},
 	}
 	for _, k := range ingress.CustomKinds {
-		all = append(all, survey{kind: k.Kind, gvr: schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource}, cluster: k.Cluster, wide: k.Wide})
+		all = append(all, survey{kind: k.Kind, gvr: schema.GroupVersionResource{Group: k.Group(), Version: k.Version, Resource: k.Resource()}, cluster: k.Cluster, wide: k.Wide})
 	}
 	return all
 }
