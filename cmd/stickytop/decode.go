@@ -209,6 +209,9 @@ func (f decodeFlags) cookies(args []string, streams genericiooptions.IOStreams) 
 		}
 		all, left = capture.Text(string(text))
 	}
+	if len(all) == 0 && left > 0 {
+		return nil, 0, &failure{code: exitNotDecoded, err: errors.New("not decoded: it is longer than a cookie can be"), hint: "browsers keep 4 KiB of one; give the value alone"}
+	}
 	if len(all) == 0 {
 		return nil, 0, usageError("no cookie in what was given")
 	}
