@@ -49,7 +49,11 @@ func testArchive(t *testing.T, file string) {
 			o.ServicesUnread = strings.Contains(string(f.Data), "services")
 			o.CustomUnread = map[string]bool{}
 			for _, resource := range strings.Fields(string(f.Data)) {
-				o.CustomUnread[resource] = true
+				for _, k := range CustomKinds {
+					if k.Resource() == resource {
+						o.CustomUnread[k.Key] = true
+					}
+				}
 			}
 		default:
 			t.Fatalf("unknown part %q", f.Name)
