@@ -206,7 +206,8 @@ func TestOutcomeThatStaysIsNoNews(t *testing.T) {
 }
 
 // TestFiveHundredSessions measures the budget on a real server: every window of
-// a second holds 50 requests, and what the scheduler makes of their timing.
+// a second holds 50 requests, and those of before that a busy machine was late
+// with.
 func TestFiveHundredSessions(t *testing.T) {
 	leakCheck(t)
 	arrivals := make(chan time.Time, 10_000)
@@ -217,7 +218,12 @@ func TestFiveHundredSessions(t *testing.T) {
 	r := mustRunner(t, Options{})
 	rec, stop := start(t, r)
 	r.Want(urlPlan(srv.URL, 500, affinity.ClientBrowser))
-	time.Sleep(4 * time.Second)
+	var late time.Duration // the most that this machine was, to do a thing
+	for until := time.Now().Add(4 * time.Second); time.Now().Before(until); {
+		due := time.Now().Add(time.Millisecond)
+		time.Sleep(time.Millisecond)
+		late = max(late, time.Since(due))
+	}
 	stop()
 	srv.Close() // waits for its handlers
 	close(arrivals)
@@ -226,8 +232,8 @@ func TestFiveHundredSessions(t *testing.T) {
 		asks = append(asks, ask{at: at})
 	}
 	most := busiest(asks)
-	if most > 55 {
-		t.Errorf("%d requests within one second", most)
+	if most > 55+int(2*late.Seconds()*50) { // to send, and to take in
+		t.Errorf("%d requests within one second, though nothing was later than %s", most, late)
 	}
 	if len(asks) < 120 {
 		t.Errorf("%d requests in 4 s", len(asks))
