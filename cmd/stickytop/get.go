@@ -424,11 +424,12 @@ func (s *setup) unanswered(snap *affinity.Snapshot) error {
 		if x.Spec.Transport == "socketio" && affinity.BadStatus(x.LastStatus) {
 			speaks = "--socketio-path says where the Socket.IO server is; "
 		}
+		advice := x.Advice()
 		switch {
-		case f.Kind == affinity.FailureForeign && x.Spec.Transport == "socketio" && !affinity.BadStatus(x.LastStatus):
-			return cannot("--socketio-path says where the Socket.IO server is; --transport ws holds plain WebSockets", "no session was answered in Engine.IO: %s", f.Text)
-		case f.Kind == affinity.FailureDenied && x.Spec.Client.Kind() == affinity.ClientCrossSite:
-			return cannot("--origin names the page that they come from; --client browser acts for one of the same site", "no session got to see an answer: %s", f.Text)
+		case advice != "" && f.Kind == affinity.FailureForeign:
+			return cannot(advice, "no session was answered in Engine.IO: %s", f.Text)
+		case advice != "":
+			return cannot(advice, "no session got to see an answer: %s", f.Text)
 		case affinity.BadStatus(x.LastStatus):
 			return cannot(speaks+statusHint(x.LastStatus), "no session was answered by a pod: %s", f.Text)
 		}

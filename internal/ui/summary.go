@@ -26,6 +26,7 @@ type summary struct {
 	failing     int       // whose last request failed, whatever else is to be said of them
 	noAnswer    int       // without any answer so far
 	mute        int       // whose last request got no answer at all, or whose connection was cut
+	refused     []refusal // who are answered, but to no use
 	awaiting    int       // whose request has no answer yet, for longer than is usual
 	longest     time.Time // the first of them was sent then
 	awaits      string    // and waits for this
@@ -93,8 +94,12 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 		}
 	}
 	if (c == affinity.Failing || x.InARow > 0) && x.LastFailure != nil && !affinity.BadStatus(x.LastStatus) {
-		s.mute++
-		s.muteWhy = x.LastFailure.Text
+		if how := x.Refusal(); how != affinity.RefusedNot {
+			s.countRefusal(x, how)
+		} else {
+			s.mute++
+			s.muteWhy = x.LastFailure.Text
+		}
 	}
 }
 

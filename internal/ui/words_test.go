@@ -373,3 +373,60 @@ func TestClientIsSeen(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalIsNoLostPath: who is answered and turned away is told so, in the
+// server's words, where the way there is open.
+func TestRefusalIsNoLostPath(t *testing.T) {
+	by := func(kind affinity.FailureKind, text string) *affinity.Failure {
+		return &affinity.Failure{Op: "read", Kind: kind, Text: text}
+	}
+	foreign := "200 with text/html in place of Engine.IO: <!doctype html>"
+	for _, tt := range []struct {
+		name      string
+		transport string
+		handshake *affinity.Failure
+		end       *affinity.Failure
+		by        affinity.EndedBy
+		want      string
+	}{
+		{"middleware", "socketio", nil, by(affinity.FailureDenied, "the namespace / refused the session: not authorized"), affinity.EndedByClient,
+			"✗ 1 of 1 sessions are answered, and refused: the namespace / refused the session: not authorized"},
+		{"close code", "ws", nil, by(affinity.FailureClosed, "closed by the server with code 4001: go away"), affinity.EndedByServer,
+			"✗ 1 of 1 sessions are answered, and ended by the server: closed by the server with code 4001: go away"},
+		{"cut", "ws", nil, by(affinity.FailureClosed, "cut without a close frame"), affinity.EndedByUnknown,
+			"✗ 1 of 1 sessions get no answer, their pins are as of the last: cut without a close frame"},
+		{"html", "socketio", by(affinity.FailureForeign, foreign), nil, affinity.EndedByClient,
+			"✗ 1 of 1 sessions are answered, and not as they asked (--socketio-path says where the Socket.IO server is; --transport ws holds plain WebSockets): " + foreign},
+	} {
+		w := base()
+		step := affinity.PathStep{Name: "affinity", Status: affinity.StepFailed, Detail: "no cookie was offered"}
+		if tt.handshake != nil {
+			step = affinity.PathStep{Name: "HTTP", Status: affinity.StepFailed, Detail: tt.handshake.Text}
+		}
+		w.apply(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: "s01", Route: w.route.ID, Transport: tt.transport, Client: affinity.ClientBrowser}},
+			affinity.Observed{Session: "s01", RequestID: "r1", Leg: affinity.LegHandshake, Status: 200, Failure: tt.handshake},
+			affinity.PathChecked{Route: w.route.ID, Steps: []affinity.PathStep{step}})
+		if tt.end != nil {
+			w.apply(affinity.SocketChanged{Session: "s01", Socket: affinity.Socket{Protocol: "x", Carrier: affinity.CarrierWebSocket, Opened: w.now,
+				Ended: &affinity.SocketEnd{At: w.now, By: tt.by, Text: tt.end.Text, Failed: tt.end}}})
+		}
+		for _, width := range []int{80, 140} {
+			m := sized(w.options(), width, 40)
+			got := text(m)
+			if !strings.Contains(got, "✗ FAILING") || strings.Contains(got, "UNREACHABLE") || strings.Contains(got, "--resolve") {
+				t.Errorf("%s, %d wide: want FAILING, not a lost path:\n%s", tt.name, width, m.View())
+			}
+			if width == 140 && !strings.Contains(strings.Join(strings.Fields(strings.ReplaceAll(got, "│", " ")), " "), tt.want[:40]) {
+				t.Errorf("%s: no %q:\n%s", tt.name, tt.want, m.View())
+			}
+		}
+		d := &sized(w.options(), 140, 40).d
+		found := false
+		for _, n := range topoNotes(d) {
+			found = found || n.text == tt.want
+		}
+		if !found {
+			t.Errorf("%s: no note %q among %v", tt.name, tt.want, topoNotes(d))
+		}
+	}
+}
