@@ -298,8 +298,12 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	}
 	routes := engine.Chosen(snap.Routes, s.target)
 	switch {
-	case what == "findings": // are of objects, which need no route
-		return nil
+	case what == "findings": // are of objects, which need no route; those of sessions need an answer
+		if len(snap.Sessions) == 0 {
+			return nil
+		}
+		s.unasked(snap, streams.ErrOut)
+		return s.howTheyFare(snap, streams.ErrOut)
 	case len(routes) == 0 && s.target.Direct:
 		return cannot("", "svc/%s has no address that can be asked in %s", affinity.Clean(s.target.Name, 253), s.where())
 	case len(snap.Routes) == 0 && s.cluster && snap.Is("ingresses", affinity.SourceForbidden):
@@ -332,9 +336,15 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
 	}
-	sayOfSockets(snap, streams.ErrOut)
+	return s.howTheyFare(snap, streams.ErrOut)
+}
+
+// howTheyFare says what became of sessions that do not work, and is the error of
+// a run in which none was answered.
+func (s *setup) howTheyFare(snap *affinity.Snapshot, w io.Writer) error {
+	sayOfSockets(snap, w)
 	if slices.ContainsFunc(snap.Sessions, answered) {
-		sayHowTheyFail(snap, streams.ErrOut)
+		sayHowTheyFail(snap, w)
 		return nil
 	}
 	return s.unanswered(snap)
