@@ -69,7 +69,7 @@ func (w *Watch) line(out io.Writer, x Session) error {
 		_, err := fmt.Fprintf(out, "session.stickytop.dev/%s\n", x.Name)
 		return err
 	}
-	const layout = "%-6s %-5s %-13s %-28s %-7s %8s %8s %6s %-8s %s\n"
+	const layout = "%-6s %-8s %-13s %-28s %-7s %8s %8s %6s %-8s %s\n"
 	if !w.header {
 		w.header = true
 		if _, err := fmt.Fprintf(out, layout, "NAME", "KIND", "STATE", "POD", "VIA", "REQUESTS", "FAILURES", "MOVES", "LEFT", "DETAIL"); err != nil {
