@@ -263,7 +263,7 @@ func sayUnseen(snap *affinity.Snapshot, what string, w io.Writer) {
 				fmt.Fprintf(w, "warning: %s: %s\n", src.Name, src.Detail)
 			}
 		case affinity.SourceSyncing:
-			fmt.Fprintf(w, "warning: %s: no answer yet %s\n", src.Name, src.Detail)
+			fmt.Fprintf(w, "warning: %s: %s\n", src.Name, cmp.Or(src.Detail, "no answer yet"))
 		}
 	}
 }
