@@ -79,6 +79,15 @@ func (r refusal) text(all int) string {
 	return text + ": " + r.why
 }
 
+// pollingOn tells of sessions that are held without their WebSocket; "" when
+// there are none.
+func (s *summary) pollingOn() run {
+	if s.pollOn == 0 {
+		return run{}
+	}
+	return run{warn, fmt.Sprintf("▲ %d of %d sessions got no WebSocket and poll on: %s", s.pollOn, s.total, s.pollWhy)}
+}
+
 // badStatus is the commonest error status, for the header's corner: loud when
 // no session is answered otherwise and no pod is known to hold any of them.
 func (s *summary) badStatus() (status, bool) {

@@ -27,6 +27,8 @@ type summary struct {
 	noAnswer    int       // without any answer so far
 	mute        int       // whose last request got no answer at all, or whose connection was cut
 	refused     []refusal // who are answered, but to no use
+	pollOn      int       // who are held, but without the WebSocket that they asked for
+	pollWhy     string    // what one of them met
 	awaiting    int       // whose request has no answer yet, for longer than is usual
 	longest     time.Time // the first of them was sent then
 	awaits      string    // and waits for this
@@ -86,6 +88,10 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 	}
 	if x.Requests == x.Failures && x.LastStatus == 0 {
 		s.noAnswer++
+	}
+	if why := x.NoWebSocket(); why != "" && c != affinity.Failing && x.InARow == 0 {
+		s.pollOn++
+		s.pollWhy = why
 	}
 	if !x.Awaiting.IsZero() {
 		s.awaiting++

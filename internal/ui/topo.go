@@ -390,6 +390,9 @@ func topoNotes(d *data) []run {
 	for _, x := range d.sum.refused {
 		out = append(out, run{broken, x.text(d.sum.total)})
 	}
+	if text := d.sum.pollingOn(); text.text != "" {
+		out = append(out, text)
+	}
 	if n := d.sum.awaiting; n > 0 {
 		text := fmt.Sprintf("▲ %d of %d sessions wait for an answer, the longest for %s", n, d.sum.total, age(d.now.Sub(d.sum.longest)))
 		if d.sum.awaits != "" {

@@ -430,3 +430,40 @@ func TestRefusalIsNoLostPath(t *testing.T) {
 		}
 	}
 }
+
+// TestNoWebSocketIsSaid: sessions that are held and lost their WebSocket are no
+// LIVE, and every screen counts them.
+func TestNoWebSocketIsSaid(t *testing.T) {
+	w := base()
+	open := func(id string) {
+		w.apply(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: affinity.SessionID(id), Route: w.route.ID, Transport: "socketio", Client: affinity.ClientBrowser}})
+		w.legOf(id, affinity.LegHandshake, podA, true, nil)
+		w.apply(affinity.SocketChanged{Session: affinity.SessionID(id), Socket: affinity.Socket{Protocol: "Engine.IO 4", Carrier: affinity.CarrierPolling, Opened: w.now,
+			Heard: w.now, Active: w.now, Beat: w.now, Joined: true}})
+	}
+	open("s01")
+	open("s02")
+	if got := text(sized(w.options(), 80, 24)); !strings.Contains(got, "● LIVE") || strings.Contains(got, "WebSocket") {
+		t.Errorf("before an upgrade was refused:\n%s", got)
+	}
+	w.legOf("s01", affinity.LegUpgrade, podA, false, &affinity.Refusal{Code: 1, Message: "Session ID unknown"})
+	w.now = w.now.Add(25 * time.Second)
+	for _, size := range [][2]int{{80, 24}, {140, 40}} {
+		for key, want := range map[string]string{
+			"1": "▲ 1 of 2 sessions got no WebSocket and poll on:",
+			"2": "▲ 1 of 2 sessions got no WebSocket and poll on: 400 Session ID unknown",
+		} {
+			m := sized(w.options(), size[0], size[1])
+			press(m, key)
+			got := text(m)
+			for _, want := range []string{want, "▲ NO WEBSOCKET", "stuck 2 no WebSocket 1"} {
+				if !strings.Contains(got, want) {
+					t.Errorf("view %s, %d wide, without %q:\n%s", key, size[0], want, m.View())
+				}
+			}
+			if n := strings.Count(got, "STUCK no ws"); key == "2" && n != 1 {
+				t.Errorf("%d wide: %d rows of no WebSocket:\n%s", size[0], n, m.View())
+			}
+		}
+	}
+}
