@@ -203,6 +203,17 @@ func TestWatchLinesUp(t *testing.T) {
 	if n != 7 {
 		t.Errorf("%d rows:\n%s", n, out.String())
 	}
+	out.Reset()
+	st.Apply(affinity.Observed{Session: "s13", RequestID: "r1", Leg: affinity.LegHandshake, Status: 200}, now)
+	st.Apply(affinity.SocketChanged{Session: "s13", Socket: affinity.Socket{Carrier: affinity.CarrierPolling, Opened: now, Joined: true}}, now)
+	if err := w.Write(&bytes.Buffer{}, st.Snapshot(now)); err != nil {
+		t.Fatal(err)
+	}
+	st.Apply(affinity.Observed{Session: "s13", RequestID: "r2", Leg: affinity.LegUpgrade, Status: 400,
+		Failure: &affinity.Failure{Op: "status", Kind: affinity.FailureSession, Text: "400 Session ID unknown (code 1)"}}, now)
+	if err := w.Write(&out, st.Snapshot(now)); err != nil || !strings.Contains(out.String(), "goes on polling: 400") {
+		t.Errorf("%v, a refused upgrade is:\n%s", err, out.String())
+	}
 }
 
 // TestTimeOfNobody: a cookie that came with failures alone has held nobody, so
