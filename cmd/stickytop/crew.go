@@ -41,6 +41,10 @@ type member struct {
 	ip     netip.Addr
 	client *agent.Client
 	lost   atomic.Pointer[string] // what the last word to it came to; nil when it was answered
+
+	mu    sync.Mutex // of what follows
+	asked time.Time  // when it was asked for its fate
+	fate  string
 }
 
 // muster makes or finds the agents that the flags ask for; nil when they ask
@@ -181,7 +185,7 @@ func (w *crew) greet(ctx context.Context, pods []kube.AgentPod, tokens map[strin
 			return cannot("", "agent %s says that it is of role %q, its pod says %q", m.pod.Name, g.hello.Role, m.pod.Role)
 		}
 		silence := min(max(g.hello.Silence, time.Second), time.Hour)
-		w.beats.Go(func() { m.keep(alive, silence) })
+		w.beats.Go(func() { w.keep(alive, m, silence) })
 	}
 	return nil
 }
@@ -206,14 +210,35 @@ func (m *member) hello(ctx context.Context) (agent.Hello, error) {
 	}
 }
 
-// keep tells the agent that somebody is there, until ctx ends, and remembers
+// fateAgain is how often is asked what became of an agent that does not answer.
+const fateAgain = 5 * time.Second
+
+// worded is an error of an agent's answer in the words of what became of the
+// agent, where the cluster tells.
+func (w *crew) worded(ctx context.Context, m *member, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Since(m.asked) > fateAgain {
+		m.fate = w.agents.Fate(ctx, m.pod)
+		m.asked = time.Now()
+	}
+	if m.fate == "" {
+		return fmt.Errorf("agent %s: %w", m.pod.Name, err)
+	}
+	return fmt.Errorf("agent %s does not answer: %s; another run makes another", m.pod.Name, m.fate)
+}
+
+// keep tells an agent that somebody is there, until ctx ends, and remembers
 // whether it answered.
-func (m *member) keep(ctx context.Context, silence time.Duration) {
+func (w *crew) keep(ctx context.Context, m *member, silence time.Duration) {
 	tick := time.NewTicker(min(silence/4, 10*time.Second))
 	defer tick.Stop()
 	for {
 		if err := m.client.Beat(ctx); err != nil && ctx.Err() == nil {
-			text := affinity.Clean(err.Error(), 200)
+			text := affinity.Clean(w.worded(ctx, m, err).Error(), 200)
 			m.lost.Store(&text)
 		} else {
 			m.lost.Store(nil)
@@ -287,9 +312,17 @@ func (w *crew) sources(snapshot func() *affinity.Snapshot) []engine.Source {
 	}
 	all := []engine.Source{w}
 	for _, m := range w.of(agent.RoleKernel) {
-		all = append(all, kernel.New(kernel.Options{Node: m.pod.Node, Name: kernel.SourceName + "/" + m.pod.Node, Objects: snapshot, Remote: m.client.Tables}))
+		all = append(all, kernel.New(kernel.Options{Node: m.pod.Node, Name: kernel.SourceName + "/" + m.pod.Node, Objects: snapshot, Remote: w.tables(m)}))
 	}
 	return all
+}
+
+// tables asks a reader for what changed.
+func (w *crew) tables(m *member) kernel.Remote {
+	return func(ctx context.Context, names kernel.Names, since uint64) (kernel.Frame, time.Time, error) {
+		frame, at, err := m.client.Tables(ctx, names, since)
+		return frame, at, w.worded(ctx, m, err)
+	}
 }
 
 // Run tells how the agents are.
@@ -301,7 +334,7 @@ func (w *crew) Run(ctx context.Context, emit func(affinity.Event)) error {
 		now := affinity.SourceStatus{Name: "agents", State: affinity.SourceLive}
 		for _, m := range w.members {
 			if why := m.lost.Load(); why != nil {
-				now.State, now.Detail = affinity.SourceStale, m.pod.Name+": "+*why
+				now.State, now.Detail = affinity.SourceStale, *why
 			} else {
 				now.Objects++
 			}

@@ -42,8 +42,8 @@ func newDecode(name string, streams genericiooptions.IOStreams, cluster *cluster
 		Short: "Tell which pod a cookie from a browser is pinned to",
 		Long: `Tells which controller made a cookie, which backend and pod it names, when it
 was issued where the value tells, and whether that pod is gone. COOKIE is a
-value, name=value, or a whole Cookie or Set-Cookie line; without it, standard
-input is read.
+value, name=value, a whole Cookie or Set-Cookie line, or a request copied as
+cURL; without it, standard input is read.
 
 The endpoints are those of the cluster, or with --endpoints those you give; then
 no cluster is asked. Only the shape of a value proposes a controller; an
@@ -208,6 +208,9 @@ func (f decodeFlags) cookies(args []string, streams genericiooptions.IOStreams) 
 			return nil, 0, usageError("standard input: %w", err)
 		}
 		all, left = capture.Text(string(text))
+	}
+	if len(all) == 0 && left > 0 {
+		return nil, 0, &failure{code: exitNotDecoded, err: errors.New("not decoded: it is longer than a cookie can be"), hint: "browsers keep 4 KiB of one; give the value alone"}
 	}
 	if len(all) == 0 {
 		return nil, 0, usageError("no cookie in what was given")

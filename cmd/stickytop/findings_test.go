@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -34,28 +35,39 @@ metadata: {namespace: default, name: other}
 spec: {clusterIP: 10.96.0.11, ports: [{name: http, port: 80, protocol: TCP}]}
 `
 
-// runFindings runs get findings without sessions and returns what it printed.
-func runFindings(t *testing.T, server string, args ...string) (string, int) {
+// startFindings starts get findings without sessions, and returns what waits for
+// what it printed: several wait together.
+func startFindings(t *testing.T, server string, args ...string) func() (string, int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, append([]string{"get", "findings", "--server", server, "-n", "default", "--no-probe", "--for", "5s"}, args...)...)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"get", "findings", "--server", server, "-n", "default", "--no-probe", "--for", "8s"}, args...)...)
 	cmd.Env = append(cmd.Environ(), "KUBECONFIG=", "HOME="+t.TempDir())
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return string(out) + stderr.String(), exit.ExitCode()
-	} else if err != nil {
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return string(out), 0
+	return sync.OnceValues(func() (string, int) {
+		err := cmd.Wait()
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			return stdout.String() + stderr.String(), exit.ExitCode()
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		return stdout.String(), 0
+	})
 }
 
 func TestGetFindings(t *testing.T) {
 	server := serveObjects(t, findingsObjects)
+	started := map[string]func() (string, int){}
+	for _, args := range []string{"-o json", "--no-probe=false -o json", "--no-probe=false -A -o json", "ing/web -o json", "svc/other -o json",
+		"ing/other -o wide", "ing/other -o name", "ing/nothing"} {
+		started[args] = startFindings(t, server, strings.Fields(args)...)
+	}
 	of := func(args ...string) (objects []string, rules []string) {
-		text, code := runFindings(t, server, append(args, "-o", "json")...)
+		text, code := started[strings.Join(append(args, "-o", "json"), " ")]()
 		var list struct {
 			Kind  string
 			Items []struct {
@@ -100,17 +112,17 @@ func TestGetFindings(t *testing.T) {
 	if !slices.Contains(rules, "—") || slices.Contains(webRules, "—") {
 		t.Errorf("of svc/other %v, of ing/web %v: want the ignore of ingress/other that is not heeded told, of other alone", rules, webRules)
 	}
-	table, code := runFindings(t, server, "ing/other", "-o", "wide")
+	table, code := started["ing/other -o wide"]()
 	if !strings.Contains(table, "an ignore is not heeded: it gives no reason") {
 		t.Errorf("the ignore that is not heeded is not in\n%s", table)
 	}
-	if names, _ := runFindings(t, server, "ing/other", "-o", "name"); !strings.Contains(names, "finding.stickytop.dev/note-ingress-other\n") {
+	if names, _ := started["ing/other -o name"](); !strings.Contains(names, "finding.stickytop.dev/note-ingress-other\n") {
 		t.Errorf("names:\n%s", names)
 	}
 	if head, _, _ := strings.Cut(table, "\n"); code != 0 || !strings.HasPrefix(head, "RULE") || !strings.Contains(head, "FIX") || !strings.Contains(table, "ingress/other") {
 		t.Errorf("exit %d, a table of\n%s", code, table)
 	}
-	if text, code := runFindings(t, server, "ing/nothing"); code != 3 || !strings.Contains(text, "not found") {
+	if text, code := started["ing/nothing"](); code != 3 || !strings.Contains(text, "not found") {
 		t.Errorf("of what is not there: exit %d, %s", code, text)
 	}
 }

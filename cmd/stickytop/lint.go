@@ -57,7 +57,12 @@ names is empty. Input without an object that rules read exits 0, with a warning.
   kustomize build overlays/prod | %[1]s lint -f - -o sarif
   %[1]s lint -f manifests/ --fail-on medium --skip L01
   %[1]s lint -n shop`, name),
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError("lint takes no %q: files and directories are named with -f", affinity.Clean(args[0], 80))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			return unless(ctx, func() error { return lint(ctx, o, cluster, streams) })
@@ -110,6 +115,9 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 			}
 			ids[i] = r.ID
 		}
+	}
+	if len(o.only) > 0 && !slices.ContainsFunc(o.only, func(id string) bool { return !slices.Contains(o.skip, id) }) {
+		return usageError("--skip leaves none of --rule %s", strings.Join(o.only, ","))
 	}
 	// It is over soon: memory is cheaper than collecting it.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
@@ -174,7 +182,7 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 }
 
 func severity(word string) (affinity.Severity, error) {
-	if word == "never" {
+	if word = strings.ToLower(word); word == "never" {
 		return affinity.SeverityCritical + 1, nil
 	}
 	if s, ok := affinity.ParseSeverity(word); ok && s >= affinity.SeverityLow {
@@ -236,7 +244,7 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 		from[i] = "standard input"
 	}
 	where := affinity.Clean(strings.Join(from, ", "), 200)
-	text := &written{}
+	text, known := &written{}, map[string]bool{}
 	var all manifest.Files
 	read := func(r io.Reader, name string) {
 		objects, p := all.Read(io.TeeReader(r, text), name)
@@ -252,6 +260,10 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 			return facts, not, "", cannot("", "%w", err)
 		}
 		for _, name := range names {
+			if known[filepath.Clean(name)] {
+				continue // named twice, it is still there once
+			}
+			known[filepath.Clean(name)] = true
 			chart, err := unrenderedIn(name)
 			if err != nil {
 				return facts, not, "", cannot("", "%w", err)

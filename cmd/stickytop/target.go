@@ -38,7 +38,7 @@ func targetKinds(words map[string]string) map[string]string {
 	for _, k := range ingress.CustomKinds {
 		if k.Route != "" || k.Via {
 			kind := strings.ToLower(k.Kind)
-			for _, word := range []string{kind, k.Resource, kind + "." + k.Group, k.Resource + "." + k.Group} {
+			for _, word := range []string{kind, k.Resource(), kind + "." + k.Group(), k.Key} {
 				words[word] = kind
 			}
 		}

@@ -278,7 +278,11 @@ func sortedKeys(m map[string]int) []string {
 func (a *addresses) view() {
 	if len(a.touched) > 0 {
 		a.viewPins = a.mergePins()
-		clear(a.touched)
+		if len(a.touched) > 1024 {
+			a.touched = map[AddressKey]struct{}{} // a cleared map keeps the room of all the pins there are
+		} else {
+			clear(a.touched)
+		}
 	}
 	if a.viewLists == nil {
 		a.viewLists = []AddressList{}

@@ -29,8 +29,9 @@ type backend struct {
 type change struct {
 	from   time.Time // when it can have happened at the earliest: before at when the watch was stale
 	at     time.Time
-	seq    uint64 // of its Happening
-	left   map[PodRef]string
+	seq    uint64            // of its Happening
+	left   map[PodRef]string // and why, as of then
+	ended  map[PodRef]bool   // of them, those that had not been ready before
 	joined int
 	before int // usable endpoints
 	after  int
@@ -176,7 +177,7 @@ func endpointPod(ref ServiceRef, e Endpoint) PodRef {
 func (st *State) endpointsDiffer(ref ServiceRef, b *backend, old []Endpoint, now time.Time) {
 	was, is := readyPods(ref, old), readyPods(ref, b.all)
 	var gone, come []string
-	c := change{from: now, at: now, left: map[PodRef]string{}, before: len(was), after: len(is)}
+	c := change{from: now, at: now, left: map[PodRef]string{}, ended: map[PodRef]bool{}, before: len(was), after: len(is)}
 	for pod := range was {
 		if _, ok := is[pod]; !ok {
 			c.left[pod] = st.whyLeft(pod, b)
@@ -194,7 +195,7 @@ func (st *State) endpointsDiffer(ref ServiceRef, b *backend, old []Endpoint, now
 	for _, e := range old {
 		pod := endpointPod(ref, e)
 		if _, ok := was[pod]; !ok && !slices.ContainsFunc(b.all, func(x Endpoint) bool { return endpointPod(ref, x) == pod }) {
-			c.left[pod] = st.whyLeft(pod, b)
+			c.left[pod], c.ended[pod] = st.whyLeft(pod, b), true
 		}
 	}
 	if len(c.left) == 0 && c.joined == 0 {
@@ -239,18 +240,23 @@ func readyPods(ref ServiceRef, all []Endpoint) map[PodRef]bool {
 	return pods
 }
 
+const (
+	leftTerminating = "terminating"
+	leftDeleted     = "deleted"
+)
+
 // whyLeft says why a pod is not among the ready endpoints any more.
 func (st *State) whyLeft(pod PodRef, b *backend) string {
 	p, ok := st.pods[pod]
 	switch {
 	case ok && !p.Gone.IsZero(), !ok && st.sources["pods"].State == SourceLive:
-		return "deleted"
+		return leftDeleted
 	case ok && p.Terminating():
-		return "terminating"
+		return leftTerminating
 	}
 	for _, e := range b.all {
 		if e.Pod == pod && e.Terminating {
-			return "terminating"
+			return leftTerminating
 		}
 		if e.Pod == pod && !e.Ready {
 			return "not ready"

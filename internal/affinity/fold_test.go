@@ -291,6 +291,8 @@ func testRoute(mode string) Route {
 		r := q
 		r.Controller, r.Decoder = "openshift", namedDecoder{name: "openshift", prefix: "x"}
 		candidates = []Policy{{Mechanism: MechanismUnknown}, p, q, r}
+	case "off":
+		candidates = []Policy{{TurnOn: "nginx.ingress.kubernetes.io/affinity=cookie"}}
 	case "unread":
 		candidates = []Policy{{Mechanism: MechanismUnknown, Controller: "haproxytech"}}
 	case "direct":

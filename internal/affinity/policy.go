@@ -78,9 +78,12 @@ type Policy struct {
 	Mechanism  Mechanism
 	Controller string // key of internal/ingress's table, "kube-proxy" for ClientIP; "" when unknown
 	Mode       string // the controller's own word: "persistent", "balanced"
-	Cookie     CookieSpec
-	Timeout    time.Duration // 0: none
-	Renewal    Renewal
+	// TurnOn are the annotations of the Ingress that would turn cookie affinity on,
+	// as `kubectl annotate` takes them; "" where it is on, or another object says it.
+	TurnOn  string
+	Cookie  CookieSpec
+	Timeout time.Duration // 0: none
+	Renewal Renewal
 
 	// ReadTimeout is how long the proxy waits for a frame in either direction
 	// before it cuts a WebSocket; zero where that is not known, or never.

@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -93,5 +94,23 @@ func TestReadyUnread(t *testing.T) {
 		if d := Distribute(st.Snapshot(tNow), nil); len(d.Shares) != 1 || d.Shares[0].Ready || d.Shares[0].ReadyUnread == read {
 			t.Errorf("read %t: %+v", read, d.Shares)
 		}
+	}
+}
+
+// TestShared: where a route's requests are shared out to several Services, pods of
+// all are listed, and no share is called fair.
+func TestShared(t *testing.T) {
+	var st State
+	ref := func(name string) ServiceRef { return ServiceRef{Namespace: "ns", Name: name} }
+	st.Apply(Routes{Source: "t", Routes: []Route{{ID: "r", Kind: RouteIngressRoute, Backend: Backend{Service: ref("blue")}, Layers: []Layer{{Where: LayerIngress,
+		Candidates: []Policy{{Mechanism: MechanismCookie, Branches: []Branch{{Backend: Backend{Service: ref("green")}, Object: "traefikservice/split", Share: "weight 1/2"}}}}}}}}}, tNow)
+	for i, name := range []string{"blue", "green"} {
+		ip := fmt.Sprintf("10.0.0.%d", i)
+		st.Apply(EndpointsChanged{Service: ref(name), Endpoints: []Endpoint{{Addr: ip + ":80", IP: ip, Pod: PodRef{"ns", name + "-1"}, Ready: true}}}, tNow)
+	}
+	st.Apply(SessionOpened{Spec: SessionSpec{ID: "s01", Route: "r", Transport: "http", Client: ClientBrowser}}, tNow)
+	d := Distribute(st.Snapshot(tNow), []RouteID{"r"})
+	if len(d.Shares) != 2 || len(st.tags) != 2 || d.Fair != 0 || d.Parts != 2 {
+		t.Errorf("%+v", d)
 	}
 }

@@ -30,3 +30,33 @@ func TestSnapshotAfterPodsAreForgotten(t *testing.T) {
 		t.Errorf("%d pods after an hour, the one that ended among them: %v", len(s.Pods), ok)
 	}
 }
+
+// TestNoneReady: that no pod is ready is said where the endpoints are known, and
+// only there.
+func TestNoneReady(t *testing.T) {
+	ref := ServiceRef{"web", "shop"}
+	route := Route{ID: "r", Kind: RouteIngress, Name: "shop", Backend: Backend{Service: ref}}
+	for _, c := range []struct {
+		name      string
+		state     SourceState
+		endpoints []Endpoint
+		route     Route
+		want      string
+	}{
+		{"none of three", SourceLive, []Endpoint{{Addr: "10.0.0.1:80"}, {Addr: "10.0.0.2:80"}, {Addr: "10.0.0.3:80"}}, route, "svc/shop has 3 endpoints, none of them ready"},
+		{"one", SourceLive, []Endpoint{{Addr: "10.0.0.1:80"}}, route, "svc/shop has 1 endpoint, which is not ready"},
+		{"no endpoint", SourceLive, nil, route, "svc/shop has no endpoints"},
+		{"as far as is known", SourceStale, nil, route, "svc/shop has no endpoints"},
+		{"a ready one", SourceLive, []Endpoint{{Addr: "10.0.0.1:80"}, {Addr: "10.0.0.2:80", Ready: true}}, route, ""},
+		{"not listed yet", SourceSyncing, nil, route, ""},
+		{"may not be listed", SourceForbidden, nil, route, ""},
+		{"a URL", SourceLive, nil, Route{ID: "u", Kind: RouteURL}, ""},
+	} {
+		var st State
+		st.Apply(SourceChanged{SourceStatus{Name: "endpointslices", State: c.state}}, tNow)
+		st.Apply(EndpointsChanged{Service: ref, Endpoints: c.endpoints}, tNow)
+		if got := st.Snapshot(tNow).NoneReady(c.route); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}

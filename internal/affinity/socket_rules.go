@@ -114,6 +114,9 @@ func (st *State) unknownSession(s *session, first, refused Leg) (f Finding, p pr
 		f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: "nothing names both pods: several workers in one of them (I02) would look the same"})
 	}
 	f.Fix = "turn cookie affinity on for this path, or let clients connect with transports: [\"websocket\"] alone"
+	if !refused.Cookie && !s.expired {
+		f.Patch = st.affinityOn(s.Spec.Route)
+	}
 	switch {
 	case refused.Cookie:
 		f.Fix = "find out why the cookie does not hold the session: another ingress replica or node, a hop that balances again, affinity on another path"
@@ -132,6 +135,26 @@ func (st *State) unknownSession(s *session, first, refused Leg) (f Finding, p pr
 		f.Impact = "the browser reports \"Unexpected response code: 400\" and stays on polling, with a request for every message"
 	}
 	return f, p, ""
+}
+
+// affinityOn is the command that turns cookie affinity on for the Ingress of a
+// route, where annotations do that for whoever may serve it; "" elsewhere.
+func (st *State) affinityOn(id RouteID) string {
+	r := st.routes[id]
+	if r == nil || r.Kind != RouteIngress || !plainName(r.Namespace) || !plainName(r.Name) {
+		return ""
+	}
+	l, ok := r.Layer(LayerIngress)
+	if !ok || len(l.Candidates) == 0 {
+		return ""
+	}
+	on := l.Candidates[0].TurnOn
+	for _, c := range l.Candidates {
+		if on == "" || c.TurnOn != on {
+			return ""
+		}
+	}
+	return fmt.Sprintf("kubectl annotate --overwrite ingress %s -n %s %s", r.Name, r.Namespace, on)
 }
 
 // accounted is what was seen that explains a refusal without any fault in how

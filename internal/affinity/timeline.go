@@ -194,19 +194,37 @@ func (st *State) endpointCause(s *session, m Move, since time.Time) (string, uin
 	if b == nil {
 		return "", 0, false
 	}
+	// Where a terminating pod keeps nobody, the change that took it out of the
+	// ready ones, rather than a later one that took out what was left of it: lines
+	// told before that one and after it are of the same event, and call it the same.
+	ended, keeps := -1, st.policy(s.Spec.Route).KeepsTerminating
 	for i := len(b.changes) - 1; i >= 0; i-- {
 		c := b.changes[i]
 		if c.at.Before(since) || c.from.After(m.At.Add(causeAfter)) {
 			continue
 		}
 		if why, ok := c.left[m.From]; ok {
-			return st.podLabel(m.From) + " " + why, c.seq, true
+			if keeps || !c.ended[m.From] {
+				return st.leftText(s, m.From, why), c.seq, true
+			}
+			if ended < 0 {
+				ended = i
+			}
+			continue
 		}
-		if !m.CookieChanged && st.policy(s.Spec.Route).MovesSilently && st.sharedOut(s, m) == "" {
+		if ended < 0 && !m.CookieChanged && st.policy(s.Spec.Route).MovesSilently && st.sharedOut(s, m) == "" {
 			return fmt.Sprintf("endpoints %d→%d, %s hashes the cookie again", c.before, c.after, st.policy(s.Spec.Route).Mode), c.seq, true
 		}
 	}
+	if ended >= 0 {
+		return st.leftText(s, m.From, b.changes[ended].left[m.From]), b.changes[ended].seq, true
+	}
 	if p, ok := st.pods[m.From]; ok && (p.Terminating() || !p.Gone.IsZero()) {
+		for _, c := range slices.Backward(b.changes) { // that was too long ago to explain this by itself
+			if why, ok := c.left[m.From]; ok && (keeps || !c.ended[m.From]) {
+				return st.leftText(s, m.From, why), c.seq, true
+			}
+		}
 		return st.podLabel(m.From) + " " + st.whyLeft(m.From, b), 0, true
 	}
 	return "", 0, false
@@ -217,13 +235,13 @@ func (st *State) endpointCause(s *session, m Move, since time.Time) (string, uin
 func (st *State) explainAgain(s *session, now time.Time) {
 	st.explainFailing(s, now)
 	m, ok := s.LastMove()
-	if !ok || m.Explained() {
+	if !ok || m.Explained() && !(st.provisional(s, m.Cause) && now.Sub(m.At) <= causeAfter) {
 		return
 	}
 	// s.answered is the last answer of the pod moved to; what explains the
 	// move lies around the move itself.
 	text, seq, ok := st.endpointCause(s, m, m.At.Add(-causeBefore))
-	if !ok {
+	if !ok || text == m.Cause {
 		return
 	}
 	m.Cause, m.CauseSeq = text, seq
@@ -232,11 +250,30 @@ func (st *State) explainAgain(s *session, now time.Time) {
 	st.amend("move", s.Spec.ID, m.At, func(h *Happening) { h.Cause, h.CauseText, h.Level = seq, text, LevelChange })
 }
 
+// leftText says that a pod left the endpoints, and why, as of then; where a
+// terminating pod keeps its clients, what counts is that it has ended since.
+func (st *State) leftText(s *session, pod PodRef, why string) string {
+	if p := st.pods[pod]; why == leftTerminating && !p.Gone.IsZero() && st.policy(s.Spec.Route).KeepsTerminating {
+		why = leftDeleted
+	}
+	return st.podLabel(pod) + " " + why
+}
+
+// provisional reports whether a cause may yet turn out to be another: a
+// controller that keeps clients on a terminating pod lets go of them when the
+// pod ends, which the watch may tell later.
+func (st *State) provisional(s *session, cause string) bool {
+	return st.policy(s.Spec.Route).KeepsTerminating && strings.HasSuffix(cause, " "+leftTerminating)
+}
+
 // amend changes what the timeline says of a session at an instant.
 func (st *State) amend(kind string, id SessionID, at time.Time, change func(*Happening)) {
 	for i := len(st.timeline) - 1; i >= 0; i-- {
 		if h := st.timeline[i]; h.Kind == kind && h.Session == id && h.At.Equal(at) {
 			change(&h)
+			if h == st.timeline[i] {
+				return
+			}
 			st.timeline = slices.Clone(st.timeline)
 			st.timeline[i] = h
 			return
@@ -258,7 +295,9 @@ func (st *State) whyFailing(s *session) (text string, seq uint64) {
 	}
 	if !m.From.IsZero() {
 		if text, seq, ok := st.endpointCause(s, m, s.failing.Add(-causeBefore)); ok {
-			s.failing = time.Time{}
+			if !st.provisional(s, text) {
+				s.failing = time.Time{}
+			}
 			return text, seq
 		}
 	}

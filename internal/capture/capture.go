@@ -61,15 +61,22 @@ func (j *jar) add(name, value string) int {
 	return len(j.cookies) - 1
 }
 
-// Text reads a value, name=value pairs, a whole Cookie or Set-Cookie line, or
-// lines of headers as curl -v and browsers show them; of those, other headers
-// are passed over. It returns how many cookies were left out for being too
+// Text reads a value, name=value pairs, a whole Cookie or Set-Cookie line, a
+// command that browsers copy as cURL, or lines of headers as curl -v and browsers
+// show them; of those, other headers are passed over. Quotes around a whole line
+// are a shell's. It returns how many cookies were left out for being too
 // long or too many, too.
 func Text(text string) (cookies []Cookie, left int) {
 	text = text[:min(len(text), MaxText)]
 	var j jar
+	if strings.Contains(text, "curl") && j.curl(text) {
+		return j.cookies, j.left
+	}
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
 	headers := false
+	for i := range lines {
+		lines[i] = unquoted(lines[i])
+	}
 	for _, line := range lines {
 		if name, value, ok := header(line); ok {
 			headers = true
@@ -92,6 +99,21 @@ func Text(text string) (cookies []Cookie, left int) {
 		}
 	}
 	return j.cookies, j.left
+}
+
+// unquoted takes a shell's quotes off a line, or off one that is more than a
+// value: those of a value are a part of it.
+func unquoted(line string) string {
+	s := strings.TrimSpace(line)
+	if n := len(s); n > 2 && s[0] == s[n-1] && (s[0] == '\'' || s[0] == '"') {
+		inner := s[1 : n-1]
+		_, _, isPair := pair(inner)
+		_, _, isHeader := header(inner)
+		if s[0] == '\'' || isPair || isHeader {
+			return inner
+		}
+	}
+	return line
 }
 
 // header takes a Cookie or Set-Cookie header out of a line; curl -v puts "> "

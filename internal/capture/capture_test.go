@@ -36,6 +36,16 @@ func TestText(t *testing.T) {
 		{"curl -v", "> GET / HTTP/1.1\n> Cookie: a=1\n< HTTP/1.1 200 OK\r\n< set-cookie: b=2; Path=/\n< date: x=y\n", "a=1\nb=2\n"},
 		{"a URL as a value", "http://10.42.0.5:80", "=http://10.42.0.5:80\n"},
 		{"values on lines", "abc\n\ndef\n", "=abc\n=def\n"},
+		{"a shell's quotes", "'a=x|y'", "a=x|y\n"},
+		{"a shell's double quotes", `"a=x|y; b=2"`, "a=x|y\nb=2\n"},
+		{"a quoted header", "'Cookie: a=1; b=2'", "a=1\nb=2\n"},
+		{"a quoted value of a name", `a="x=="`, "a=\"x==\"\n"},
+		{"a value in single quotes", "'MS4yLjMuNDo4MA=='", "=MS4yLjMuNDo4MA==\n"},
+		{"copied as cURL by Chrome", "curl 'https://x/?a=b' \\\n  -H 'accept: */*' \\\n  -b 'a=1|2; b=it'\\''s' \\\n  --compressed", "a=1|2\nb=it's\n"},
+		{"copied as cURL by Firefox", "curl 'https://x/' --compressed -H 'Cookie: a=1; b=\"2\"' -H 'DNT: 1'", "a=1\nb=\"2\"\n"},
+		{"curl by hand", `/usr/bin/curl --cookie=a=1 --header="cookie: b=2" -b jar.txt x`, "a=1\nb=2\n"},
+		{"curl without cookies", "curl https://x/ -b", ""},
+		{"a cookie called curl", "curl=1", "curl=1\n"},
 		{"nothing", " \n", ""},
 		{"an empty cookie", "a=", "=a=\n"},
 	}
@@ -133,6 +143,7 @@ func FuzzText(f *testing.F) {
 	f.Add("Cookie: a=1; b=2\nSet-Cookie: c=3; Path=/")
 	f.Add("> cookie: \x00=\xff\r\n")
 	f.Add("MS4yLjMuNDo4MA==")
+	f.Add("curl $'x' -H \"cookie: a='1'\" \\\n -b 'b=2")
 	f.Fuzz(func(t *testing.T, text string) {
 		cookies, _ := Text(text)
 		if len(cookies) > maxCookies {

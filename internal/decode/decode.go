@@ -53,20 +53,39 @@ func Read(c capture.Cookie, w World) Result {
 	return r
 }
 
-// locate also tries what percent-encoding hides: some tools copy it encoded.
+// locate also tries what percent-encoding and quotes hide: some tools copy a
+// value with them.
 func locate(c capture.Cookie, w World) (v ingress.Verdict, note string) {
 	v = ingress.Locate(c.Name, c.Value, w.Scopes, ingress.Hints{Keys: w.Keys, Controller: w.Controller})
-	if v.Decided || v.Tie || !strings.Contains(c.Value.Reveal(), "%") {
+	if v.Decided || v.Tie {
 		return v, ""
 	}
 	plain, err := url.PathUnescape(c.Value.Reveal())
 	if err != nil {
-		return v, ""
+		plain = c.Value.Reveal()
 	}
-	if u := ingress.Locate(c.Name, affinity.Secret(plain), w.Scopes, ingress.Hints{Keys: w.Keys, Controller: w.Controller}); len(u.Shapes) > len(v.Shapes) {
-		return u, "the value was percent-encoded"
+	for _, other := range []struct{ value, note string }{
+		{plain, "the value was percent-encoded"},
+		{unquoted(c.Value.Reveal()), quotesNote},
+		{unquoted(plain), "the value was percent-encoded; " + quotesNote},
+	} {
+		if other.value == c.Value.Reveal() {
+			continue
+		}
+		if u := ingress.Locate(c.Name, affinity.Secret(other.value), w.Scopes, ingress.Hints{Keys: w.Keys, Controller: w.Controller}); len(u.Shapes) > len(v.Shapes) {
+			return u, other.note
+		}
 	}
 	return v, ""
+}
+
+const quotesNote = "read without the quotes around it, which the controller would not take off"
+
+func unquoted(value string) string {
+	if n := len(value); n > 2 && value[0] == '"' && value[n-1] == '"' {
+		return value[1 : n-1]
+	}
+	return value
 }
 
 // decided fills in what the answers, which agree, say.

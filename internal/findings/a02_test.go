@@ -16,7 +16,7 @@ func TestSlips(t *testing.T) {
 	for _, want := range []string{
 		"ingress/web nginx.ingress.kubernetes.io/affinity-node nginx.ingress.kubernetes.io/affinity-mode",
 		"ingress/old ingress.kubernetes.io/affinity nginx.ingress.kubernetes.io/affinity",
-		"service/haproxy haproxy.org/cookie-persistance haproxy.org/cookie-persistence",
+		"service/haproxy haproxy.org/cookies-persistence haproxy.org/cookie-persistence",
 		"ingress/hi haproxy-ingress.github.io/session-cookie-keyword haproxy-ingress.github.io/session-cookie-keywords",
 		"ingress/f5 nginx.org/sticky-cookies-services nginx.org/sticky-cookie-services",
 		"route/route haproxy.router.openshift.io/cookie_name router.openshift.io/cookie_name",

@@ -116,6 +116,9 @@ func serviceEdit(namespace, name string) edit {
 
 // askIngress asks a controller for a cookie on all that an Ingress leads to.
 func (c *check) askIngress(ing ingressFacts, key string) []edit {
+	if key == nginxKey && ing.served.By(traefikNginxKey) {
+		key = traefikNginxKey
+	}
 	ns, all := ing.Object.Namespace, backendsOf(ing)
 	e := of(ing.Object)
 	var more []edit
@@ -128,7 +131,10 @@ func (c *check) askIngress(ing ingressFacts, key string) []edit {
 	switch key {
 	case nginxKey, traefikNginxKey:
 		e = e.set(nginxPrefix+"affinity", "cookie")
-		for _, s := range [][2]string{{"affinity-mode", "persistent"}, {"session-cookie-change-on-failure", "true"}, {"session-cookie-path", "/"}} {
+		for _, s := range [][2]string{{"session-cookie-path", "/"}, {"affinity-mode", "persistent"}, {"session-cookie-change-on-failure", "true"}} {
+			if key == traefikNginxKey && s[0] != "session-cookie-path" {
+				break // Traefik reads neither; L01
+			}
 			if _, set := ing.Annotations[nginxPrefix+s[0]]; !set || s[0] != "session-cookie-path" && ing.Annotations[nginxPrefix+s[0]] != s[1] {
 				e = e.set(nginxPrefix+s[0], s[1])
 			}
@@ -299,8 +305,7 @@ const (
 func (c *check) cookieEdit(r *route, f flag, value string) []edit {
 	if r.annotated() && r.object.Kind == "Ingress" {
 		name := [...]string{"session-cookie-name", "session-cookie-path", "session-cookie-secure", "session-cookie-samesite", "session-cookie-domain", "session-cookie-max-age"}[f]
-		switch {
-		case f == flagAge:
+		if f == flagAge {
 			return append(everywhere(c.deciding(r), nginxPrefix+"session-cookie-max-age", ""), everywhere(c.deciding(r), nginxPrefix+"session-cookie-expires", "")...)
 		}
 		return everywhere(c.deciding(r), nginxPrefix+name, value)

@@ -34,7 +34,7 @@ var b09 = Rule{
 				h.patch = append(c.cookieEdit(r, flagDomain, parent), c.cookieEdit(f, flagDomain, parent)...)
 			}
 			if parent == "" {
-				h.fix, h.patch = "redirect to one host: these have no domain in common that a cookie could be for", redirect(r, f.Host)
+				h.fix, h.patch = "redirect to one host: these have no domain in common that a cookie could be for (the patch leads to its first page)", redirect(r, f.Host)
 			}
 			c.hit(r.object, h)
 		}
@@ -42,7 +42,9 @@ var b09 = Rule{
 }
 
 // redirect sends a host of an Ingress of ingress-nginx to another: its rules give
-// way to an Ingress that answers with the redirect.
+// way to an Ingress that answers with the redirect. Its validation of annotations
+// may refuse the variable that would keep the path.
+// [internal/ingress/annotations/parser/validators.go, URLIsValidRegex]
 func redirect(r *route, to string) []edit {
 	if r.object.Kind != "Ingress" || !r.by(nginxKey) {
 		return nil
@@ -65,7 +67,7 @@ func redirect(r *route, to string) []edit {
 	if e.deleted {
 		e.fields = nil
 	}
-	away.made = merged(away.made, nest(map[string]any{nginxPrefix + "permanent-redirect": scheme + "://" + to + "$request_uri"}, "metadata", "annotations"))
+	away.made = merged(away.made, nest(map[string]any{nginxPrefix + "permanent-redirect": scheme + "://" + to}, "metadata", "annotations"))
 	return []edit{e, away}
 }
 

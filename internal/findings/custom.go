@@ -23,17 +23,17 @@ func (w *world) addCustom(o *ingress.Objects) {
 	o.CustomUnread = map[string]bool{}
 	for _, k := range ingress.CustomKinds {
 		if !w.Cluster || w.Unread[k.Kind] != "" {
-			o.CustomUnread[k.Resource] = true
+			o.CustomUnread[k.Key] = true
 		}
 		for _, x := range w.objects(k.Kind) {
-			if x.group() != k.Group {
+			if x.group() != k.Group() {
 				continue
 			}
 			parsed, err := k.Parse(x.appendJSON(nil))
 			if err != nil {
 				continue
 			}
-			o.Custom = append(o.Custom, ingress.Custom{Resource: k.Resource, Namespace: x.Namespace, Name: x.Name, Created: created(x),
+			o.Custom = append(o.Custom, ingress.Custom{Key: k.Key, Namespace: x.Namespace, Name: x.Name, Created: created(x),
 				Annotations: x.Strings("metadata", "annotations"), Parsed: parsed})
 		}
 	}

@@ -72,20 +72,24 @@ func (c *check) wiped(s *Object, at []string) {
 	c.hit(s, h)
 }
 
-// AppliedTimeout is the ClientIP timeout of a Service as kubectl was given it;
-// 0 when there is none.
+// AppliedTimeout is the ClientIP timeout of a Service as kubectl was given it,
+// without sessionAffinity: ClientIP beside it; 0 when there is none.
 func AppliedTimeout(text string) int {
 	if len(text) > 256<<10 {
 		return 0
 	}
 	var applied struct {
 		Spec struct {
+			SessionAffinity       string
 			SessionAffinityConfig struct {
 				ClientIP struct{ TimeoutSeconds int }
 			}
 		}
 	}
 	if json.Unmarshal([]byte(text), &applied) != nil {
+		return 0
+	}
+	if applied.Spec.SessionAffinity == "ClientIP" { // taken away since, by hand
 		return 0
 	}
 	return applied.Spec.SessionAffinityConfig.ClientIP.TimeoutSeconds

@@ -19,7 +19,8 @@ func TestTimeoutWiped(t *testing.T) {
 	if strings.Join(got, " ") != "was-wiped wiped" {
 		t.Errorf("found in %q", got)
 	}
-	for text, want := range map[string]int{"": 0, "{": 0, "[]": 0, `{"spec":{"sessionAffinityConfig":{"clientIP":{"timeoutSeconds":"x"}}}}`: 0, `{"spec":{"sessionAffinityConfig":{"clientIP":{"timeoutSeconds":60}}}}`: 60} {
+	for text, want := range map[string]int{"": 0, "{": 0, "[]": 0, `{"spec":{"sessionAffinityConfig":{"clientIP":{"timeoutSeconds":"x"}}}}`: 0, `{"spec":{"sessionAffinityConfig":{"clientIP":{"timeoutSeconds":60}}}}`: 60,
+		`{"spec":{"sessionAffinity":"ClientIP","sessionAffinityConfig":{"clientIP":{"timeoutSeconds":60}}}}`: 0} {
 		if n := findings.AppliedTimeout(text); n != want {
 			t.Errorf("%q gives %d, want %d", text, n, want)
 		}

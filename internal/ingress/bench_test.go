@@ -82,17 +82,17 @@ func BenchmarkBuild(b *testing.B) {
 // DestinationRule or a BackendTrafficPolicy of its own.
 func BenchmarkBuildPolicies(b *testing.B) {
 	o := Objects{Custom: []Custom{
-		{Resource: resGatewayClasses, Name: "istio", Parsed: &gatewayClass{}}, {Resource: resGatewayClasses, Name: "eg", Parsed: &gatewayClass{}}}}
+		{Key: resGatewayClasses, Name: "istio", Parsed: &gatewayClass{}}, {Key: resGatewayClasses, Name: "eg", Parsed: &gatewayClass{}}}}
 	o.Custom[0].Parsed.(*gatewayClass).Spec.ControllerName = "istio.io/gateway-controller"
 	o.Custom[1].Parsed.(*gatewayClass).Spec.ControllerName = "gateway.envoyproxy.io/gatewayclass-controller"
 	add := func(resource, kind, name, raw string) {
 		for _, k := range CustomKinds {
-			if k.Resource == resource && k.Kind == kind {
+			if k.Key == resource && k.Kind == kind {
 				parsed, err := k.Parse([]byte(raw))
 				if err != nil {
 					b.Fatal(err)
 				}
-				o.Custom = append(o.Custom, Custom{Resource: resource, Namespace: "default", Name: name, Parsed: parsed})
+				o.Custom = append(o.Custom, Custom{Key: resource, Namespace: "default", Name: name, Parsed: parsed})
 			}
 		}
 	}

@@ -49,7 +49,11 @@ func testArchive(t *testing.T, file string) {
 			o.ServicesUnread = strings.Contains(string(f.Data), "services")
 			o.CustomUnread = map[string]bool{}
 			for _, resource := range strings.Fields(string(f.Data)) {
-				o.CustomUnread[resource] = true
+				for _, k := range CustomKinds {
+					if k.Resource() == resource {
+						o.CustomUnread[k.Key] = true
+					}
+				}
 			}
 		default:
 			t.Fatalf("unknown part %q", f.Name)
@@ -197,6 +201,9 @@ func dumpPolicy(b *strings.Builder, p affinity.Policy) {
 			fmt.Fprintf(b, " chosen as %s", strings.Join(x.Child, " > "))
 		}
 		b.WriteByte('\n')
+	}
+	if p.TurnOn != "" {
+		fmt.Fprintf(b, "      turned on by %s\n", p.TurnOn)
 	}
 	for _, n := range p.Notes {
 		fmt.Fprintf(b, "      ! %s\n", n)

@@ -16,7 +16,7 @@ import (
 const (
 	contourKey    = "contour"
 	contourCookie = "X-Contour-Session-Affinity"
-	resHTTPProxy  = "httpproxies"
+	resHTTPProxy  = "httpproxies.projectcontour.io"
 )
 
 type (

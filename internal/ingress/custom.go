@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -13,7 +14,7 @@ import (
 
 // Custom is an object of a custom resource that decides about routes.
 type Custom struct {
-	Resource    string // of its CustomKind
+	Key         string // of its CustomKind
 	Namespace   string // "" when it is in none
 	Name        string
 	Created     time.Time
@@ -24,7 +25,10 @@ type Custom struct {
 // CustomKind is a custom resource that is read where its API is installed. To
 // add one, write its part of the API as a struct and a line in CustomKinds.
 type CustomKind struct {
-	Group, Version, Resource, Kind string
+	// Key is resource and group, "httproutes.gateway.networking.k8s.io": two
+	// groups may have resources of one name.
+	Key           string
+	Version, Kind string
 
 	Cluster bool   // its objects are not in a namespace
 	Wide    bool   // those of other namespaces matter, too, where they may be read
@@ -36,44 +40,56 @@ type CustomKind struct {
 
 // CustomKinds are the custom resources that are read, besides Traefik's.
 var CustomKinds = []CustomKind{
-	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resHTTPRoutes, Kind: "HTTPRoute", Route: affinity.RouteHTTPRoute,
+	{Key: resHTTPRoutes, Version: "v1", Kind: "HTTPRoute", Route: affinity.RouteHTTPRoute,
 		Loss: "no HTTPRoutes", New: func() any { return new(httpRoute) }},
-	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resGateways, Kind: "Gateway", Wide: true, Via: true,
+	{Key: resGateways, Version: "v1", Kind: "Gateway", Wide: true, Via: true,
 		Loss: "addresses and TLS of HTTPRoutes unknown", New: func() any { return new(gateway) }},
-	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resGatewayClasses, Kind: "GatewayClass", Cluster: true,
+	{Key: resGatewayClasses, Version: "v1", Kind: "GatewayClass", Cluster: true,
 		Loss: "controllers of HTTPRoutes are taken from their status", New: func() any { return new(gatewayClass) }},
-	{Group: "gateway.networking.k8s.io", Version: "v1alpha2", Resource: resBackendLBPolicies, Kind: "BackendLBPolicy",
+	{Key: resBackendLBPolicies, Version: "v1alpha2", Kind: "BackendLBPolicy",
 		Loss: "sessionPersistence of BackendLBPolicies unknown", New: func() any { return new(persistencePolicy) }},
-	{Group: "gateway.networking.x-k8s.io", Version: "v1alpha1", Resource: resXBackendTrafficPolicies, Kind: "XBackendTrafficPolicy",
+	{Key: resXBackendTrafficPolicies, Version: "v1alpha1", Kind: "XBackendTrafficPolicy",
 		Loss: "sessionPersistence of XBackendTrafficPolicies unknown", New: func() any { return new(persistencePolicy) }},
-	{Group: "gateway.envoyproxy.io", Version: "v1alpha1", Resource: resEnvoyTrafficPolicies, Kind: "BackendTrafficPolicy",
+	{Key: resEnvoyTrafficPolicies, Version: "v1alpha1", Kind: "BackendTrafficPolicy",
 		Loss: "hashing by Envoy Gateway unknown", New: func() any { return new(envoyTrafficPolicy) }},
-	{Group: "networking.istio.io", Version: "v1", Resource: resDestinationRules, Kind: "DestinationRule", Wide: true,
+	{Key: resDestinationRules, Version: "v1", Kind: "DestinationRule", Wide: true,
 		Loss: "hashing by Istio unknown", New: func() any { return new(destinationRule) }},
-	{Group: "projectcontour.io", Version: "v1", Resource: resHTTPProxy, Kind: "HTTPProxy", Route: affinity.RouteHTTPProxy,
+	{Key: resHTTPProxy, Version: "v1", Kind: "HTTPProxy", Route: affinity.RouteHTTPProxy,
 		Loss: "no HTTPProxies", New: func() any { return new(httpProxy) }},
-	{Group: "k8s.nginx.org", Version: "v1", Resource: resVirtualServers, Kind: "VirtualServer", Route: affinity.RouteVirtualServer,
+	{Key: resVirtualServers, Version: "v1", Kind: "VirtualServer", Route: affinity.RouteVirtualServer,
 		Loss: "no VirtualServers", New: func() any { return new(virtualServer) }},
-	{Group: "k8s.nginx.org", Version: "v1", Resource: resVirtualServerRoutes, Kind: "VirtualServerRoute", Via: true,
+	{Key: resVirtualServerRoutes, Version: "v1", Kind: "VirtualServerRoute", Via: true,
 		Loss: "routes that VirtualServers delegate unknown", New: func() any { return new(virtualServer) }},
-	{Group: "route.openshift.io", Version: "v1", Resource: resOpenShiftRoutes, Kind: "Route", Route: affinity.RouteOpenShift,
+	{Key: resOpenShiftRoutes, Version: "v1", Kind: "Route", Route: affinity.RouteOpenShift,
 		Loss: "no Routes of OpenShift", New: func() any { return new(openshiftRoute) }},
-	{Group: "configuration.konghq.com", Version: "v1beta1", Resource: resKongUpstreamPolicy, Kind: "KongUpstreamPolicy",
+	{Key: resKongUpstreamPolicy, Version: "v1beta1", Kind: "KongUpstreamPolicy",
 		Loss: "hashing by Kong unknown", New: func() any { return new(kongUpstreamPolicy) }},
-	{Group: "cloud.google.com", Version: "v1", Resource: resBackendConfigs, Kind: "BackendConfig",
+	{Key: resBackendConfigs, Version: "v1", Kind: "BackendConfig",
 		Loss: "sessionAffinity of GKE Ingresses unknown", New: func() any { return new(backendConfig) }},
-	{Group: "networking.gke.io", Version: "v1", Resource: resGCPBackendPolicies, Kind: "GCPBackendPolicy",
+	{Key: resGCPBackendPolicies, Version: "v1", Kind: "GCPBackendPolicy",
 		Loss: "sessionAffinity of GKE Gateways unknown", New: func() any { return new(gcpBackendPolicy) }},
-	{Group: "networking.gke.io", Version: "v1", Resource: resGCPSessionAffinity, Kind: "GCPSessionAffinityPolicy",
+	{Key: resGCPSessionAffinity, Version: "v1", Kind: "GCPSessionAffinityPolicy",
 		Loss: "stateful session affinity of GKE Gateways unknown", New: func() any { return new(gcpSessionAffinityPolicy) }},
-	{Group: "networking.gke.io", Version: "v1", Resource: resGCPSessionFilters, Kind: "GCPSessionAffinityFilter",
+	{Key: resGCPSessionFilters, Version: "v1", Kind: "GCPSessionAffinityFilter",
 		Loss: "stateful session affinity of rules of GKE Gateways unknown", New: func() any { return new(gcpSessionAffinityFilter) }},
+}
+
+// Resource is the resource's name in its group.
+func (k CustomKind) Resource() string {
+	resource, _, _ := strings.Cut(k.Key, ".")
+	return resource
+}
+
+// Group is the API group.
+func (k CustomKind) Group() string {
+	_, group, _ := strings.Cut(k.Key, ".")
+	return group
 }
 
 // CustomKindOf finds the kind of an object.
 func CustomKindOf(kind, group string) (CustomKind, bool) {
 	for _, k := range CustomKinds {
-		if k.Kind == kind && k.Group == group {
+		if k.Kind == kind && k.Group() == group {
 			return k, true
 		}
 	}
@@ -144,8 +160,8 @@ func customsUnder[T any](w *World, resource string, keysOf func(*Custom, *T) []s
 // objects could not be read: what they would have said is missing.
 func (w *World) unreadCustom(resources ...string) (notes []string) {
 	for _, k := range CustomKinds {
-		if w.customUnread[k.Resource] && slices.Contains(resources, k.Resource) {
-			notes = append(notes, fmt.Sprintf("%s can't be read: %s", k.Resource, k.Loss))
+		if w.customUnread[k.Key] && slices.Contains(resources, k.Key) {
+			notes = append(notes, fmt.Sprintf("%s can't be read: %s", k.Resource(), k.Loss))
 		}
 	}
 	return notes

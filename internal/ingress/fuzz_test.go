@@ -170,7 +170,7 @@ func FuzzCustom(f *testing.F) {
 				continue
 			}
 			for _, name := range []string{"x", "y"} {
-				o.Custom = append(o.Custom, Custom{Resource: k.Resource, Namespace: "default", Name: name, Parsed: parsed})
+				o.Custom = append(o.Custom, Custom{Key: k.Key, Namespace: "default", Name: name, Parsed: parsed})
 			}
 		}
 		for _, class := range []string{"kong", "gce", "istio"} {

@@ -12,12 +12,12 @@ import (
 // that tell who serves them. [sigs.k8s.io/gateway-api apis/v1]
 
 const (
-	resHTTPRoutes              = "httproutes"
-	resGateways                = "gateways"
-	resGatewayClasses          = "gatewayclasses"
-	resBackendLBPolicies       = "backendlbpolicies"
-	resXBackendTrafficPolicies = "xbackendtrafficpolicies"
-	resEnvoyTrafficPolicies    = "backendtrafficpolicies"
+	resHTTPRoutes              = "httproutes.gateway.networking.k8s.io"
+	resGateways                = "gateways.gateway.networking.k8s.io"
+	resGatewayClasses          = "gatewayclasses.gateway.networking.k8s.io"
+	resBackendLBPolicies       = "backendlbpolicies.gateway.networking.k8s.io"
+	resXBackendTrafficPolicies = "xbackendtrafficpolicies.gateway.networking.x-k8s.io"
+	resEnvoyTrafficPolicies    = "backendtrafficpolicies.gateway.envoyproxy.io"
 )
 
 // The part of the API that is read.

@@ -20,10 +20,10 @@ import (
 
 const (
 	gceKey                 = "gce"
-	resBackendConfigs      = "backendconfigs"
-	resGCPBackendPolicies  = "gcpbackendpolicies"
-	resGCPSessionAffinity  = "gcpsessionaffinitypolicies"
-	resGCPSessionFilters   = "gcpsessionaffinityfilters"
+	resBackendConfigs      = "backendconfigs.cloud.google.com"
+	resGCPBackendPolicies  = "gcpbackendpolicies.networking.gke.io"
+	resGCPSessionAffinity  = "gcpsessionaffinitypolicies.networking.gke.io"
+	resGCPSessionFilters   = "gcpsessionaffinityfilters.networking.gke.io"
 	gceConfigAnnotation    = "cloud.google.com/backend-config"
 	gceOldConfigAnnotation = "beta.cloud.google.com/backend-config"
 	gceNEGAnnotation       = "cloud.google.com/neg"

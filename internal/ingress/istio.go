@@ -16,7 +16,7 @@ import (
 
 const (
 	istioKey            = "istio"
-	resDestinationRules = "destinationrules"
+	resDestinationRules = "destinationrules.networking.istio.io"
 	istioPersistent     = "istio.io/persistent-session"
 )
 

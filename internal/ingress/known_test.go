@@ -76,7 +76,7 @@ func TestTrueAnnotations(t *testing.T) {
 // TestMeant wants slips told, of each controller.
 func TestMeant(t *testing.T) {
 	for key, want := range map[string]string{
-		"haproxy.org/cookie-persistance":                                      "haproxy.org/cookie-persistence",
+		"haproxy.org/cookies-persistence":                                     "haproxy.org/cookie-persistence",
 		"haproxy.org/cookie-persistence-nodynamic":                            "haproxy.org/cookie-persistence-no-dynamic",
 		"haproxy-ingress.github.io/session-cookie-keyword":                    "haproxy-ingress.github.io/session-cookie-keywords",
 		"haproxy-ingress.github.io/afinity":                                   "haproxy-ingress.github.io/affinity",
@@ -88,7 +88,7 @@ func TestMeant(t *testing.T) {
 		"haproxy.router.openshift.io/cookie_name":                             "router.openshift.io/cookie_name",
 		"haproxy.router.openshift.io/disable-cookies":                         "haproxy.router.openshift.io/disable_cookies",
 		"konghq.com/upstream-polices":                                         "konghq.com/upstream-policy",
-		"alb.ingress.kubernetes.io/target-group-atributes":                    "alb.ingress.kubernetes.io/target-group-attributes",
+		"alb.ingress.kubernetes.io/target-group-attribute":                    "alb.ingress.kubernetes.io/target-group-attributes",
 		"service.beta.kubernetes.io/aws-load-balancer-target-group-attribute": "service.beta.kubernetes.io/aws-load-balancer-target-group-attributes",
 		"cloud.google.com/backendconfig":                                      "cloud.google.com/backend-config",
 		"traefik.ingress.kubernetes.io/services.sticky.cookie":                "traefik.ingress.kubernetes.io/service.sticky.cookie",

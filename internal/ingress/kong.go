@@ -15,7 +15,7 @@ import (
 
 const (
 	kongKey                = "kong"
-	resKongUpstreamPolicy  = "kongupstreampolicies"
+	resKongUpstreamPolicy  = "kongupstreampolicies.configuration.konghq.com"
 	kongUpstreamAnnotation = "konghq.com/upstream-policy"
 )
 

@@ -100,6 +100,7 @@ func (m *nginxMerge) read(p *Place, b *nginxBackend, keys backendKeys) (affinity
 	notes = append(notes, b.canaryNotes()...)
 	if b.conf.Type != nginxTypeCookie {
 		policy := none("no annotation " + nginxPrefix + "affinity")
+		policy.TurnOn = nginxPrefix + "affinity=cookie " + nginxPrefix + "affinity-mode=persistent"
 		policy.Notes = slices.Concat(own.Notes, b.hashNote(), b.balanceNote())
 		policy.MovesSilently = b.hashNote() != nil
 		return policy, notes

@@ -17,8 +17,8 @@ import (
 
 const (
 	nginxIncKey            = "nginx-inc"
-	resVirtualServers      = "virtualservers"
-	resVirtualServerRoutes = "virtualserverroutes"
+	resVirtualServers      = "virtualservers.k8s.nginx.org"
+	resVirtualServerRoutes = "virtualserverroutes.k8s.nginx.org"
 )
 
 type nginxInc struct{}

@@ -41,6 +41,9 @@ func (m *nginxMerge) passthrough(p *Place, r *Reading) {
 		return
 	}
 	r.Notes = append(r.Notes, fmt.Sprintf("ssl-passthrough: where the controller runs with --enable-ssl-passthrough, TLS for this host goes unread to the ClusterIP of %s, whatever the path, and no cookie is set", root.ref()))
+	if p.TLS {
+		r.Policy.TurnOn = "" // it would set none here
+	}
 	if p.TLS && r.Upstream == UpstreamPods && root.ref() == p.ref() && (p.Service == nil || hasVIP(p.Service)) {
 		r.Upstream, r.Setting = UpstreamPassthrough, "ssl-passthrough"
 	}

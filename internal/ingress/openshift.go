@@ -15,7 +15,7 @@ import (
 
 const (
 	openshiftKey       = "openshift"
-	resOpenShiftRoutes = "routes"
+	resOpenShiftRoutes = "routes.route.openshift.io"
 
 	openshiftPrefix = "haproxy.router.openshift.io/"
 	openshiftName   = "router.openshift.io/cookie_name"

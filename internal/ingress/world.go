@@ -55,8 +55,8 @@ func newWorld(o Objects) *World {
 	}
 	for i := range o.Custom {
 		c := &o.Custom[i]
-		w.custom[c.Resource] = append(w.custom[c.Resource], c)
-		if name := (customName{c.Resource, c.Namespace, c.Name}); w.customByName[name] == nil {
+		w.custom[c.Key] = append(w.custom[c.Key], c)
+		if name := (customName{c.Key, c.Namespace, c.Name}); w.customByName[name] == nil {
 			w.customByName[name] = c
 		}
 	}

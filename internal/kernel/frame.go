@@ -85,14 +85,6 @@ func toFrame(e *Entry, uptime time.Duration) EntryFrame {
 	return f
 }
 
-func (f EntryFrame) entry(uptime time.Duration) Entry {
-	e := Entry{Client: f.Client, Timeout: f.Timeout, Seen: f.Seen, Stamps: f.Stamps, via: tie(Tie{f.Front, f.Endpoint, f.Protocol})}
-	if f.Seen == 0 {
-		e.Left = max(0, f.End-uptime)
-	}
-	return e
-}
-
 // entryKey is an EntryKey, in the little memory that an agent may take.
 type entryKey struct {
 	client netip.Addr
@@ -100,6 +92,10 @@ type entryKey struct {
 }
 
 func (e *Entry) key() entryKey { return entryKey{e.Client, e.via} }
+
+func (k EntryKey) key() entryKey {
+	return entryKey{k.Client, tie(Tie{k.Front, k.Endpoint, k.Protocol})}
+}
 
 func (k entryKey) frame() EntryKey {
 	e := Entry{via: k.via}
@@ -143,11 +139,6 @@ func (x *fedEntry) tells(e *Entry, uptime time.Duration) bool {
 		return false
 	}
 	return e.Seen != 0 || (x.end-uptime-e.Left).Abs() < jitter
-}
-
-type sentList struct {
-	head    ListFrame
-	entries map[EntryKey]EntryFrame
 }
 
 // NewFeed returns a Feed of this machine.

@@ -19,14 +19,37 @@ var ErrOutOfStep = errors.New("the node's agent lost the thread; everything is r
 
 // mirror holds what another machine's frames add up to.
 type mirror struct {
-	seq   uint64
-	lists map[string]sentList
+	seq     uint64
+	lists   map[string]sentList
+	entries []Entry // of a reading, used again by the next
+}
+
+type sentList struct {
+	head    ListFrame
+	entries map[entryKey]sent
+}
+
+// sent is an EntryFrame without its key, in the little memory that one of 50,000
+// may take.
+type sent struct {
+	end, timeout time.Duration
+	seen         uint64
+	stamps       []uint64
+}
+
+func (s sent) entry(k entryKey, uptime time.Duration) Entry {
+	e := Entry{Client: k.client, via: k.via, Timeout: s.timeout, Seen: s.seen, Stamps: s.stamps}
+	if s.seen == 0 {
+		e.Left = max(0, s.end-uptime)
+	}
+	return e
 }
 
 // maxMirrored bounds what is held of one node, in entries.
 const maxMirrored = 1 << 20
 
-// apply takes a frame of the reading at that time on our own clock.
+// apply takes a frame of the reading at that time on our own clock. The entries
+// of its reading are good until the next.
 func (m *mirror) apply(f Frame, at time.Time) (reading, clock, error) {
 	if f.Fault != "" {
 		*m = mirror{}
@@ -57,16 +80,20 @@ func (m *mirror) apply(f Frame, at time.Time) (reading, clock, error) {
 	}
 	n := reading{mode: f.Mode, at: at, uptime: f.Uptime, unknown: f.Unknown, others: f.Others, absent: f.Absent}
 	total := 0
+	for _, s := range m.lists {
+		total += len(s.entries)
+	}
+	if total > maxMirrored {
+		*m = mirror{}
+		return reading{}, clock{}, errors.New("the node's agent sends more pins than a node can hold")
+	}
+	m.entries = slices.Grow(m.entries[:0], total)
 	for name, s := range m.lists {
-		l := List{Name: name, Family: s.head.Family, Timeout: s.head.Timeout, Limit: s.head.Limit, Cut: s.head.Cut, Entries: make([]Entry, 0, len(s.entries))}
-		for _, e := range s.entries {
-			l.Entries = append(l.Entries, e.entry(f.Uptime))
+		from := len(m.entries)
+		for k, e := range s.entries {
+			m.entries = append(m.entries, e.entry(k, f.Uptime))
 		}
-		if total += len(l.Entries); total > maxMirrored {
-			*m = mirror{}
-			return reading{}, clock{}, errors.New("the node's agent sends more pins than a node can hold")
-		}
-		n.lists = append(n.lists, l)
+		n.lists = append(n.lists, List{Name: name, Family: s.head.Family, Timeout: s.head.Timeout, Limit: s.head.Limit, Cut: s.head.Cut, Entries: m.entries[from:len(m.entries):len(m.entries)]})
 	}
 	c := clock{exact: f.Exact}
 	if slices.Contains(hertz, f.HZ) {
@@ -78,15 +105,15 @@ func (m *mirror) apply(f Frame, at time.Time) (reading, clock, error) {
 func (m *mirror) list(l ListFrame) {
 	s := m.lists[l.Name]
 	if s.entries == nil {
-		s.entries = make(map[EntryKey]EntryFrame, len(l.Put))
+		s.entries = make(map[entryKey]sent, len(l.Put))
 	}
 	s.head = ListFrame{Family: l.Family, Timeout: l.Timeout, Limit: l.Limit, Cut: l.Cut}
 	for _, key := range l.Gone {
-		delete(s.entries, key)
+		delete(s.entries, key.key())
 	}
 	for _, e := range l.Put {
 		if e.Client.IsValid() {
-			s.entries[e.EntryKey] = e
+			s.entries[e.key()] = sent{e.End, e.Timeout, e.Seen, e.Stamps}
 		}
 	}
 	m.lists[l.Name] = s

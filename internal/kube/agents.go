@@ -345,6 +345,9 @@ func agentPod(p *corev1.Pod) AgentPod {
 
 // whyNot says what keeps a pod from running.
 func whyNot(p *corev1.Pod) string {
+	if p.Status.Phase == corev1.PodFailed && p.Status.Reason != "" { // Evicted, Preempting, NodeShutdown…
+		return affinity.Clean(strings.TrimSuffix("ended: "+p.Status.Reason+": "+p.Status.Message, ": "), maxError)
+	}
 	for _, c := range p.Status.ContainerStatuses {
 		if w := c.State.Waiting; w != nil && w.Reason != "ContainerCreating" && w.Reason != "" {
 			return affinity.Clean(strings.TrimSuffix(w.Reason+": "+w.Message, ": "), maxError)
@@ -361,9 +364,28 @@ func whyNot(p *corev1.Pod) string {
 	return affinity.Clean(p.Status.Message, maxError)
 }
 
-// imagePatience is how long an image may fail to be pulled before that is taken
-// for its last word: a registry that is away for a moment is asked again.
+// imagePatience is how long an image may fail to be pulled, or pods may be
+// refused, before that is taken for the last word: a registry that is away for a
+// moment is asked again, and a quota may have room by then.
 const imagePatience = 10 * time.Second
+
+// quietWait is how long a pod may take to start before it is said that nothing
+// tells why.
+const quietWait = 5 * time.Second
+
+// waits says what an agent that is not ready waits for.
+func (p AgentPod) waits() string {
+	switch {
+	case p.Why != "":
+		return p.Why
+	case p.Node == "":
+		return "not scheduled yet: no node has taken it, and nothing says why"
+	}
+	return cmp.Or(p.Phase, "not started") + " on " + p.Node + ", not ready yet"
+}
+
+// refusalLook is how often a Job that has no pod is asked why.
+const refusalLook = 2 * time.Second
 
 // Wait returns the pods of a run once all n of them are ready, or a *Problem
 // that says what keeps one from it. On the way tell gets what keeps each of them
@@ -372,12 +394,30 @@ func (a *Agents) Wait(ctx context.Context, namespace, run string, n int, tell fu
 	began := time.Now()
 	var all []AgentPod
 	said, unpulled := map[string]string{}, map[string]time.Time{}
+	var looked, refused time.Time
 	for {
 		got, err := a.List(ctx, namespace, run)
 		if err != nil && ctx.Err() == nil {
 			return nil, err
 		} else if err == nil {
 			all = got
+		}
+		if len(all) < n && err == nil && time.Since(began) > refusalLook/2 && time.Since(looked) > refusalLook {
+			looked = time.Now()
+			why, lost := a.podless(ctx, namespace, run, n)
+			problem := &Problem{What: fmt.Sprintf("%d of %d agents have no pod: %s", n-len(all), n, why)}
+			switch {
+			case why == "":
+				refused = time.Time{}
+			case lost:
+				return nil, problem
+			case refused.IsZero():
+				refused = looked
+				tell("no pod was made for an agent: " + why)
+			case time.Since(refused) >= imagePatience:
+				problem.Hint = hintOf(why)
+				return nil, problem
+			}
 		}
 		ready := 0
 		for _, p := range all {
@@ -393,9 +433,9 @@ func (a *Agents) Wait(ctx context.Context, namespace, run string, n int, tell fu
 			if since := unpulled[p.Name]; hopeless(p.Why) || !since.IsZero() && time.Since(since) >= imagePatience {
 				return nil, &Problem{What: fmt.Sprintf("agent %s does not start: %s", p.Name, p.Why), Hint: hintImage(p.Why)}
 			}
-			if p.Why != "" && said[p.Name] != p.Why {
-				said[p.Name] = p.Why
-				tell("agent " + p.Name + ": " + p.Why)
+			if why := p.waits(); (p.Why != "" || time.Since(began) >= quietWait) && said[p.Name] != why {
+				said[p.Name] = why
+				tell("agent " + p.Name + ": " + why)
 			}
 		}
 		if ready >= n {
@@ -412,8 +452,47 @@ func (a *Agents) Wait(ctx context.Context, namespace, run string, n int, tell fu
 	}
 }
 
+// podless says why agents have no pods; lost is true where no pod will come any
+// more.
+func (a *Agents) podless(ctx context.Context, namespace, run string, n int) (why string, lost bool) {
+	if jobs, err := a.jobs(ctx, namespace, run); err == nil {
+		if len(jobs) < n {
+			return "their Jobs were deleted by somebody else", true
+		}
+		for i := range jobs {
+			for _, c := range jobs[i].Status.Conditions {
+				if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobFailed || c.Type == batchv1.JobComplete) {
+					return "the pod of job " + name(jobs[i].Name) + " is gone: " + affinity.Clean(strings.TrimSuffix(cmp.Or(c.Reason, string(c.Type))+": "+c.Message, ": "), maxError), true
+				}
+			}
+		}
+	}
+	return a.refusedPods(ctx, namespace, run), false
+}
+
+// Fate says what became of an agent that does not answer; "" where its pod runs,
+// or nothing tells.
+func (a *Agents) Fate(ctx context.Context, p AgentPod) string {
+	all, err := a.List(ctx, p.Namespace, p.Run)
+	if err != nil {
+		return ""
+	}
+	at := slices.IndexFunc(all, func(x AgentPod) bool { return x.Name == p.Name })
+	switch {
+	case at < 0:
+		return "its pod was deleted"
+	case all[at].Phase == "Terminating":
+		return "its pod is being deleted"
+	case all[at].Why != "":
+		return all[at].Why
+	case all[at].Phase == string(corev1.PodSucceeded):
+		return "it has ended"
+	}
+	return ""
+}
+
 func hopeless(why string) bool {
-	return slices.ContainsFunc([]string{"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "RunContainerError", "ended with code"},
+	return slices.ContainsFunc([]string{"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "RunContainerError", "ended with code", "ended: "},
 		func(reason string) bool { return strings.HasPrefix(why, reason) })
 }
 
@@ -428,8 +507,8 @@ func hintImage(why string) string {
 func (a *Agents) late(ctx context.Context, pods []AgentPod, namespace, run string, n, ready int, took time.Duration) error {
 	p := &Problem{What: fmt.Sprintf("%d of %d agents are ready after %s", ready, n, took.Round(time.Second))}
 	for _, pod := range pods {
-		if !pod.Ready && pod.Why != "" {
-			p.What += ": " + pod.Name + ": " + pod.Why
+		if !pod.Ready {
+			p.What += ": " + pod.Name + ": " + pod.waits()
 			p.Hint = hintImage(pod.Why)
 			return p
 		}

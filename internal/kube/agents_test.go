@@ -308,6 +308,9 @@ func TestAgentsWait(t *testing.T) {
 		{"no room", []corev1.Pod{pod(func(p *corev1.Pod) {
 			p.Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available"}}}
 		})}, nil, "0 of 1 agents are ready", ""},
+		{"evicted", []corev1.Pod{pod(func(p *corev1.Pod) {
+			p.Status = corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node was low on resource: memory."}
+		})}, nil, "does not start: ended: Evicted: The node was low on resource: memory", ""},
 		{"no pod at all", nil, []corev1.Event{{InvolvedObject: corev1.ObjectReference{Kind: "Job", Name: "stickytop-abc-c1"},
 			Message: `Error creating: pods "stickytop-abc-c1-" is forbidden: exceeded quota: small`}}, "exceeded quota: small", "fewer --agents"},
 	}
@@ -355,6 +358,96 @@ func TestAgentsWaitTells(t *testing.T) {
 	}
 	if took := time.Since(began); took < imagePatience || took > imagePatience+20*time.Second {
 		t.Errorf("gave up after %s, want about %s", took, imagePatience)
+	}
+}
+
+// TestAgentsWaitUnsaid: a pod that no scheduler takes is told of within seconds,
+// though nothing says why.
+func TestAgentsWaitUnsaid(t *testing.T) {
+	t.Parallel()
+	s, a := newJobServer(t)
+	s.pods = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "stickytop-abc-c1-x", Namespace: "web", Labels: map[string]string{labelRun: "abc"}}, Status: corev1.PodStatus{Phase: corev1.PodPending}}}
+	ctx, cancel := context.WithTimeout(t.Context(), quietWait+2*time.Second)
+	defer cancel()
+	var said []string
+	_, err := a.Wait(ctx, "web", "abc", 1, func(text string) { said = append(said, text) })
+	if len(said) != 1 || !strings.Contains(said[0], "no node has taken it") || err == nil || !strings.Contains(err.Error(), "no node has taken it") {
+		t.Errorf("said %q, then %v", said, err)
+	}
+}
+
+// TestAgentsWithoutPods: agents whose pods are not made, or not made again, are
+// told of within seconds, and waited for no longer than may help.
+func TestAgentsWithoutPods(t *testing.T) {
+	condition := func(of batchv1.JobConditionType) func(*batchv1.Job) {
+		return func(j *batchv1.Job) {
+			j.Status.Conditions = []batchv1.JobCondition{{Type: of, Status: corev1.ConditionTrue, Reason: "BackoffLimitExceeded", Message: "Job has reached the specified backoff limit"}}
+		}
+	}
+	tests := []struct {
+		name, event string
+		jobs        int
+		change      func(*batchv1.Job)
+		what        string
+		most        time.Duration
+	}{
+		{"a quota", `Error creating: pods "stickytop-abc-c1-" is forbidden: exceeded quota: small`, 1, nil, "1 of 1 agents have no pod: exceeded quota: small", imagePatience + 5*time.Second},
+		{"its job deleted", "", 0, nil, "their Jobs were deleted", 5 * time.Second},
+		{"its pod deleted", "", 1, condition(batchv1.JobFailed), "the pod of job stickytop-abc-c1 is gone: BackoffLimitExceeded", 5 * time.Second},
+		{"its pod deleted, and ended well", "", 1, condition(batchv1.JobComplete), "the pod of job stickytop-abc-c1 is gone", 5 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, a := newJobServer(t)
+			for range tt.jobs {
+				j := batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "stickytop-abc-c1", Namespace: "web", Labels: map[string]string{labelRun: "abc"}}}
+				if tt.change != nil {
+					tt.change(&j)
+				}
+				s.jobs[j.Name] = j
+			}
+			if tt.event != "" {
+				s.events = []corev1.Event{{InvolvedObject: corev1.ObjectReference{Kind: "Job", Name: "stickytop-abc-c1"}, Message: tt.event}}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+			defer cancel()
+			began, first := time.Now(), time.Duration(0)
+			_, err := a.Wait(ctx, "web", "abc", 1, func(string) {
+				if first == 0 {
+					first = time.Since(began)
+				}
+			})
+			var p *Problem
+			if !errors.As(err, &p) || !strings.Contains(p.What, tt.what) {
+				t.Errorf("%v, want %q", err, tt.what)
+			}
+			if took := time.Since(began); took > tt.most || tt.event != "" && first == 0 || first > 5*time.Second {
+				t.Errorf("gave up after %s, told first after %s", took, first)
+			}
+		})
+	}
+}
+
+// TestAgentFate: what became of an agent that does not answer.
+func TestAgentFate(t *testing.T) {
+	s, a := newJobServer(t)
+	now := metav1.Now()
+	for want, change := range map[string]func(*corev1.Pod){
+		"":                         func(*corev1.Pod) {},
+		"its pod was deleted":      func(p *corev1.Pod) { p.Name = "another" },
+		"its pod is being deleted": func(p *corev1.Pod) { p.DeletionTimestamp = &now },
+		"ended: Evicted: The node had disk pressure": func(p *corev1.Pod) {
+			p.Status = corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node had disk pressure"}
+		},
+		"it has ended": func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded },
+	} {
+		p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: "web", Labels: map[string]string{labelRun: "abc"}}, Status: corev1.PodStatus{Phase: corev1.PodRunning}}
+		change(&p)
+		s.pods = []corev1.Pod{p}
+		if got := a.Fate(t.Context(), AgentPod{Name: "x", Namespace: "web", Run: "abc"}); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 

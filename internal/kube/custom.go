@@ -22,7 +22,7 @@ import (
 func customKinds() []kind {
 	var all []kind
 	for _, k := range ingress.CustomKinds {
-		all = append(all, kind{group: k.Group, version: k.Version, name: k.Resource, cluster: k.Cluster, wide: k.Wide, optional: true,
+		all = append(all, kind{group: k.Group(), version: k.Version, name: k.Resource(), cluster: k.Cluster, wide: k.Wide, optional: true,
 			custom: k.Kind, loss: k.Loss, pollLoss: "edits are seen up to 10s late"})
 	}
 	return all
@@ -60,7 +60,7 @@ func (c *clients) custom(k kind, namespace string) resource {
 
 // customConverter keeps of an object what its kind reads.
 func customConverter(k kind) convertFunc {
-	i := slices.IndexFunc(ingress.CustomKinds, func(c ingress.CustomKind) bool { return c.Resource == k.name && c.Group == k.group })
+	i := slices.IndexFunc(ingress.CustomKinds, func(c ingress.CustomKind) bool { return c.Key == k.key() })
 	if i < 0 {
 		return func(runtime.Object) (any, bool) { return nil, false }
 	}
@@ -78,7 +78,7 @@ func customConverter(k kind) convertFunc {
 		if err != nil {
 			return nil, false
 		}
-		out := ingress.Custom{Resource: of.Resource, Namespace: name(u.GetNamespace()), Name: name(u.GetName()), Created: u.GetCreationTimestamp().Time,
+		out := ingress.Custom{Key: of.Key, Namespace: name(u.GetNamespace()), Name: name(u.GetName()), Created: u.GetCreationTimestamp().Time,
 			Annotations: annotations(u.GetAnnotations()), Parsed: parsed}
 		return &routeObject[ingress.Custom]{out, u.GetLabels()}, true
 	}
@@ -89,7 +89,7 @@ func (w *world) addCustom() {
 	w.custom = map[string]*table[routeObject[ingress.Custom]]{}
 	for _, k := range ingress.CustomKinds {
 		t := newTable(func(at key, old, now *routeObject[ingress.Custom]) { w.customChanged(k, at, old, now) })
-		w.custom[k.Resource], w.stores[k.Resource] = t, t
+		w.custom[k.Key], w.stores[k.Key] = t, t
 	}
 }
 
@@ -110,7 +110,7 @@ func (w *world) customChanged(k ingress.CustomKind, at key, old, now *routeObjec
 	if k.Route != "" {
 		routes = w.routesOf(k.Route, at)
 	}
-	w.edited(k.Resource, "ingress", k.Kind+" "+at.name, text, routes)
+	w.edited(k.Key, "ingress", k.Kind+" "+at.name, text, routes)
 }
 
 // sameSpec reports whether two versions of an object differ in nothing that
@@ -131,23 +131,23 @@ func sameSpec(a, b ingress.Custom) bool {
 
 // customSynced reports whether a kind that gives routes has been listed.
 func (w *world) customSynced() bool {
-	return slices.ContainsFunc(ingress.CustomKinds, func(k ingress.CustomKind) bool { return k.Route != "" && w.synced[k.Resource] })
+	return slices.ContainsFunc(ingress.CustomKinds, func(k ingress.CustomKind) bool { return k.Route != "" && w.synced[k.Key] })
 }
 
 // customObjects adds the custom objects, in an order that equal worlds share.
 func (w *world) customObjects(o *ingress.Objects) {
 	o.CustomUnread = map[string]bool{}
 	for _, k := range ingress.CustomKinds {
-		s := w.status[k.Resource]
-		if !w.synced[k.Resource] && (s.State == affinity.SourceForbidden || s.State == affinity.SourceStale) {
-			o.CustomUnread[k.Resource] = true
+		s := w.status[k.Key]
+		if !w.synced[k.Key] && (s.State == affinity.SourceForbidden || s.State == affinity.SourceStale) {
+			o.CustomUnread[k.Key] = true
 		}
-		keys := w.custom[k.Resource].keys()
+		keys := w.custom[k.Key].keys()
 		slices.SortFunc(keys, func(a, b key) int {
 			return strings.Compare(a.namespace+"/"+a.name, b.namespace+"/"+b.name)
 		})
 		for _, at := range keys {
-			o.Custom = append(o.Custom, w.custom[k.Resource].of[at].object)
+			o.Custom = append(o.Custom, w.custom[k.Key].of[at].object)
 		}
 	}
 }
@@ -156,7 +156,7 @@ func (w *world) customObjects(o *ingress.Objects) {
 func (w *world) customOf(routeKind string, at key) *routeObject[ingress.Custom] {
 	for _, k := range ingress.CustomKinds {
 		if k.Route == routeKind && routeKind != "" {
-			return w.custom[k.Resource].of[at]
+			return w.custom[k.Key].of[at]
 		}
 	}
 	return nil

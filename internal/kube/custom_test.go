@@ -2,6 +2,7 @@ package kube
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,15 +157,41 @@ func TestRoleCoversWhatIsAsked(t *testing.T) {
 func TestCustomKindsAreWhole(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range ingress.CustomKinds {
-		if k.Group == "" || k.Version == "" || k.Kind == "" || k.Loss == "" || k.New == nil {
+		if k.Group() == "" || k.Resource() == "" || k.Version == "" || k.Kind == "" || k.Loss == "" || k.New == nil {
 			t.Errorf("%+v lacks something", k)
 		}
-		if seen[k.Resource] {
-			t.Errorf("%s is there twice: sources go by that name", k.Resource)
+		if seen[k.Key] {
+			t.Errorf("%s is there twice: objects go by that name", k.Key)
 		}
-		seen[k.Resource] = true
+		seen[k.Key] = true
 		if _, err := k.Parse([]byte(`{}`)); err != nil {
-			t.Errorf("%s: %v", k.Resource, err)
+			t.Errorf("%s: %v", k.Key, err)
 		}
+	}
+}
+
+// TestKindsOfOneName: resources of two groups may have one name. What is kept of
+// them is kept apart, and sources tell which is meant.
+func TestKindsOfOneName(t *testing.T) {
+	all := kinds
+	t.Cleanup(func() { kinds = all })
+	apisix := kind{group: "apisix.apache.org", version: "v1alpha1", name: "backendtrafficpolicies", custom: "BackendTrafficPolicy"}
+	kinds = append(slices.Clone(all), apisix)
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.group == "gateway.envoyproxy.io" })
+	envoy := kinds[i]
+	if envoy.key() == apisix.key() || envoy.title() != "backendtrafficpolicies.gateway.envoyproxy.io" || apisix.title() != "backendtrafficpolicies.apisix.apache.org" {
+		t.Errorf("%q, %q are called %q, %q", envoy.key(), apisix.key(), envoy.title(), apisix.title())
+	}
+	if k, _ := kindOf("service"); k.title() != "services" {
+		t.Errorf("Services are called %q", k.title())
+	}
+	w := newWorld(func(affinity.Event) {}, nil, []*watcher{{resource: resource{kind: envoy}}, {resource: resource{kind: apisix}}})
+	w.stores[apisix.key()] = newTable(func(key, *routeObject[ingress.Custom], *routeObject[ingress.Custom]) {})
+	w.apply(change{resource: envoy.key(), kind: changeReplace}, time.Now())
+	w.apply(change{resource: apisix.key(), kind: changeStatus, status: status{state: affinity.SourceForbidden}}, time.Now())
+	var o ingress.Objects
+	w.customObjects(&o)
+	if o.CustomUnread[envoy.key()] || w.status[envoy.key()].State == affinity.SourceForbidden || w.status[apisix.key()].Name != apisix.title() {
+		t.Errorf("%v, %+v", o.CustomUnread, w.status)
 	}
 }

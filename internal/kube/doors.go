@@ -156,7 +156,7 @@ func (w *world) openDoors(routes []affinity.Route) {
 		}
 		r.Addresses, r.AddressFrom, r.AddressHint = w.doors.of(controllers, r.TLS)
 		if r.AddressFrom != "" {
-			r.Notes = append(r.Notes, fmt.Sprintf("%s/%s has no address in its status: asked at that of %s", strings.ToLower(r.Kind), r.Name, r.AddressFrom))
+			r.Notes = append(r.Notes, fmt.Sprintf("%s/%s has no address in its status: it is reached at that of %s", strings.ToLower(r.Kind), r.Name, r.AddressFrom))
 		}
 	}
 	if w.wanting && w.want != nil {

@@ -61,8 +61,8 @@ func (s *apiServer) serveDiscovery(w http.ResponseWriter, r *http.Request, c cal
 		there = []metav1.APIResource{{Name: resIngressRoutes}, {Name: resTraefikServices}}
 	}
 	for _, k := range ingress.CustomKinds {
-		if s.custom && k.Group == c.group && k.Version == c.version {
-			there = append(there, metav1.APIResource{Name: k.Resource})
+		if s.custom && k.Group() == c.group && k.Version == c.version {
+			there = append(there, metav1.APIResource{Name: k.Resource()})
 		}
 	}
 	if len(there) == 0 {
@@ -175,7 +175,7 @@ func (s *apiServer) serveWatch(w http.ResponseWriter, r *http.Request, c call) {
 func (s *apiServer) media(r *http.Request, resource string) runtime.SerializerInfo {
 	want := contentJSON
 	custom := resource == resIngressRoutes || resource == resTraefikServices ||
-		slices.ContainsFunc(ingress.CustomKinds, func(k ingress.CustomKind) bool { return k.Resource == resource })
+		slices.ContainsFunc(ingress.CustomKinds, func(k ingress.CustomKind) bool { return k.Resource() == resource })
 	if s.binary && !custom && strings.Contains(r.Header.Get("Accept"), contentProtobuf) {
 		want = contentProtobuf
 	}
@@ -246,7 +246,7 @@ func resourceOf(obj runtime.Object) string {
 		return resClasses
 	case *unstructured.Unstructured:
 		if k, ok := ingress.CustomKindOf(o.GetKind(), o.GroupVersionKind().Group); ok {
-			return k.Resource
+			return k.Resource()
 		}
 		return map[string]string{"IngressRoute": resIngressRoutes, "TraefikService": resTraefikServices}[o.GetKind()]
 	}

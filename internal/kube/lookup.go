@@ -91,10 +91,10 @@ func kindOf(word string) (kind, bool) {
 		"traefikservice": resTraefikServices}
 	for _, k := range ingress.CustomKinds {
 		if k.Route != "" || k.Via {
-			of[strings.ToLower(k.Kind)] = k.Resource
+			of[strings.ToLower(k.Kind)] = k.Key
 		}
 	}
-	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == of[word] })
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.key() == of[word] })
 	if i < 0 {
 		return kind{}, false
 	}
@@ -190,7 +190,7 @@ func (s *Source) Namespaces(ctx context.Context) ([]string, error) {
 // names lists what there is of a kind, in one namespace or with "" in all.
 func (s *Source) names(ctx context.Context, k kind, namespace string) ([]key, error) {
 	for _, r := range resources(s.clients, namespace) {
-		if r.name != k.name {
+		if r.key() != k.key() {
 			continue
 		}
 		list, err := r.list(ctx, metav1.ListOptions{Limit: maxScan})

@@ -58,6 +58,25 @@ var builtin = []kind{
 		loss: "stickiness of TraefikServices unknown", pollLoss: "edits are seen up to 10s late"},
 }
 
+// key is what its objects are kept under: of custom resources two groups may have
+// one name.
+func (k kind) key() string {
+	if k.custom == "" {
+		return k.name
+	}
+	return k.name + "." + k.group
+}
+
+// title is what people call it: with its group where another has the name.
+func (k kind) title() string {
+	for _, other := range kinds {
+		if other.name == k.name && other.group != k.group {
+			return k.name + "." + k.group
+		}
+	}
+	return k.name
+}
+
 func (k kind) gvr() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: k.group, Version: k.version, Resource: k.name}
 }

@@ -43,7 +43,7 @@ func surveyed() []survey {
 		{kind: "VirtualService", gvr: schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}},
 	}
 	for _, k := range ingress.CustomKinds {
-		all = append(all, survey{kind: k.Kind, gvr: schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource}, cluster: k.Cluster, wide: k.Wide})
+		all = append(all, survey{kind: k.Kind, gvr: schema.GroupVersionResource{Group: k.Group(), Version: k.Version, Resource: k.Resource()}, cluster: k.Cluster, wide: k.Wide})
 	}
 	return all
 }

@@ -66,7 +66,7 @@ func newWatcher(r resource, p *pulse, pageTimeout time.Duration) *watcher {
 // anything else speaks for w.
 func (w *watcher) tell(ctx context.Context, out chan<- change) {
 	w.out, w.done = out, ctx.Done()
-	w.reported.send = func(s status) { w.send(change{resource: w.name, kind: changeStatus, status: s}) }
+	w.reported.send = func(s status) { w.send(change{resource: w.key(), kind: changeStatus, status: s}) }
 }
 
 // run lists and watches until ctx ends.
@@ -290,14 +290,14 @@ func (w *watcher) Replace(objs []any, _ string) error {
 			all = append(all, h)
 		}
 	}
-	w.send(change{resource: w.name, kind: changeReplace, objects: all})
+	w.send(change{resource: w.key(), kind: changeReplace, objects: all})
 	w.reported.listed()
 	return nil
 }
 
 func (w *watcher) sendObject(kind changeKind, obj any) error {
 	if h, ok := obj.(*held); ok && h.Value != nil {
-		w.send(change{resource: w.name, kind: kind, object: h})
+		w.send(change{resource: w.key(), kind: kind, object: h})
 	}
 	return nil
 }

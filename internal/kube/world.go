@@ -70,7 +70,7 @@ func newWorld(emit func(affinity.Event), selector labels.Selector, watchers []*w
 		policies: map[affinity.ServiceRef]affinity.Service{}, touched: map[affinity.ServiceRef]bool{},
 	}
 	for _, x := range watchers {
-		w.status[x.name] = affinity.SourceStatus{Name: x.name, Group: x.group, Since: w.started}
+		w.status[x.key()] = affinity.SourceStatus{Name: x.title(), Group: x.group, Since: w.started}
 	}
 	w.ingresses = newTable(w.ingressChanged)
 	w.ingressRoutes = newTable(w.ingressRouteChanged)
@@ -128,7 +128,7 @@ func (w *world) replace(s store, objects []*held) {
 }
 
 func (w *world) applyStatus(resource string, s status, _ time.Time) {
-	next := affinity.SourceStatus{Name: resource, Group: w.status[resource].Group, State: s.state, Since: s.since, Detail: s.detail, Retry: s.retry, Objects: w.stores[resource].len()}
+	next := affinity.SourceStatus{Name: cmp.Or(w.status[resource].Name, resource), Group: w.status[resource].Group, State: s.state, Since: s.since, Detail: s.detail, Retry: s.retry, Objects: w.stores[resource].len()}
 	if s.state == affinity.SourceSyncing {
 		next.Objects = s.listed
 	}
@@ -215,7 +215,9 @@ func (w *world) rebuildRoutes(now time.Time) bool {
 	w.routes, w.routed = routes, true
 	w.routedTo = make(map[affinity.ServiceRef]bool, len(routes))
 	for _, r := range routes {
-		w.routedTo[r.Backend.Service] = true
+		for _, b := range r.Backends() {
+			w.routedTo[b.Service] = true
+		}
 	}
 	w.emit(affinity.Routes{Source: sourceRoutes, Routes: slices.Clone(routes)})
 	for k := range w.services.of {

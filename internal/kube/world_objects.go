@@ -166,7 +166,7 @@ func (w *world) routesOf(kind string, k key) (ids []affinity.RouteID) {
 // behind are the routes that lead to a Service.
 func (w *world) behind(ref affinity.ServiceRef) (ids []affinity.RouteID) {
 	for _, r := range w.routes {
-		if r.Backend.Service == ref {
+		if slices.ContainsFunc(r.Backends(), func(b affinity.Backend) bool { return b.Service == ref }) {
 			ids = append(ids, r.ID)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -270,7 +271,7 @@ func (d *reader) syntax(doc document, err error) {
 }
 
 func templateHint(text []byte) string {
-	if !bytes.Contains(text, []byte("{{")) {
+	if !bytes.Contains(text, []byte("{{")) || !utf8.Valid(text) {
 		return ""
 	}
 	return " (a Helm template? Render it first: helm template CHART | stickytop lint -f -)"

@@ -82,6 +82,14 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
+// TestNoTemplate: bytes that are no text are no template, whatever two of them are.
+func TestNoTemplate(t *testing.T) {
+	_, problems := Read(strings.NewReader("a: {{\xff\xfe\n"), "f")
+	if len(problems) != 1 || strings.Contains(problems[0].Text, "Helm") {
+		t.Errorf("%v", problems)
+	}
+}
+
 // jsonService is a Service in two lines.
 func jsonService(name string) string {
 	return fmt.Sprintf("{\"apiVersion\": \"v1\", \"kind\": \"Service\",\n \"metadata\": {\"name\": %q}}", name)

@@ -61,14 +61,6 @@ func Findings(s *affinity.Snapshot, o Options) *FindingList {
 	return list
 }
 
-func findingList(all []affinity.Finding) *FindingList {
-	list := newList[Finding](&affinity.Snapshot{}, "FindingList")
-	for _, f := range all {
-		list.Items = append(list.Items, newFinding(f))
-	}
-	return list
-}
-
 func newFinding(f affinity.Finding) Finding {
 	rule := f.Rule
 	if rule == affinity.NoRule {

@@ -138,7 +138,7 @@ func TestHostileManifests(t *testing.T) {
 				value, style := n.Value, n.Style
 				bad := []string{value + hostile, "::error::INJECTED " + value, value + "##[error]INJECTED ###vso[task.setvariable variable=a]b"}
 				n.Value, n.Style = bad[tried%len(bad)], yaml.DoubleQuotedStyle
-				l := lintOf(name, written(t, docs))
+				l := spoken(lintOf(name, written(t, docs)))
 				n.Value, n.Style = value, style
 				checkFormats(t, fmt.Sprintf("%s: %q", name, value), l)
 				tried++
@@ -152,6 +152,15 @@ func TestHostileManifests(t *testing.T) {
 		t.Errorf("of %d manifests rules find faults in %d", tried, spoke)
 	}
 	t.Logf("of %d manifests rules find faults in %d", tried, spoke)
+}
+
+// spoken is l without the rules that say nothing of the objects: their texts are
+// ours, and fill most of a report.
+func spoken(l Lint) Lint {
+	l.Rules = slices.DeleteFunc(l.Rules, func(r LintRule) bool {
+		return !slices.ContainsFunc(l.Findings, func(f affinity.Finding) bool { return f.Rule == r.ID })
+	})
+	return l
 }
 
 func documents(t *testing.T, name, text string) (docs []*yaml.Node) {
@@ -251,15 +260,15 @@ spec:
   rules: [{host: a.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]
 `
 
-// TestHugeValues: a megabyte in one text neither fills the report nor stops it.
+// TestHugeValues: much of a megabyte in one text neither fills the report nor stops it.
 func TestHugeValues(t *testing.T) {
 	docs := documents(t, "broken", broken)
 	n := 0
 	for _, doc := range docs {
 		eachText(doc, func(node *yaml.Node) {
 			value := node.Value
-			node.Value += strings.Repeat("é\x1b", 1<<19)
-			l := lintOf("a.yaml", written(t, docs))
+			node.Value += strings.Repeat("é\x1b", 1<<17) // more than a report may be
+			l := spoken(lintOf("a.yaml", written(t, docs)))
 			node.Value = value
 			n++
 			checkFormats(t, "huge "+value, l)

@@ -128,6 +128,10 @@ func podHeader(wide bool) []string {
 const unknown = "unknown"
 
 func (p *Pod) row(wide bool) []string {
+	fair := "" // where Services share out the requests there is none
+	if p.FairShare > 0 {
+		fair = percent(p.FairShare)
+	}
 	ready, restarts := unknown, fmt.Sprint(p.Restarts)
 	if p.Ready != nil {
 		ready = fmt.Sprint(*p.Ready)
@@ -135,7 +139,7 @@ func (p *Pod) row(wide bool) []string {
 	if p.Phase == "" || p.Phase == "Unknown" { // its object was not read
 		restarts = unknown
 	}
-	row := []string{p.Tag, p.Name, p.Phase, ready, fmt.Sprint(p.Pins), percent(p.Share), percent(p.FairShare), p.Node, restarts}
+	row := []string{p.Tag, p.Name, p.Phase, ready, fmt.Sprint(p.Pins), percent(p.Share), fair, p.Node, restarts}
 	if wide {
 		row = append(row, p.Namespace, p.IP, clock(p.Deletion), clock(p.Gone), p.Reason)
 	}

@@ -241,7 +241,7 @@ type Pod struct {
 	Restarts    int               `json:"restarts"`
 	Pins        int               `json:"pins"`
 	Share       float64           `json:"share"`
-	FairShare   float64           `json:"fairShare"`
+	FairShare   float64           `json:"fairShare,omitempty"` // absent where several Services share out the requests
 }
 
 // Route is a route and its layers.

@@ -122,6 +122,9 @@ func drawAccess(a area, d *data) {
 		y += drawAbsent(a, y+1, absent)
 	}
 	y += 2
+	if y+len(role) > a.h && len(role) > 0 {
+		role = wrap(askForRole(d.opt)+" (get, list, watch); "+d.opt.Title+" rbac --missing prints it", a.w-4)
+	}
 	for _, line := range role {
 		a.put(2, y, plain, line)
 		y++
@@ -201,16 +204,27 @@ func drawAccessRow(a area, y int, s affinity.SourceStatus) int {
 	return max(1, len(lines))
 }
 
+func askForRole(o *Options) string {
+	if who := subject(o); who != "" {
+		return "Ask an admin for a Role for user " + who
+	}
+	return "Ask an admin for a Role"
+}
+
 // roleToAskFor is the smallest Role that would lift the limits.
 func roleToAskFor(d *data, forbidden []affinity.SourceStatus) []string {
-	whose := ""
-	if who := subject(d.opt); who != "" {
-		whose = " for user " + who
-	}
-	lines := []string{"Ask an admin for a Role" + whose + " (get, list, watch; nothing is ever written):"}
+	lines := []string{askForRole(d.opt) + " (get, list, watch; nothing is ever written):"}
+	var groups []string
+	names := map[string][]string{}
 	for _, s := range forbidden {
 		group := cmp.Or(affinity.Clean(s.Group, 100), groupsOf[s.Name], "its API group")
-		lines = append(lines, "  "+s.Name+" in "+group)
+		if names[group] == nil {
+			groups = append(groups, group)
+		}
+		names[group] = append(names[group], s.Name)
+	}
+	for _, group := range groups {
+		lines = append(lines, "  "+strings.Join(names[group], ", ")+" in "+group)
 	}
 	if ns := d.opt.Namespace; ns != "" {
 		lines = append(lines, "  in namespace "+ns)

@@ -82,6 +82,7 @@ var screens = []struct {
 	{name: "sync", make: syncing},
 	{name: "limited", make: limited},
 	{name: "limited-as", make: limitedAs},
+	{name: "limited-all", make: limitedAll},
 	{name: "nopath", make: noPath},
 	{name: "nopath-unheeded", make: unheeded},
 	{name: "nopath-service", make: noPathToService},
@@ -223,6 +224,15 @@ func limited() (*world, Options) {
 		w.apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceForbidden, Since: w.now, Detail: `User "alice" cannot list ` + name}})
 	}
 	return w, w.options()
+}
+
+func limitedAll() (*world, Options) {
+	w, o := limitedAs()
+	for _, name := range []string{"endpointslices", "ingresses", "services", "ingressroutes", "traefikservices", "httproutes"} {
+		w.apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceForbidden, Since: w.now, Detail: "forbidden"}})
+	}
+	o.As, o.AsGroups = "jane", []string{"ops"}
+	return w, o
 }
 
 func limitedAs() (*world, Options) {

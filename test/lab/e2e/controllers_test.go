@@ -30,6 +30,9 @@ func TestTraefik(t *testing.T) {
 		list := sessions(t, l, "ingressroute/split", "-n", "msgapp", "--path", "/", "--url", "http://"+l.IngressIP(), "--for", "6s")
 		for _, s := range list.Items {
 			t.Logf("%s is %s on %s by %s: %s; pin %+v", s.Name, s.State, s.pod(), s.Via, s.Detail, s.Pin)
+			if s.pod() == "" || s.Pin == nil {
+				t.Errorf("%s: every service of it is known, and the cookies of both levels: %s, %s", s.Name, s.State, s.Detail)
+			}
 		}
 		list.agrees(t, l)
 	})

@@ -172,11 +172,8 @@ func (c *comparison) requests(run string) {
 	}
 }
 
-// unread says that the program cannot tell which cookie holds a session: HAProxy's, and those of a TraefikService that
-// has two.
-func (c *comparison) unread() bool {
-	return c.l.Spec.Ingress == "haproxy" || c.s.Route.Ingress == "split"
-}
+// unread says that the program cannot tell which cookie holds a session: HAProxy's.
+func (c *comparison) unread() bool { return c.l.Spec.Ingress == "haproxy" }
 
 // cookies compares what was sent and set.
 func (c *comparison) cookies(i int, x exchange, e entry) {
