@@ -263,7 +263,7 @@ func sayUnseen(snap *affinity.Snapshot, what string, w io.Writer) {
 				fmt.Fprintf(w, "warning: %s: %s\n", src.Name, src.Detail)
 			}
 		case affinity.SourceSyncing:
-			fmt.Fprintf(w, "warning: %s: no answer yet %s\n", src.Name, src.Detail)
+			fmt.Fprintf(w, "warning: %s: %s\n", src.Name, cmp.Or(src.Detail, "no answer yet"))
 		}
 	}
 }
@@ -298,8 +298,12 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	}
 	routes := engine.Chosen(snap.Routes, s.target)
 	switch {
-	case what == "findings": // are of objects, which need no route
-		return nil
+	case what == "findings": // are of objects, which need no route; those of sessions need an answer
+		if len(snap.Sessions) == 0 {
+			return nil
+		}
+		s.unasked(snap, streams.ErrOut)
+		return s.howTheyFare(snap, streams.ErrOut)
 	case len(routes) == 0 && s.target.Direct:
 		return cannot("", "svc/%s has no address that can be asked in %s", affinity.Clean(s.target.Name, 253), s.where())
 	case len(snap.Routes) == 0 && s.cluster && snap.Is("ingresses", affinity.SourceForbidden):
@@ -332,9 +336,15 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
 	}
-	sayOfSockets(snap, streams.ErrOut)
+	return s.howTheyFare(snap, streams.ErrOut)
+}
+
+// howTheyFare says what became of sessions that do not work, and is the error of
+// a run in which none was answered.
+func (s *setup) howTheyFare(snap *affinity.Snapshot, w io.Writer) error {
+	sayOfSockets(snap, w)
 	if slices.ContainsFunc(snap.Sessions, answered) {
-		sayHowTheyFail(snap, streams.ErrOut)
+		sayHowTheyFail(snap, w)
 		return nil
 	}
 	return s.unanswered(snap)
@@ -424,11 +434,12 @@ func (s *setup) unanswered(snap *affinity.Snapshot) error {
 		if x.Spec.Transport == "socketio" && affinity.BadStatus(x.LastStatus) {
 			speaks = "--socketio-path says where the Socket.IO server is; "
 		}
+		advice := x.Advice()
 		switch {
-		case f.Kind == affinity.FailureForeign && x.Spec.Transport == "socketio" && !affinity.BadStatus(x.LastStatus):
-			return cannot("--socketio-path says where the Socket.IO server is; --transport ws holds plain WebSockets", "no session was answered in Engine.IO: %s", f.Text)
-		case f.Kind == affinity.FailureDenied && x.Spec.Client.Kind() == affinity.ClientCrossSite:
-			return cannot("--origin names the page that they come from; --client browser acts for one of the same site", "no session got to see an answer: %s", f.Text)
+		case advice != "" && f.Kind == affinity.FailureForeign:
+			return cannot(advice, "no session was answered in Engine.IO: %s", f.Text)
+		case advice != "":
+			return cannot(advice, "no session got to see an answer: %s", f.Text)
 		case affinity.BadStatus(x.LastStatus):
 			return cannot(speaks+statusHint(x.LastStatus), "no session was answered by a pod: %s", f.Text)
 		}

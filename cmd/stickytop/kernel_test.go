@@ -87,6 +87,7 @@ func TestSayUnseen(t *testing.T) {
 		{"kernel", affinity.SourceAbsent, "pins", ""}, // an error there
 		{"kernel", affinity.SourceLive, "findings", ""},
 		{"ingressroutes", affinity.SourceAbsent, "findings", ""},
+		{"logs", affinity.SourceSyncing, "sessions", "warning: logs: why\n"},
 	} {
 		var out strings.Builder
 		sayUnseen(&affinity.Snapshot{Sources: []affinity.SourceStatus{{Name: c.name, State: c.state, Detail: "why"}}}, c.what, &out)

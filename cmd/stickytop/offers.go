@@ -41,6 +41,9 @@ func ofRights(f *pflag.Flag) bool {
 	return ofAsking(f) || slices.Contains([]string{"agents", "kernel", "from", "node"}, f.Name)
 }
 
+// ofMoreRights are what says that a run takes more than its objects.
+var ofMoreRights = []string{"log-evidence", "via-controller"}
+
 // ofAgents are those, and what agents are made by.
 func ofAgents(f *pflag.Flag) bool {
 	return !slices.Contains([]string{"selector", "kernel-node", "from"}, f.Name)
@@ -65,6 +68,7 @@ func (o offers) to(root *cobra.Command) {
 			o.give(fs, o.log, nil)
 		case "rbac":
 			o.give(fs, o.cluster, ofRights)
+			o.give(fs, o.probes, func(f *pflag.Flag) bool { return slices.Contains(ofMoreRights, f.Name) })
 		case "lint":
 			o.give(fs, o.cluster, ofAsking)
 		case "get":

@@ -12,16 +12,17 @@ import (
 	"github.com/kubestickytop/stickytop/internal/kube"
 )
 
-func newRBAC(name string, streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
+func newRBAC(name string, streams genericiooptions.IOStreams, probes *probeFlags, cluster *clusterFlags) *cobra.Command {
 	var missing, optional bool
 	cmd := &cobra.Command{
 		Use:   "rbac",
 		Short: "Show what you may, and print the Role that stickytop needs",
 		Long: `Asks the API server what you may (SelfSubjectAccessReview) and prints it.
 With --missing it prints, as YAML to send to an administrator, the Role for
-what you may not. What agents take is in it with --agents N or --kernel, as
-with a run. Nothing is written to the cluster.`,
-		Example: fmt.Sprintf("  %[1]s rbac -n msgapp\n  %[1]s rbac -n msgapp --missing\n  %[1]s rbac -n msgapp --missing --agents 3 --kernel", name),
+what you may not. What only some runs take is in it with the flags of the run:
+--log-evidence (pods/log), --via-controller (pods/portforward), --agents N or
+--kernel. Nothing is written to the cluster.`,
+		Example: fmt.Sprintf("  %[1]s rbac -n msgapp\n  %[1]s rbac -n msgapp --missing\n  %[1]s rbac -n msgapp --missing --log-evidence\n  %[1]s rbac -n msgapp --missing --agents 3 --kernel", name),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, namespace, err := cluster.restConfig()
@@ -38,6 +39,12 @@ with a run. Nothing is written to the cluster.`,
 			}
 			if agents, kernel := cluster.agents.clients > 0 || cluster.from.where == fromPods, cluster.kernel.where == kernelAgents; agents || kernel {
 				access.NeedAgents(kernel && len(cluster.agents.nodes) == 0)
+			}
+			if probes.logs {
+				access.NeedLogs()
+			}
+			if probes.via != "" {
+				access.NeedForward()
 			}
 			if missing {
 				rows := access.Missing(optional)

@@ -83,7 +83,7 @@ func newRoot(name string, streams genericiooptions.IOStreams) *cobra.Command {
 		newGet(name, streams, &probes, &cluster, &logFile),
 		newDemo(name, streams, &probes, &screen, &logFile),
 		newDecode(name, streams, &cluster, &logFile),
-		newRBAC(name, streams, &cluster),
+		newRBAC(name, streams, &probes, &cluster),
 		newLint(name, streams, &cluster),
 		newExplain(streams),
 		newAgent(streams),

@@ -220,13 +220,29 @@ func (c *judging) why(m KindSummary) string {
 // requests were answered by pods that do not have the session.
 func (c *judging) breaks(m KindSummary) string {
 	for _, f := range c.findings {
-		if f.Route != m.Route || f.Rule != "I01" && f.Rule != "I03" && f.Rule != "B07" {
+		vain := inVain(f)
+		if f.Route != m.Route || f.Rule != "I01" && f.Rule != "I03" && f.Rule != "B07" && vain == "" {
 			continue
 		}
 		for _, x := range c.sessions {
 			if x.Spec.ID == f.Session && x.Spec.Transport == m.Transport && x.Spec.Client == m.Client {
-				return ", " + f.Rule
+				return ", " + f.Rule + vain
 			}
+		}
+	}
+	return ""
+}
+
+// inVain is why the client of f does not send the affinity cookie back, where that
+// is what f found for certain (B02, B03, B04): the end of a sentence.
+func inVain(f Finding) string {
+	if f.Certainty != CertaintyExact {
+		return ""
+	}
+	for _, e := range f.Evidence {
+		if why, ok := strings.CutPrefix(e.Text, offeredInVain); ok {
+			why, _, _ = strings.Cut(why, ": ") // what it takes is the finding's to say
+			return ": the affinity cookie is not sent back, " + Clean(why, 100)
 		}
 	}
 	return ""

@@ -45,6 +45,26 @@ func TestComparison(t *testing.T) {
 	}
 }
 
+// TestComparisonNamesTheCookie: where it is known that a client does not send the
+// affinity cookie back, and why, the verdict says so, not what came of it.
+func TestComparisonNamesTheCookie(t *testing.T) {
+	const same = "SameSite is not set, which Chrome takes for Lax"
+	kinds := []KindSummary{{Route: "r", SessionKind: SessionKind{"socketio", ClientCrossSite}, Sessions: 1, Broken: 1},
+		{Route: "r", SessionKind: SessionKind{"socketio", ClientBrowser}, Sessions: 1, Held: 1}}
+	sessions := []*Session{{Spec: SessionSpec{ID: "s1", Route: "r", Transport: "socketio", Client: ClientCrossSite}, InARow: 1,
+		LastFailure: &Failure{Text: "400 Session ID unknown (code 1)"}}}
+	for certainty, want := range map[Certainty]string{
+		CertaintyExact:  "not held the same: browser-cross-site (0 of 1, B04: the affinity cookie is not sent back, " + same + ")",
+		CertaintyLikely: "not held the same: browser-cross-site (1 of 1 fail: 400 Session ID unknown (code 1))",
+	} {
+		f := (&State{}).notSentBack(&session{notReturned: same + ": not kept for a page of another site (page.example); that takes SameSite=None; Secure"},
+			Finding{Route: "r", Session: "s1", Certainty: certainty})
+		if got := newComparison(sessions, []Finding{f}, kinds).Verdict; f.Rule != "B04" || got != want {
+			t.Errorf("%v, %s: %q, want %q", certainty, f.Rule, got, want)
+		}
+	}
+}
+
 // TestComparisonIsTold: the timeline tells what clients came to once it stands,
 // again when it changes, and not with every number in it.
 func TestComparisonIsTold(t *testing.T) {

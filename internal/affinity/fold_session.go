@@ -257,14 +257,14 @@ func (st *State) staysOnPolling(s *session, o Observed, now time.Time) {
 		Text: fmt.Sprintf("%s got no WebSocket and goes on polling: %s", s.Spec.ID, o.Failure.Text)})
 }
 
-// noWebSocket says why a session that is held polls, where an upgrade failed; ""
+// NoWebSocket says why a session that is held polls, where an upgrade failed; ""
 // otherwise.
-func (s *session) noWebSocket() string {
+func (s *Session) NoWebSocket() string {
 	l, ok := s.Leg(LegUpgrade)
-	if !ok || l.Failure == "" || s.Socket == nil || s.Socket.Ended != nil || s.Socket.Carrier != CarrierPolling {
+	if !ok || s.Socket == nil || s.Socket.Ended != nil || s.Socket.Carrier != CarrierPolling {
 		return ""
 	}
-	return "it got no WebSocket and goes on polling: " + l.Failure
+	return l.Failure
 }
 
 // failed folds a request that got no usable answer.

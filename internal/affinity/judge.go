@@ -14,8 +14,8 @@ func (st *State) judge(s *session) {
 	s.touch()
 	s.Split = nil
 	s.base, s.detail = st.verdict(s)
-	if text := s.noWebSocket(); text != "" && s.base != Closed && s.base != Failing {
-		s.detail = strings.TrimPrefix(s.detail+"; "+text, "; ")
+	if why := s.NoWebSocket(); why != "" && s.base != Closed && s.base != Failing {
+		s.detail = strings.TrimPrefix(s.detail+"; it got no WebSocket and goes on polling: "+why, "; ")
 	}
 }
 

@@ -410,12 +410,15 @@ func (st *State) withoutCookie(s *session, f Finding) Finding {
 	return f
 }
 
+// offeredInVain begins the evidence of a cookie that a client does not send back.
+const offeredInVain = "the affinity cookie was offered and is not sent back: "
+
 // notSentBack is a client that keeps cookies, but not this one: which rule it
 // is depends on the attribute.
 func (st *State) notSentBack(s *session, f Finding) Finding {
 	f.Title = Clean("400 Session ID unknown: the affinity cookie is not sent back: "+s.notReturned, maxTitle)
 	f.Impact = "clients like this one get 400 Session ID unknown"
-	f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: "the affinity cookie was offered and is not sent back: " + s.notReturned})
+	f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: offeredInVain + s.notReturned})
 	f.Fix = "let the affinity cookie's Path, Domain, Secure and SameSite fit the way this client comes"
 	switch {
 	case strings.Contains(s.notReturned, "SameSite"):

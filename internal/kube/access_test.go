@@ -125,6 +125,30 @@ func TestRoleOfAgents(t *testing.T) {
 	}
 }
 
+// TestRoleForMoreOfARun: what a run's options take is asked for with them, and
+// not without.
+func TestRoleForMoreOfARun(t *testing.T) {
+	for _, tt := range []struct {
+		need           func(*Access)
+		resource, verb string
+	}{{(*Access).NeedLogs, "pods/log", "get"}, {(*Access).NeedForward, "pods/portforward", "create"}} {
+		access := Access{Rows: Wanted()}
+		role := func() []rbacv1.PolicyRule {
+			var r rbacv1.Role
+			if err := yaml.UnmarshalStrict([]byte(strings.Split(RoleYAML("chat", access.Missing(false)), "---\n")[0]), &r); err != nil {
+				t.Fatal(err)
+			}
+			return r.Rules
+		}
+		if grants(role(), "", tt.resource, tt.verb) {
+			t.Errorf("%s is asked for, though not needed", tt.resource)
+		}
+		if tt.need(&access); !grants(role(), "", tt.resource, tt.verb) {
+			t.Errorf("%s is needed, and not asked for: %v", tt.resource, role())
+		}
+	}
+}
+
 func grants(rules []rbacv1.PolicyRule, group, resource, verb string) bool {
 	has := func(all []string, s string) bool {
 		for _, x := range all {

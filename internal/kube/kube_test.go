@@ -216,10 +216,10 @@ func TestPagesAndProgress(t *testing.T) {
 		t.Errorf("%d requests listed 1200 pods, want 3 pages", n)
 	}
 	progress := count(r.since(0), func(e affinity.SourceChanged) bool {
-		return e.Status.Name == resPods && e.Status.State == affinity.SourceSyncing && e.Status.Detail == "500 of 1200" && e.Status.Objects == 500
+		return e.Status.Name == resPods && e.Status.State == affinity.SourceSyncing && e.Status.Detail == "500 of 1200 listed" && e.Status.Objects == 500
 	})
 	if progress != 1 {
-		t.Errorf("progress was told %d times as 500 of 1200, want once:\n%s", progress, r.dump())
+		t.Errorf("progress was told %d times as 500 of 1200 listed, want once:\n%s", progress, r.dump())
 	}
 }
 

@@ -72,6 +72,20 @@ func (a *Access) NeedAgents(nodes bool) {
 	}
 }
 
+// NeedLogs makes what following pods' logs takes no longer optional.
+func (a *Access) NeedLogs() { a.need("pods/log") }
+
+// NeedForward makes what a port-forward to a pod takes no longer optional.
+func (a *Access) NeedForward() { a.need("pods/portforward") }
+
+func (a *Access) need(resource string) {
+	for i := range a.Rows {
+		if a.Rows[i].Resource == resource {
+			a.Rows[i].Optional = false
+		}
+	}
+}
+
 // Wanted returns every row of the preflight, with the verbs that matter marked
 // Unknown. RoleYAML makes the whole Role of it.
 func Wanted() []Permission {

@@ -42,7 +42,7 @@ func (r *reporter) syncing(listed int, detail string) {
 // already shown, and say nothing.
 func (r *reporter) progress(listed, remaining int) {
 	if r.state() == affinity.SourceSyncing {
-		r.syncing(listed, fmt.Sprintf("%d of %d", listed, listed+remaining))
+		r.syncing(listed, fmt.Sprintf("%d of %d listed", listed, listed+remaining))
 	}
 }
 

@@ -119,6 +119,7 @@ func (s *ioSession) Observe(ctx context.Context, t Target) Trip {
 	trip := s.client.take(r, t)
 	trip.Before = before
 	o := &trip.Observed
+	s.advise(o, affinity.CarrierPolling)
 	if o.Failure == nil {
 		o.Failure = s.open(r)
 	} else if o.Refused != nil && o.Refused.Code == engineio.UnsupportedProtocol && s.client.set.Socket.IOVersion == 0 {
@@ -129,6 +130,22 @@ func (s *ioSession) Observe(ctx context.Context, t Target) Trip {
 	}
 	trip.Steps = r.seen.steps(*o)
 	return trip
+}
+
+// advise adds to the refusal of a handshake by carrier, which the server does not
+// know, how to ask by the other one, where that has not been tried.
+func (s *ioSession) advise(o *affinity.Observed, carrier string) {
+	if o.Failure == nil || o.Refused == nil || o.Refused.Code != engineio.UnknownTransport {
+		return
+	}
+	other := map[string]string{affinity.CarrierPolling: IOWebSocket, affinity.CarrierWebSocket: IOPolling}[carrier]
+	text := o.Failure.Text + "; the server takes no " + carrier
+	if s.transports() != IOSocketFirst && s.client.spec.Client != affinity.ClientWSOnly {
+		text += ": --socketio-transports " + other
+	}
+	f := *o.Failure
+	f.Text = affinity.Clean(text, maxText)
+	o.Failure = &f
 }
 
 // transports are those of the session's client model, or of the options.
@@ -145,6 +162,7 @@ func (s *ioSession) observeSocket(ctx context.Context) Trip {
 	conn, r := dialSocket(ctx, s.client, s.target, u, a, nil, nil)
 	s.id = a.id
 	trip := s.client.take(r, s.target)
+	s.advise(&trip.Observed, affinity.CarrierWebSocket)
 	if conn != nil {
 		s.wire = newWire(conn)
 		if trip.Observed.Failure != nil {

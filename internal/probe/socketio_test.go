@@ -364,7 +364,10 @@ func TestSocketIORefusals(t *testing.T) {
 		text                string
 	}{
 		{"EIO mismatch", "io4", ``, SocketOptions{IOVersion: 3}, 5, affinity.FailureDenied, "400 Unsupported protocol version (code 5)"},
-		{"transport disabled", "io4", `{"engine":{"transports":["websocket"]}}`, SocketOptions{}, 0, affinity.FailureDenied, "400 Transport unknown (code 0)"},
+		{"transport disabled", "io4", `{"engine":{"transports":["websocket"]}}`, SocketOptions{}, 0, affinity.FailureDenied,
+			"400 Transport unknown (code 0); the server takes no polling: --socketio-transports websocket"},
+		{"WebSocket disabled", "io4", `{"engine":{"transports":["polling"]}}`, SocketOptions{IOTransports: IOWebSocket}, 0, affinity.FailureDenied,
+			"400 Transport unknown (code 0); the server takes no websocket: --socketio-transports polling"},
 		{"HTML", "io4", ``, SocketOptions{IOPath: "/elsewhere/"}, -2, affinity.FailureForeign, "200 with text/html in place of Engine.IO: <!doctype html>"},
 		{"HTML for a WebSocket", "io4", ``, SocketOptions{IOPath: "/elsewhere/", IOTransports: IOWebSocket}, -2, affinity.FailureOther, ""},
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,6 +176,43 @@ func TestWatchWritesOneObjectALine(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"s01", "s02", "s03", "s01"}, got); d != "" {
 		t.Errorf("lines (-want +got):\n%s", d)
+	}
+}
+
+// TestWatchLinesUp: every row's columns are under the header's, whatever it says.
+func TestWatchLinesUp(t *testing.T) {
+	st, now := world()
+	route := st.Snapshot(now).Routes[0].ID
+	for i, transport := range []string{"http", "ws", "tcp", "socketio"} {
+		st.Apply(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: affinity.SessionID(fmt.Sprintf("s1%d", i)), Transport: transport, Route: route}}, now)
+	}
+	var out bytes.Buffer
+	w := Watch{}
+	if err := w.Write(&out, st.Snapshot(now)); err != nil {
+		t.Fatal(err)
+	}
+	head, rows, _ := strings.Cut(out.String(), "\n")
+	state := strings.Index(head, "STATE")
+	n := 0
+	for row := range strings.Lines(rows) {
+		n++
+		if len(row) < state || row[state-1] != ' ' || row[state] == ' ' || strings.Fields(row[state:])[0] != strings.Fields(row)[2] {
+			t.Errorf("STATE is not under its title:\n%s\n%s", head, row)
+		}
+	}
+	if n != 7 {
+		t.Errorf("%d rows:\n%s", n, out.String())
+	}
+	out.Reset()
+	st.Apply(affinity.Observed{Session: "s13", RequestID: "r1", Leg: affinity.LegHandshake, Status: 200}, now)
+	st.Apply(affinity.SocketChanged{Session: "s13", Socket: affinity.Socket{Carrier: affinity.CarrierPolling, Opened: now, Joined: true}}, now)
+	if err := w.Write(&bytes.Buffer{}, st.Snapshot(now)); err != nil {
+		t.Fatal(err)
+	}
+	st.Apply(affinity.Observed{Session: "s13", RequestID: "r2", Leg: affinity.LegUpgrade, Status: 400,
+		Failure: &affinity.Failure{Op: "status", Kind: affinity.FailureSession, Text: "400 Session ID unknown (code 1)"}}, now)
+	if err := w.Write(&out, st.Snapshot(now)); err != nil || !strings.Contains(out.String(), "goes on polling: 400") {
+		t.Errorf("%v, a refused upgrade is:\n%s", err, out.String())
 	}
 }
 

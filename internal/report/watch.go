@@ -26,11 +26,12 @@ type mark struct {
 	requests int
 	moves    int
 	held     string // how the held connection stands
+	polls    bool   // on, without the WebSocket that it asked for
 }
 
 // Write prints what changed since the last call. With Format json every
 // request is a line, so that a reader misses nothing that is counted; tables
-// get a line for each change of state or pod.
+// get a line for each change of state or pod, and for a WebSocket that is refused.
 func (w *Watch) Write(out io.Writer, s *affinity.Snapshot) error {
 	if w.seen == nil {
 		w.seen = map[affinity.SessionID]mark{}
@@ -40,7 +41,7 @@ func (w *Watch) Write(out io.Writer, s *affinity.Snapshot) error {
 			continue
 		}
 		condition, _ := x.Condition(s.At)
-		now := mark{state: condition.String(), pod: x.Pod, moves: x.MoveCount}
+		now := mark{state: condition.String(), pod: x.Pod, moves: x.MoveCount, polls: x.NoWebSocket() != ""}
 		if w.Format == "json" {
 			now.requests = x.Requests
 			if h := x.Socket; h != nil {
@@ -69,7 +70,7 @@ func (w *Watch) line(out io.Writer, x Session) error {
 		_, err := fmt.Fprintf(out, "session.stickytop.dev/%s\n", x.Name)
 		return err
 	}
-	const layout = "%-6s %-5s %-13s %-28s %-7s %8s %8s %6s %-8s %s\n"
+	const layout = "%-6s %-8s %-13s %-28s %-7s %8s %8s %6s %-8s %s\n"
 	if !w.header {
 		w.header = true
 		if _, err := fmt.Fprintf(out, layout, "NAME", "KIND", "STATE", "POD", "VIA", "REQUESTS", "FAILURES", "MOVES", "LEFT", "DETAIL"); err != nil {

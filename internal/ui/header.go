@@ -41,6 +41,8 @@ func (m *Model) health() status {
 		return status{"✗", "FAILING", broken}
 	case d.sum.failing > 0:
 		return status{"▲", "FAILING", warn}
+	case d.sum.pollOn > 0:
+		return status{"▲", "NO WEBSOCKET", warn}
 	case len(d.sources(affinity.SourceForbidden)) > 0:
 		return status{"◐", "LIMITED", warn}
 	case m.opt.ReadOnly:
@@ -173,6 +175,9 @@ func (m *Model) numbers(roomy bool) []run {
 			}
 			out = append(out, run{conditionStyle(c), text})
 		}
+	}
+	if s.pollOn > 0 {
+		out = append(out, run{warn, "no WebSocket " + strconv.Itoa(s.pollOn)})
 	}
 	if roomy {
 		text := fmt.Sprintf("moves/10m %s (%d unexplained", s.movesText(), s.unexplained)

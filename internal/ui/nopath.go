@@ -9,7 +9,8 @@ import (
 )
 
 // unreachable reports whether a step towards r failed and no session gets an
-// answer from it either. An error page is an answer: the way there is open.
+// answer from it either. An error page is an answer, as is a refusal: the way
+// there is open.
 func unreachable(d *data, r affinity.Route) bool {
 	broken := false
 	for _, s := range r.Steps {
@@ -19,7 +20,7 @@ func unreachable(d *data, r affinity.Route) bool {
 		return false
 	}
 	for _, s := range d.snap.Sessions {
-		if s.Spec.Route == r.ID && s.ClosedAt.IsZero() && s.Requests > 0 && (s.InARow == 0 || s.Redirect != "" || affinity.BadStatus(s.LastStatus)) {
+		if s.Spec.Route == r.ID && s.ClosedAt.IsZero() && s.Reached() {
 			return false
 		}
 	}

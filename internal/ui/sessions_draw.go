@@ -96,6 +96,10 @@ func (p *sessionsPanel) draw(a area, d *data) {
 	if d.class != classXS {
 		rows--
 	}
+	if v := d.sum.pollingOn(); v.text != "" && rows >= comparedRows {
+		rows--
+		body.clip(0, rows+1, body.w-1, v.st, v.text)
+	}
 	if v := d.compared(); v.text != "" && rows >= comparedRows {
 		below := rows
 		lines := wrap(v.text, body.w-1)
@@ -188,7 +192,10 @@ func drawSessionCell(a area, d *data, s *affinity.Session, c slot) {
 		condition, _ := s.Condition(d.now)
 		st := conditionStyle(condition)
 		x := a.put(0, 0, st, condition.String())
-		a.put(x, 0, st, conditionMark(condition))
+		x = a.put(x, 0, st, conditionMark(condition))
+		if text := " no ws"; s.NoWebSocket() != "" && condition != affinity.Failing && x+cells(text) <= a.w {
+			a.put(x, 0, warn, text)
+		}
 	case "pod":
 		drawSessionPod(a, d, s)
 	case "strip":

@@ -49,6 +49,45 @@ func (s *summary) sortStatuses() {
 	})
 }
 
+// refusal is how many sessions are answered to no use in one way, and what one
+// of them met.
+type refusal struct {
+	how      affinity.RefusedBy
+	sessions int
+	why      string
+	advice   string
+}
+
+// countRefusal adds x, which is refused as how says.
+func (s *summary) countRefusal(x *affinity.Session, how affinity.RefusedBy) {
+	i := slices.IndexFunc(s.refused, func(r refusal) bool { return r.how == how })
+	if i < 0 {
+		i = len(s.refused)
+		s.refused = append(s.refused, refusal{how: how})
+	}
+	r := &s.refused[i]
+	r.sessions++
+	r.why, r.advice = x.LastFailure.Text, x.Advice()
+}
+
+// text is r in one line, of all the sessions there are.
+func (r refusal) text(all int) string {
+	text := fmt.Sprintf("✗ %d of %d sessions %s", r.sessions, all, r.how)
+	if r.advice != "" { // before what they met, which may be long
+		text += " (" + r.advice + ")"
+	}
+	return text + ": " + r.why
+}
+
+// pollingOn tells of sessions that are held without their WebSocket; "" when
+// there are none.
+func (s *summary) pollingOn() run {
+	if s.pollOn == 0 {
+		return run{}
+	}
+	return run{warn, fmt.Sprintf("▲ %d of %d sessions got no WebSocket and poll on: %s", s.pollOn, s.total, s.pollWhy)}
+}
+
 // badStatus is the commonest error status, for the header's corner: loud when
 // no session is answered otherwise and no pod is known to hold any of them.
 func (s *summary) badStatus() (status, bool) {

@@ -26,6 +26,9 @@ type summary struct {
 	failing     int       // whose last request failed, whatever else is to be said of them
 	noAnswer    int       // without any answer so far
 	mute        int       // whose last request got no answer at all, or whose connection was cut
+	refused     []refusal // who are answered, but to no use
+	pollOn      int       // who are held, but without the WebSocket that they asked for
+	pollWhy     string    // what one of them met
 	awaiting    int       // whose request has no answer yet, for longer than is usual
 	longest     time.Time // the first of them was sent then
 	awaits      string    // and waits for this
@@ -86,6 +89,10 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 	if x.Requests == x.Failures && x.LastStatus == 0 {
 		s.noAnswer++
 	}
+	if why := x.NoWebSocket(); why != "" && c != affinity.Failing && x.InARow == 0 {
+		s.pollOn++
+		s.pollWhy = why
+	}
 	if !x.Awaiting.IsZero() {
 		s.awaiting++
 		if s.longest.IsZero() || x.Awaiting.Before(s.longest) {
@@ -93,8 +100,12 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 		}
 	}
 	if (c == affinity.Failing || x.InARow > 0) && x.LastFailure != nil && !affinity.BadStatus(x.LastStatus) {
-		s.mute++
-		s.muteWhy = x.LastFailure.Text
+		if how := x.Refusal(); how != affinity.RefusedNot {
+			s.countRefusal(x, how)
+		} else {
+			s.mute++
+			s.muteWhy = x.LastFailure.Text
+		}
 	}
 }
 

@@ -387,6 +387,12 @@ func topoNotes(d *data) []run {
 	if n := d.sum.mute; n > 0 {
 		out = append(out, run{broken, fmt.Sprintf("✗ %d of %d sessions get no answer, their pins are as of the last: %s", n, d.sum.total, d.sum.muteWhy)})
 	}
+	for _, x := range d.sum.refused {
+		out = append(out, run{broken, x.text(d.sum.total)})
+	}
+	if text := d.sum.pollingOn(); text.text != "" {
+		out = append(out, text)
+	}
 	if n := d.sum.awaiting; n > 0 {
 		text := fmt.Sprintf("▲ %d of %d sessions wait for an answer, the longest for %s", n, d.sum.total, age(d.now.Sub(d.sum.longest)))
 		if d.sum.awaits != "" {

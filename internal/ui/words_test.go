@@ -373,3 +373,97 @@ func TestClientIsSeen(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalIsNoLostPath: who is answered and turned away is told so, in the
+// server's words, where the way there is open.
+func TestRefusalIsNoLostPath(t *testing.T) {
+	by := func(kind affinity.FailureKind, text string) *affinity.Failure {
+		return &affinity.Failure{Op: "read", Kind: kind, Text: text}
+	}
+	foreign := "200 with text/html in place of Engine.IO: <!doctype html>"
+	for _, tt := range []struct {
+		name      string
+		transport string
+		handshake *affinity.Failure
+		end       *affinity.Failure
+		by        affinity.EndedBy
+		want      string
+	}{
+		{"middleware", "socketio", nil, by(affinity.FailureDenied, "the namespace / refused the session: not authorized"), affinity.EndedByClient,
+			"✗ 1 of 1 sessions are answered, and refused: the namespace / refused the session: not authorized"},
+		{"close code", "ws", nil, by(affinity.FailureClosed, "closed by the server with code 4001: go away"), affinity.EndedByServer,
+			"✗ 1 of 1 sessions are answered, and ended by the server: closed by the server with code 4001: go away"},
+		{"cut", "ws", nil, by(affinity.FailureClosed, "cut without a close frame"), affinity.EndedByUnknown,
+			"✗ 1 of 1 sessions get no answer, their pins are as of the last: cut without a close frame"},
+		{"html", "socketio", by(affinity.FailureForeign, foreign), nil, affinity.EndedByClient,
+			"✗ 1 of 1 sessions are answered, and not as they asked (--socketio-path says where the Socket.IO server is; --transport ws holds plain WebSockets): " + foreign},
+	} {
+		w := base()
+		step := affinity.PathStep{Name: "affinity", Status: affinity.StepFailed, Detail: "no cookie was offered"}
+		if tt.handshake != nil {
+			step = affinity.PathStep{Name: "HTTP", Status: affinity.StepFailed, Detail: tt.handshake.Text}
+		}
+		w.apply(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: "s01", Route: w.route.ID, Transport: tt.transport, Client: affinity.ClientBrowser}},
+			affinity.Observed{Session: "s01", RequestID: "r1", Leg: affinity.LegHandshake, Status: 200, Failure: tt.handshake},
+			affinity.PathChecked{Route: w.route.ID, Steps: []affinity.PathStep{step}})
+		if tt.end != nil {
+			w.apply(affinity.SocketChanged{Session: "s01", Socket: affinity.Socket{Protocol: "x", Carrier: affinity.CarrierWebSocket, Opened: w.now,
+				Ended: &affinity.SocketEnd{At: w.now, By: tt.by, Text: tt.end.Text, Failed: tt.end}}})
+		}
+		for _, width := range []int{80, 140} {
+			m := sized(w.options(), width, 40)
+			got := text(m)
+			if !strings.Contains(got, "✗ FAILING") || strings.Contains(got, "UNREACHABLE") || strings.Contains(got, "--resolve") {
+				t.Errorf("%s, %d wide: want FAILING, not a lost path:\n%s", tt.name, width, m.View())
+			}
+			if width == 140 && !strings.Contains(strings.Join(strings.Fields(strings.ReplaceAll(got, "│", " ")), " "), tt.want[:40]) {
+				t.Errorf("%s: no %q:\n%s", tt.name, tt.want, m.View())
+			}
+		}
+		d := &sized(w.options(), 140, 40).d
+		found := false
+		for _, n := range topoNotes(d) {
+			found = found || n.text == tt.want
+		}
+		if !found {
+			t.Errorf("%s: no note %q among %v", tt.name, tt.want, topoNotes(d))
+		}
+	}
+}
+
+// TestNoWebSocketIsSaid: sessions that are held and lost their WebSocket are no
+// LIVE, and every screen counts them.
+func TestNoWebSocketIsSaid(t *testing.T) {
+	w := base()
+	open := func(id string) {
+		w.apply(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: affinity.SessionID(id), Route: w.route.ID, Transport: "socketio", Client: affinity.ClientBrowser}})
+		w.legOf(id, affinity.LegHandshake, podA, true, nil)
+		w.apply(affinity.SocketChanged{Session: affinity.SessionID(id), Socket: affinity.Socket{Protocol: "Engine.IO 4", Carrier: affinity.CarrierPolling, Opened: w.now,
+			Heard: w.now, Active: w.now, Beat: w.now, Joined: true}})
+	}
+	open("s01")
+	open("s02")
+	if got := text(sized(w.options(), 80, 24)); !strings.Contains(got, "● LIVE") || strings.Contains(got, "WebSocket") {
+		t.Errorf("before an upgrade was refused:\n%s", got)
+	}
+	w.legOf("s01", affinity.LegUpgrade, podA, false, &affinity.Refusal{Code: 1, Message: "Session ID unknown"})
+	w.now = w.now.Add(25 * time.Second)
+	for _, size := range [][2]int{{80, 24}, {140, 40}} {
+		for key, want := range map[string]string{
+			"1": "▲ 1 of 2 sessions got no WebSocket and poll on:",
+			"2": "▲ 1 of 2 sessions got no WebSocket and poll on: 400 Session ID unknown",
+		} {
+			m := sized(w.options(), size[0], size[1])
+			press(m, key)
+			got := text(m)
+			for _, want := range []string{want, "▲ NO WEBSOCKET", "stuck 2 no WebSocket 1"} {
+				if !strings.Contains(got, want) {
+					t.Errorf("view %s, %d wide, without %q:\n%s", key, size[0], want, m.View())
+				}
+			}
+			if n := strings.Count(got, "STUCK no ws"); key == "2" && n != 1 {
+				t.Errorf("%d wide: %d rows of no WebSocket:\n%s", size[0], n, m.View())
+			}
+		}
+	}
+}
