@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -52,6 +53,14 @@ const (
 	DefaultPing   = 25 * time.Second
 	DefaultIOPath = "/socket.io/"
 )
+
+// EnginePath is the path that Socket.IO sessions ask for, and the query that goes
+// with it; "" for none. It ends in a slash as the client library's does
+// (addTrailingSlash, packages/engine.io-client/lib/socket.ts of socketio/socket.io).
+func (o *SocketOptions) EnginePath() (path, query string) {
+	path, query, _ = strings.Cut(cmp.Or(o.IOPath, DefaultIOPath), "?")
+	return strings.TrimSuffix(path, "/") + "/", query
+}
 
 // The values that IOTransports may have. IOSocketFirst is socket.io-client's
 // transports: ["websocket", "polling"] with tryAllTransports: true (since 4.8):
