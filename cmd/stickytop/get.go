@@ -429,6 +429,8 @@ func (s *setup) unanswered(snap *affinity.Snapshot) error {
 			return cannot("--socketio-path says where the Socket.IO server is; --transport ws holds plain WebSockets", "no session was answered in Engine.IO: %s", f.Text)
 		case f.Kind == affinity.FailureDenied && x.Spec.Client.Kind() == affinity.ClientCrossSite:
 			return cannot("--origin names the page that they come from; --client browser acts for one of the same site", "no session got to see an answer: %s", f.Text)
+		case f.Kind == affinity.FailureDenied && x.Spec.Transport == "ws" && x.LastStatus == http.StatusSwitchingProtocols:
+			return cannot("--ws-subprotocol names what the server speaks", "no session was held: %s", f.Text)
 		case affinity.BadStatus(x.LastStatus):
 			return cannot(speaks+statusHint(x.LastStatus), "no session was answered by a pod: %s", f.Text)
 		}

@@ -207,8 +207,29 @@ func dialSocket(ctx context.Context, c *Client, t Target, u *url.URL, a asking, 
 		r.failure = c.set.failure(err, r.seen.phase(), t)
 	default:
 		bounded.free()
+		r.failure = subprotocolFailure(resp.Header, protocols)
 	}
 	return conn, r
+}
+
+// subprotocolFailure is why clients give up a WebSocket whose server picked none
+// of the subprotocols that were offered (browsers and npm ws: "establish a
+// WebSocket connection" of the WHATWG's WebSockets standard), or another one
+// (RFC 6455 §4.1); nil where it picked well.
+func subprotocolFailure(answer http.Header, offered []string) *affinity.Failure {
+	picked := answer.Values("Sec-Websocket-Protocol")
+	text := ""
+	switch {
+	case len(picked) == 1 && slices.Contains(offered, picked[0]), len(picked) == 0 && len(offered) == 0:
+		return nil
+	case len(offered) == 0:
+		text = fmt.Sprintf("the server picked subprotocol %q, and none was offered", strings.Join(picked, ", "))
+	case strings.Join(picked, "") == "":
+		text = "the server picked no subprotocol of those offered: " + strings.Join(offered, ", ")
+	default:
+		text = fmt.Sprintf("the server picked subprotocol %q, which was not offered: %s", strings.Join(picked, ", "), strings.Join(offered, ", "))
+	}
+	return &affinity.Failure{Op: "status", Kind: affinity.FailureDenied, Text: affinity.Clean(text+"; clients close such a WebSocket", maxText)}
 }
 
 // boundedConn fails when more than left bytes come before free is called: an
