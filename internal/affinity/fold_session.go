@@ -191,6 +191,11 @@ func (st *State) observe(o Observed, now time.Time) {
 			s.Refusals++
 			x.Pod, x.Source = st.refusedBy(s, o, now)
 			x.Tag = st.tag(x.Pod)
+		} else if o.Leg != "" && BadStatus(o.Status) { // a proxy's, unless a pod put its name on it
+			if named := st.identified(s, o); len(named) > 0 {
+				x.Pod, x.Source = named[0].pod, named[0].source
+				x.Tag = st.tag(x.Pod)
+			}
 		}
 	} else if o.Leg == LegPreflight {
 		x.Pod, x.Source = st.preflighted(s, o)

@@ -389,6 +389,11 @@ func property(snap *Snapshot, x *Session, key string, now time.Time) string {
 		return fmt.Sprint(x.UnheldCount)
 	case "cuts":
 		return fmt.Sprint(x.CutCount, len(x.Cuts))
+	case "endedby":
+		if x.LastEnd == nil {
+			return ""
+		}
+		return x.LastEnd.By.String()
 	case "errors":
 		return fmt.Sprint(x.ErrorAnswers)
 	case "status":

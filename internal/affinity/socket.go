@@ -81,10 +81,11 @@ const (
 	EndedByClient  EndedBy = iota // this session
 	EndedByServer                 // it said so, by a close frame or packet
 	EndedByUnknown                // cut without a word: a proxy, or the process died
+	EndedByProxy                  // a 502, 503 or 504 in the server's place
 )
 
 func (e EndedBy) String() string {
-	return [...]string{"client", "server", "cut"}[e]
+	return [...]string{"client", "server", "cut", "proxy"}[e]
 }
 
 // Leg is the latest request of one kind of the connection that a session holds.
@@ -140,6 +141,12 @@ func (st *State) applySocket(e SocketChanged, now time.Time) {
 
 func (st *State) socketEnded(s *session, held Socket, now time.Time) {
 	end := held.Ended
+	if end.By == EndedByProxy && s.saidByPod(end.Failed) {
+		said := *end
+		said.By = EndedByServer
+		end, held.Ended = &said, &said
+		s.Socket = &held
+	}
 	s.LastEnd = end
 	h := Happening{At: now, Source: "probe", Kind: "socket", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route,
 		Text: fmt.Sprintf("%s %s ended after %s: %s", s.Spec.ID, held.Carrier, shortDuration(end.Lasted), end.Text)}
@@ -152,6 +159,14 @@ func (st *State) socketEnded(s *session, held Socket, now time.Time) {
 		h.Cause, h.CauseText = st.endCause(s, now)
 	}
 	st.happen(h)
+}
+
+// saidByPod reports whether a pod put its name on the answer that failed so.
+func (s *session) saidByPod(f *Failure) bool {
+	if len(s.Exchanges) == 0 || f == nil || f != s.LastFailure {
+		return false
+	}
+	return s.Exchanges[len(s.Exchanges)-1].Source.answers()
 }
 
 // wasCut counts a held connection that ended unasked.

@@ -3,6 +3,7 @@ package affinity
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ import (
 //	                                the pod's restart count, and how its container ended
 //	1 socket s01 websocket ping=25 timeout=20 joined
 //	                                how the held connection stands; what is left out stays
-//	61 ended s01 cut silent=60      by whom: cut, server, client
+//	61 ended s01 cut silent=60      by whom: cut, server, client, proxy; told: the last request's failure told of it
 //	1 said s01 pod=a                the application names its pod, on the last leg
 //	1 logged s01 a poll             a log names the pod of the latest leg of that name
 //	1 finds I01 exact critical "…"  the finding is there, complete; its title, evidence, fix or patch has the text
@@ -136,10 +137,13 @@ func (s *script) socketEvent(verb string, id SessionID, args []string) SocketCha
 			held.Idle = held.Idle || a == "idle"
 		}
 	} else {
-		end := SocketEnd{At: s.now, Lasted: s.now.Sub(held.Opened), By: map[string]EndedBy{"client": EndedByClient, "server": EndedByServer, "cut": EndedByUnknown}[args[0]]}
+		end := SocketEnd{At: s.now, Lasted: s.now.Sub(held.Opened), By: map[string]EndedBy{"client": EndedByClient, "server": EndedByServer, "cut": EndedByUnknown, "proxy": EndedByProxy}[args[0]]}
 		seconds("silent", &end.Silent)
 		end.Text = fmt.Sprintf("%s after %s without a frame", args[0], end.Silent)
 		end.Failed = &Failure{Op: "read", Kind: FailureClosed, Text: end.Text}
+		if slices.Contains(args, "told") { // by the request that failed
+			end.Failed = s.st.sessions[id].LastFailure
+		}
 		held.Ended = &end
 	}
 	s.held[id] = held

@@ -43,7 +43,7 @@ type Leg struct {
 // Closed is how a connection ended.
 type Closed struct {
 	At     metav1.MicroTime `json:"at"`
-	By     string           `json:"by"`             // client, server, or cut: nobody said
+	By     string           `json:"by"`             // client, server, proxy, or cut: nobody said
 	Code   int              `json:"code,omitempty"` // of the close frame
 	Reason string           `json:"reason"`
 	After  string           `json:"after"`            // "1m2.5s"

@@ -243,6 +243,7 @@ func socketEndText(end *affinity.SocketEnd) string {
 	if end.By == affinity.EndedByUnknown {
 		return fmt.Sprintf("after %s, nobody said by whom: %s", exactly(end.Lasted), end.Text)
 	}
-	who := map[affinity.EndedBy]string{affinity.EndedByClient: "by this client", affinity.EndedByServer: "by the server"}[end.By]
+	who := map[affinity.EndedBy]string{affinity.EndedByClient: "by this client", affinity.EndedByServer: "by the server",
+		affinity.EndedByProxy: "by a proxy, in the server's place"}[end.By]
 	return fmt.Sprintf("%s after %s: %s", who, exactly(end.Lasted), end.Text)
 }
