@@ -43,7 +43,8 @@ type session struct {
 	created     time.Time // of Pod, as of the last answer
 	failure     *Failure  // the last one
 	failing     time.Time // of the first of a row that nothing explains yet
-	cutsInARow  int       // of InARow
+	apart       trouble   // failures and cuts since the last answer
+	hollow      bool      // its last connection failed before it was joined, and none was since
 	points      PodRef    // that the held cookie named at the last answer
 	stay        stay      // that stayText is about
 	stayText    string
@@ -176,7 +177,7 @@ func (st *State) observe(o Observed, now time.Time) {
 	sent := s.sentCookie(o)
 	fresh := st.takeOffers(s, o, now)
 	o = st.weigh(s, o, now)
-	if !aside {
+	if !aside && (o.Failure != nil || !s.hollow && o.Leg != LegPreflight) {
 		s.LastFailure = o.Failure
 	}
 	x := Exchange{RequestID: o.RequestID, At: now, Took: o.Took, Status: o.Status, Cookie: sent, NewCookie: fresh, Leg: o.Leg}
@@ -276,6 +277,7 @@ func (s *session) noWebSocket() string {
 func (st *State) failed(s *session, o Observed, now time.Time) {
 	s.Failures++
 	s.InARow++
+	s.apart.failures++
 	s.failure = o.Failure
 	st.decodePin(s, now)
 	if s.InARow == 1 {
@@ -290,8 +292,11 @@ func (st *State) failed(s *session, o Observed, now time.Time) {
 // answer folds a response: who says they sent it, and who the cookie says has
 // the session. It returns who sent it, as far as is known, and how.
 func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodRef, Source) {
-	between := trouble{failures: s.InARow - s.cutsInARow, cuts: s.cutsInARow}
-	s.InARow, s.cutsInARow = 0, 0
+	between := s.apart
+	s.apart = trouble{}
+	if !s.hollow {
+		s.InARow = 0
+	}
 	defer func() { s.expired, s.dropped = false, "" }() // what the next cookie did not follow at once it did not follow
 	switch {
 	case s.offeredLast:

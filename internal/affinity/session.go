@@ -230,7 +230,7 @@ type Session struct {
 	Rechosen int
 	Failures int
 	Refusals int // of Failures: an Engine.IO server's own reason came with them
-	InARow   int // failures and cuts since the last answer
+	InARow   int // failures and cuts since the last answer, or since the last connection that was joined, where one never was
 	// CutCount counts the held connections that ended unasked and that no failed
 	// request tells of; Cuts are when the last MaxMoves of them did.
 	CutCount int

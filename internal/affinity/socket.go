@@ -57,7 +57,7 @@ type Socket struct {
 	PingInterval time.Duration // of Engine.IO's handshake; zero for a plain WebSocket
 	PingTimeout  time.Duration
 	RTT          time.Duration // of the last ping that was answered; zero before
-	Joined       bool          // Socket.IO: the namespace took the session in
+	Joined       bool          // Socket.IO: the namespace took the session in; otherwise: the expected message came, if one is
 	Idle         bool          // held quiet, to see who ends it
 	Note         string        // what of the session's options came to nothing; "" for nothing. Safe to print
 	Ended        *SocketEnd    // nil while it is held
@@ -129,6 +129,9 @@ func (st *State) applySocket(e SocketChanged, now time.Time) {
 	before := s.Socket
 	held := e.Socket
 	s.Socket = &held
+	if s.hollow && held.Joined && held.Ended == nil {
+		s.hollow, s.InARow, s.LastFailure = false, 0, nil
+	}
 	if held.Ended != nil && (before == nil || before.Ended == nil) {
 		st.socketEnded(s, held, now)
 	} else if before != nil && before.Ended == nil && before.Carrier != held.Carrier {
@@ -151,6 +154,7 @@ func (st *State) socketEnded(s *session, held Socket, now time.Time) {
 	h := Happening{At: now, Source: "probe", Kind: "socket", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route,
 		Text: fmt.Sprintf("%s %s ended after %s: %s", s.Spec.ID, held.Carrier, shortDuration(end.Lasted), end.Text)}
 	if end.Failed != nil {
+		s.hollow = !held.Joined
 		if end.Failed != s.LastFailure { // else a request has told of it already
 			s.wasCut(now)
 		}
@@ -172,10 +176,14 @@ func (s *session) saidByPod(f *Failure) bool {
 // wasCut counts a held connection that ended unasked.
 func (s *session) wasCut(now time.Time) {
 	s.InARow++
-	s.cutsInARow++
+	s.apart.cuts++
 	s.CutCount++
 	s.Cuts = append(s.Cuts[max(0, len(s.Cuts)-MaxMoves+1):len(s.Cuts):len(s.Cuts)], now)
 }
+
+// Failed counts the failed requests of s, and its held connections that ended
+// unasked.
+func (s *Session) Failed() int { return s.Failures + s.CutCount }
 
 // trouble is what stood between two answers of a session.
 type trouble struct{ failures, cuts int }

@@ -279,6 +279,7 @@ func TestSubprotocolNotAgreed(t *testing.T) {
 func TestNoEcho(t *testing.T) {
 	raw := rawSocket(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	for name, o := range map[string]SocketOptions{"echo": {Send: "hello", Expect: "hello"}, "pong": {Ping: time.Second}} {
+		joined := name == "pong" // nothing was expected of it
 		r := mustRunner(t, Options{Timeout: 300 * time.Millisecond, Socket: o})
 		rec, stop := start(t, r)
 		r.Want(socketPlan(raw, "ws", 1, affinity.ClientBrowser))
@@ -286,6 +287,9 @@ func TestNoEcho(t *testing.T) {
 		stop()
 		if end := endsOf(rec.all())[0]; end.By != affinity.EndedByClient || end.Failed == nil || end.Failed.Kind != affinity.FailureTimeout || !strings.HasSuffix(end.Text, "within 300ms") {
 			t.Errorf("%s: ended by %s: %q", name, end.By, end.Text)
+		}
+		if all := socketsOf(rec.all()); all[len(all)-1].Joined != joined {
+			t.Errorf("%s: joined %t", name, !joined)
 		}
 	}
 }

@@ -217,7 +217,10 @@ func socketText(held *affinity.Socket, now time.Time) string {
 	case held.Ended != nil:
 	case held.Joined && held.PingInterval > 0:
 		parts = append(parts, "joined")
-	case !held.Joined:
+	case held.Joined:
+	case strings.HasPrefix(held.Protocol, "WebSocket"):
+		parts = append(parts, "awaits the expected message")
+	default:
 		parts = append(parts, "not joined")
 	}
 	if held.Ended == nil {
