@@ -165,11 +165,21 @@ type Exchange struct {
 	Pod       PodRef
 	Tag       string // of the pod, or "" when unknown
 	Source    Source
-	Cookie    string // fingerprint of the affinity cookie that was sent; "" for none
-	NewCookie bool   // the answer brought another one
-	Loose     bool   // another pod than the answer before, and no pin held it to that one
-	Failure   string // "" when answered
-	Leg       string // of a transport that has several; "" for HTTP
+	Cookie    string  // fingerprint of the affinity cookie that was sent; "" for none
+	NewCookie bool    // the answer brought another one
+	Loose     bool    // another pod than the answer before, and no pin held it to that one
+	Failure   string  // "" when answered
+	Leg       string  // of a transport that has several; "" for HTTP
+	SentTo    *SentTo // where a log says it was sent, when no backend's answer came; nil otherwise. Never written again
+}
+
+// SentTo is where a request was sent that no backend answered: a word on how it
+// was routed, none on who has the session.
+type SentTo struct {
+	Pod    PodRef // that had the address then; zero when none is known
+	Tag    string
+	Addr   string // "ip:port"; "" where the log of the pod itself says so
+	Detail string // safe to print
 }
 
 // Timer is one thing that will end a session.

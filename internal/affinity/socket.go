@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -22,6 +23,9 @@ type Attributed struct {
 	Addr      string // "ip:port" that a proxy's log names
 	Pod       PodRef // whose own log has the line
 	Detail    string // safe to print
+	// Unanswered: it tells where the request was sent, and that no answer of a
+	// backend's came.
+	Unanswered bool
 }
 
 func (SocketChanged) event() {}
@@ -97,10 +101,11 @@ type Leg struct {
 	Status    int
 	Pod       PodRef
 	Tag       string
-	Source    Source // how Pod is known
-	Cookie    bool   // the affinity cookie went along
-	Failure   string // "" when it was answered
-	Count     int    // requests of this kind since the handshake
+	Source    Source  // how Pod is known
+	Cookie    bool    // the affinity cookie went along
+	Failure   string  // "" when it was answered
+	SentTo    *SentTo // as an Exchange's
+	Count     int     // requests of this kind since the handshake
 
 	restarts int       // of the pod then
 	created  time.Time // of the pod
@@ -296,10 +301,14 @@ func (st *State) attribute(e Attributed, now time.Time) {
 		return // longer ago than is remembered
 	}
 	pod, source, detail := st.attributed(s, e)
+	x := s.Exchanges[at]
+	if e.Source == SourceLog && (e.Unanswered || x.unanswered()) {
+		st.sentTo(s, at, SentTo{Pod: pod, Addr: e.Addr, Detail: cmp.Or(detail, e.Detail)}, now)
+		return
+	}
 	if pod.IsZero() {
 		return
 	}
-	x := s.Exchanges[at]
 	newest := s.nobodySince(at)
 	st.named(pod)
 	said := Evidence{Source: source, Pod: pod, Addr: e.Addr, At: now, Detail: detail}
@@ -316,8 +325,8 @@ func (st *State) attribute(e Attributed, now time.Time) {
 			st.heard(s, pod, source, points)
 		}
 		if newest && x.Failure == "" {
-			answered := s.answered
 			s.loose = false
+			answered := s.answered
 			st.land(s, pod, source, x.NewCookie, trouble{}, x.At)
 			s.answered, x.Loose = answered, s.loose
 		}
@@ -325,11 +334,66 @@ func (st *State) attribute(e Attributed, now time.Time) {
 			s.spoke, s.mute = s.spoke+1, max(0, s.mute-1)
 		}
 		x.Pod, x.Tag, x.Source = pod, st.tag(pod), source
-		s.Exchanges = slices.Clone(s.Exchanges)
-		s.Exchanges[at] = x
-		st.reattributeLeg(s, e.RequestID, x, now)
+		st.rewrite(s, at, x, now)
 	}
 	st.judge(s)
+}
+
+// rewrite puts x in the place of an exchange, and of the leg that it was.
+func (st *State) rewrite(s *session, at int, x Exchange, now time.Time) {
+	s.Exchanges = slices.Clone(s.Exchanges)
+	s.Exchanges[at] = x
+	st.reattributeLeg(s, x, now)
+}
+
+// unanswered reports whether no answer of a backend's came: none at all, or a
+// proxy's own word.
+func (x Exchange) unanswered() bool {
+	return x.Failure != "" && !x.Source.answers() && (x.Status == 0 || x.Status >= 502 && x.Status <= 504)
+}
+
+// sentTo folds where a request went that no backend answered.
+func (st *State) sentTo(s *session, at int, to SentTo, now time.Time) {
+	x := s.Exchanges[at]
+	if !x.unanswered() || x.SentTo != nil && (to.Addr == "" || to.Pod.IsZero()) {
+		return
+	}
+	to.Tag = st.tag(to.Pod)
+	x.SentTo = &to
+	st.rewrite(s, at, x, now)
+	if at == len(s.Exchanges)-1 && !s.failing.IsZero() {
+		st.amend("failing", s.Spec.ID, s.failing, func(h *Happening) { h.CauseText = cmp.Or(h.CauseText, st.sentWords(&to)) })
+	}
+	st.judge(s)
+}
+
+// sentText says where the last request was sent, when that failed and a log tells;
+// "" otherwise.
+func (st *State) sentText(s *session) string {
+	if len(s.Exchanges) == 0 {
+		return ""
+	}
+	return st.sentWords(s.Exchanges[len(s.Exchanges)-1].SentTo)
+}
+
+func (st *State) sentWords(to *SentTo) string {
+	switch {
+	case to == nil:
+		return ""
+	case to.Pod.IsZero():
+		return "sent to " + Clean(to.Addr, 60) + ", which is no known pod's"
+	}
+	text := "sent to pod " + st.podLabel(to.Pod)
+	if to.Addr != "" {
+		text = "sent to " + Clean(to.Addr, 60) + ", pod " + st.podLabel(to.Pod)
+	}
+	switch p, ok := st.pods[to.Pod]; {
+	case !ok || !p.Gone.IsZero():
+		text += ", gone"
+	case p.Terminating():
+		text += ", terminating"
+	}
+	return text
 }
 
 // nobodySince reports whether no request after the one at i has shown its pod:
@@ -343,19 +407,24 @@ func (s *session) nobodySince(i int) bool {
 	return true
 }
 
-func (st *State) reattributeLeg(s *session, requestID string, x Exchange, now time.Time) {
+func (st *State) reattributeLeg(s *session, x Exchange, now time.Time) {
 	for i, l := range s.Legs {
-		if l.RequestID != requestID {
+		if l.RequestID != x.RequestID {
 			continue
 		}
-		l.Pod, l.Tag, l.Source = x.Pod, x.Tag, x.Source
-		if p, ok := st.pods[x.Pod]; ok {
-			l.restarts, l.created = p.Restarts, p.Created
-		}
 		s.Legs = slices.Clone(s.Legs)
-		s.Legs[i] = l
+		s.Legs[i] = st.reattributed(l, x)
 		st.judgeLegs(s, now)
 	}
+}
+
+// reattributed is l with what has become known of its request.
+func (st *State) reattributed(l Leg, x Exchange) Leg {
+	l.Pod, l.Tag, l.Source, l.SentTo = x.Pod, x.Tag, x.Source, x.SentTo
+	if p, ok := st.pods[x.Pod]; ok {
+		l.restarts, l.created = p.Restarts, p.Created
+	}
+	return l
 }
 
 // attributed is the pod that e names, if a known one.

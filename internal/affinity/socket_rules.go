@@ -463,6 +463,9 @@ func legEvidence(st *State, l Leg) FindingEvidence {
 	text := fmt.Sprintf("%s: status %d, pod unknown", l.Name, l.Status)
 	source := "session"
 	switch {
+	case l.Pod.IsZero() && l.SentTo != nil:
+		text = fmt.Sprintf("%s: status %d, %s", l.Name, l.Status, st.sentWords(l.SentTo))
+		source = SourceLog.String()
 	case l.Pod.IsZero():
 	case l.Source == SourceNone:
 		text = fmt.Sprintf("%s: status %d, %s is the only endpoint", l.Name, l.Status, st.podLabel(l.Pod))

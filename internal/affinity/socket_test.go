@@ -27,7 +27,9 @@ import (
 //	                                how the held connection stands; what is left out stays
 //	61 ended s01 cut silent=60      by whom: cut, server, client, proxy; told: the last request's failure told of it
 //	1 said s01 pod=a                the application names its pod, on the last leg
-//	1 logged s01 a poll             a log names the pod of the latest leg of that name
+//	1 logged s01 a poll             a log names the pod of the latest leg of that name; own: its own log does; was=b: whose
+//	                                the address was then; 502: the line is of a proxy's own answer
+//	1 lateword s01 a r3             a log names the pod of the third request
 //	1 finds I01 exact critical "…"  the finding is there, complete; its title, evidence, fix or patch has the text
 //	1 silent I01                    no finding of that rule; without a rule, none at all
 func TestSocketVerdicts(t *testing.T) {
@@ -78,7 +80,17 @@ func (s *script) socketEvents(verb string, args []string) []Event {
 		if !ok {
 			s.t.Fatalf("%s: %s has no leg %s", s.where, id, args[2])
 		}
-		return []Event{Attributed{Session: id, RequestID: l.RequestID, Source: SourceLog, Addr: testEndpoints(args[1:2])[0].Addr}}
+		pod := PodRef{}
+		if name, was := option(args, "was"); was {
+			pod = testPod(name)
+		}
+		if slices.Contains(args, "own") {
+			return []Event{Attributed{Session: id, RequestID: l.RequestID, Source: SourceLog, Pod: testPod(args[1]), Detail: "log of " + args[1]}}
+		}
+		return []Event{Attributed{Session: id, RequestID: l.RequestID, Source: SourceLog, Addr: testEndpoints(args[1:2])[0].Addr, Pod: pod,
+			Unanswered: slices.Contains(args, "502")}}
+	case "lateword":
+		return []Event{Attributed{Session: id, RequestID: args[2], Source: SourceLog, Addr: testEndpoints(args[1:2])[0].Addr}}
 	}
 	return nil
 }
@@ -105,6 +117,9 @@ func (s *script) legEvent(args []string) Observed {
 	}
 	if text, ok := option(args, "version"); ok {
 		o.Failure = &Failure{Op: "read", Kind: FailureVersion, Text: "the server speaks Engine.IO " + text + ", the client 4"}
+	}
+	if slices.Contains(args, "timeout") {
+		o.Status, o.Failure = 0, &Failure{Op: "read", Kind: FailureTimeout, Text: "no answer within 10s"}
 	}
 	if text, ok := option(args, "status"); ok {
 		fmt.Sscan(text, &o.Status)
