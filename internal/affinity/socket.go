@@ -311,24 +311,21 @@ func (st *State) attribute(e Attributed, now time.Time) {
 	}
 	newest := s.nobodySince(at)
 	st.named(pod)
-	said := Evidence{Source: source, Pod: pod, Addr: e.Addr, At: now, Detail: detail}
-	if newest {
-		// It is about that answer: what its other sources said is compared.
-		said.At = s.answered
-		if said.At.IsZero() {
-			s.answered, said.At = now, now
-		}
+	if said, had := s.evidence(source); x.Failure == "" && (!had || !said.At.After(x.At)) {
+		s.witness(Evidence{Source: source, Pod: pod, Addr: e.Addr, At: x.At, Detail: detail})
 	}
-	s.witness(said)
 	if x.Source == SourceNone || x.Source == SourceCookie {
 		if points, _ := st.decodedPod(s); x.Cookie != "" && x.Cookie == s.print {
 			st.heard(s, pod, source, points)
 		}
 		if newest && x.Failure == "" {
 			s.loose = false
-			answered := s.answered
-			st.land(s, pod, source, x.NewCookie, trouble{}, x.At)
-			s.answered, x.Loose = answered, s.loose
+			between := trouble{}
+			if x.Source == SourceNone { // else the answer has told of it
+				between = s.troubleBefore(at)
+			}
+			st.land(s, pod, source, x.NewCookie, between, x.At)
+			x.Loose = s.loose
 		}
 		if x.Failure == "" && pod == s.Pod && source.answers() {
 			s.spoke, s.mute = s.spoke+1, max(0, s.mute-1)
@@ -394,6 +391,28 @@ func (st *State) sentWords(to *SentTo) string {
 		text += ", terminating"
 	}
 	return text
+}
+
+// troubleBefore is what stood between the exchange at i and the one before it
+// whose pod is known.
+func (s *session) troubleBefore(i int) (between trouble) {
+	since := time.Time{}
+	for j := i - 1; j >= 0; j-- {
+		x := s.Exchanges[j]
+		if x.Failure == "" && x.Source != SourceNone {
+			since = x.At
+			break
+		}
+		if x.Failure != "" && x.Leg != LegUpgrade { // without one it goes on polling
+			between.failures++
+		}
+	}
+	for _, at := range s.Cuts {
+		if at.After(since) && !at.After(s.Exchanges[i].At) {
+			between.cuts++
+		}
+	}
+	return between
 }
 
 // nobodySince reports whether no request after the one at i has shown its pod:
