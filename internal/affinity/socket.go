@@ -435,6 +435,7 @@ func (st *State) reattributeLeg(s *session, x Exchange, now time.Time) {
 		s.Legs[i] = st.reattributed(l, x)
 		st.judgeLegs(s, now)
 	}
+	st.retell(s, x, now)
 }
 
 // reattributed is l with what has become known of its request.
@@ -444,6 +445,27 @@ func (st *State) reattributed(l Leg, x Exchange) Leg {
 		l.restarts, l.created = p.Restarts, p.Created
 	}
 	return l
+}
+
+// retell judges verdicts again that rest on a request whose pod has become known:
+// its session may have connected again since.
+func (st *State) retell(s *session, x Exchange, now time.Time) {
+	for key, v := range st.found {
+		first, refused := v.first, v.refused
+		if v.Session != s.Spec.ID || x.RequestID == "" || first.RequestID != x.RequestID && refused.RequestID != x.RequestID {
+			continue
+		}
+		if first.RequestID == x.RequestID {
+			first = st.reattributed(first, x)
+		} else {
+			refused = st.reattributed(refused, x)
+		}
+		if first.Pod == v.first.Pod && refused.Pod == v.refused.Pod {
+			continue // judgeLegs was there before
+		}
+		st.found[key] = verdict{Finding: v.Finding, proof: proof{v.about, v.request, v.handshake, v.pod, first, refused}, seen: v.seen, seq: v.seq}
+		st.judgeRefusal(s, first, refused, now)
+	}
 }
 
 // attributed is the pod that e names, if a known one.
