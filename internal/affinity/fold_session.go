@@ -330,11 +330,18 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodR
 			Text: fmt.Sprintf("%s answered by %s, though its cookie names %s", s.Spec.ID, st.podLabel(served), st.podLabel(points))})
 		s.Pod = PodRef{} // it was only pointed to: landing elsewhere is no move from there
 	}
+	proved := SourceNone
+	if via == SourceCookie && !fresh {
+		proved = s.provedBy(pod, o.Leg)
+	}
 	s.Via = via
 	if pod.IsZero() {
 		return PodRef{}, SourceNone
 	}
 	st.land(s, pod, via, fresh, between, now)
+	if proved != SourceNone {
+		s.Via = proved
+	}
 	return pod, via
 }
 

@@ -309,7 +309,7 @@ func (st *State) attribute(e Attributed, now time.Time) {
 	if pod.IsZero() {
 		return
 	}
-	newest := s.nobodySince(at)
+	newest := s.nobodySince(at, pod)
 	st.named(pod)
 	if said, had := s.evidence(source); x.Failure == "" && (!had || !said.At.After(x.At)) {
 		s.witness(Evidence{Source: source, Pod: pod, Addr: e.Addr, At: x.At, Detail: detail})
@@ -415,15 +415,29 @@ func (s *session) troubleBefore(i int) (between trouble) {
 	return between
 }
 
-// nobodySince reports whether no request after the one at i has shown its pod:
-// what is said on a connection may come after polls that named nobody.
-func (s *session) nobodySince(i int) bool {
+// nobodySince reports whether no request after the one at i has shown its pod,
+// but for cookies that point to pod: what is said on a connection may come after
+// polls that named nobody.
+func (s *session) nobodySince(i int, pod PodRef) bool {
 	for _, x := range s.Exchanges[i+1:] {
-		if x.Failure == "" && x.Source != SourceNone {
+		if x.Failure == "" && x.Source != SourceNone && (x.Source != SourceCookie || x.Pod != pod) {
 			return false
 		}
 	}
 	return true
+}
+
+// provedBy is who has proved, on the connection that s holds, that it is on pod:
+// a later poll of the same connection whose cookie points there takes nothing from
+// that. SourceNone where nobody has.
+func (s *session) provedBy(pod PodRef, leg string) Source {
+	if leg == "" || leg == LegHandshake || pod != s.Pod || !s.Via.answers() || s.Socket == nil || s.Socket.Ended != nil {
+		return SourceNone
+	}
+	if e, ok := s.evidence(s.Via); !ok || e.Pod != pod || e.At.Before(s.Socket.Opened.Add(-time.Second)) { // its handshake was folded before
+		return SourceNone
+	}
+	return s.Via
 }
 
 func (st *State) reattributeLeg(s *session, x Exchange, now time.Time) {

@@ -29,6 +29,7 @@ import (
 //	1 said s01 pod=a                the application names its pod, on the last leg
 //	1 logged s01 a poll             a log names the pod of the latest leg of that name; own: its own log does; was=b: whose
 //	                                the address was then; 502: the line is of a proxy's own answer
+//	1 saidof s01 r3 pod=a           the application names its pod, on the third request
 //	1 lateword s01 a r3             a log names the pod of the third request
 //	1 finds I01 exact critical "…"  the finding is there, complete; its title, evidence, fix or patch has the text
 //	1 silent I01                    no finding of that rule; without a rule, none at all
@@ -89,6 +90,9 @@ func (s *script) socketEvents(verb string, args []string) []Event {
 		}
 		return []Event{Attributed{Session: id, RequestID: l.RequestID, Source: SourceLog, Addr: testEndpoints(args[1:2])[0].Addr, Pod: pod,
 			Unanswered: slices.Contains(args, "502")}}
+	case "saidof":
+		pod, _ := option(args, "pod")
+		return []Event{Attributed{Session: id, RequestID: args[1], Source: SourceBody, Answer: Answer{Body: []byte(`{"pod":"web-` + pod + `"}`)}}}
 	case "lateword":
 		return []Event{Attributed{Session: id, RequestID: args[2], Source: SourceLog, Addr: testEndpoints(args[1:2])[0].Addr}}
 	}
@@ -117,6 +121,9 @@ func (s *script) legEvent(args []string) Observed {
 	}
 	if text, ok := option(args, "version"); ok {
 		o.Failure = &Failure{Op: "read", Kind: FailureVersion, Text: "the server speaks Engine.IO " + text + ", the client 4"}
+	}
+	if text, ok := option(args, "took"); ok {
+		o.Took, _ = time.ParseDuration(text)
 	}
 	if slices.Contains(args, "timeout") {
 		o.Status, o.Failure = 0, &Failure{Op: "read", Kind: FailureTimeout, Text: "no answer within 10s"}
