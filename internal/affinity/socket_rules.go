@@ -62,6 +62,9 @@ func (st *State) judgeLegs(s *session, now time.Time) {
 // judgeRefusal finds out why a leg was refused that belongs to a handshake.
 func (st *State) judgeRefusal(s *session, first, l Leg, now time.Time) {
 	f, p, why := st.unknownSession(s, st.only(s, first), st.only(s, l))
+	if cut, ok := st.cutPoll(s, first, l); ok && why == "" {
+		f, p = cut, proof{about: aboutPoll}
+	}
 	p.request, p.first, p.refused = l.RequestID, first, l
 	for key, v := range st.found {
 		if v.request == l.RequestID && (why != "" || key != (foundKey{f.Rule, f.Route, p.about})) {
