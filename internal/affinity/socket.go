@@ -144,6 +144,9 @@ func (st *State) applySocket(e SocketChanged, now time.Time) {
 			Text: fmt.Sprintf("%s upgraded from %s to %s", s.Spec.ID, before.Carrier, held.Carrier)})
 	}
 	st.judgeSocket(s, now)
+	if before == nil || before.Ended != nil || before.Protocol != held.Protocol {
+		st.spokenIn(s, now)
+	}
 	st.judge(s)
 }
 

@@ -184,7 +184,7 @@ func (st *State) reconsider(now time.Time, concern func(verdict) bool) {
 func (st *State) podEnded(ref PodRef, now time.Time) {
 	st.reconsider(now, func(v verdict) bool { return v.pod == ref })
 	for key, v := range st.found {
-		if key.rule == "I02" && v.pod == ref {
+		if (key.rule == "I02" || key.about == aboutMixed) && v.pod == ref {
 			st.outdated(key, "")
 		}
 	}

@@ -24,7 +24,7 @@ import (
 //	1 restarted a 1 end="Error, exit code 1"
 //	                                the pod's restart count, and how its container ended
 //	1 socket s01 websocket ping=25 timeout=20 joined
-//	                                how the held connection stands; what is left out stays
+//	                                how the held connection stands; what is left out stays; eio=3: in that version
 //	61 ended s01 cut silent=60      by whom: cut, server, client, proxy; told: the last request's failure told of it
 //	1 said s01 pod=a                the application names its pod, on the last leg
 //	1 logged s01 a poll             a log names the pod of the latest leg of that name; own: its own log does; was=b: whose
@@ -151,6 +151,9 @@ func (s *script) socketEvent(verb string, id SessionID, args []string) SocketCha
 		}
 	}
 	if verb == "socket" {
+		if text, ok := option(args, "eio"); ok {
+			held.Protocol = "Engine.IO " + text
+		}
 		held.Carrier, held.Heard, held.Active, held.Beat = args[0], s.now, s.now, s.now
 		seconds("ping", &held.PingInterval)
 		seconds("timeout", &held.PingTimeout)
