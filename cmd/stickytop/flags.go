@@ -109,7 +109,7 @@ func (f *probeFlags) options(version string) probe.Options {
 }
 
 func (f *probeFlags) budget() affinity.Budget {
-	path, _, _ := strings.Cut(f.socket.IOPath, "?") // what follows may be a secret
+	path, _ := f.socket.EnginePath() // its query may be a secret
 	return affinity.Budget{PerRoute: f.sessions, Max: f.max, Transports: f.transports, Clients: f.models, Paths: map[string]string{"socketio": path}}
 }
 

@@ -374,23 +374,52 @@ func unready(snap *affinity.Snapshot, r affinity.Route) string {
 func answered(x *affinity.Session) bool { return x.Requests > x.Failures || x.Refusals > 0 }
 
 // sayOfSockets tells what became of held connections: the table's narrow form
-// has no room for it.
+// has no room for it. Connections that ended alike share a line.
 func sayOfSockets(snap *affinity.Snapshot, w io.Writer) {
 	const most = 6
-	var cut, notes []string
+	type way struct {
+		by   affinity.EndedBy
+		kind affinity.FailureKind
+		code int
+		text string // where none of that tells: what a namespace, a server or a proxy said
+	}
+	var ways []way
+	lost := map[way][]*affinity.Session{}
+	var notes []string
+	all := 0
 	for _, x := range snap.Sessions {
-		if end := x.LastEnd; end != nil && end.Failed != nil && x.CutCount > 0 {
-			cut = append(cut, fmt.Sprintf("%s after %s: %s", x.Spec.ID, end.Lasted.Round(100*time.Millisecond), end.Text))
+		if x.Socket != nil || x.LastEnd != nil {
+			all++
+		}
+		if end := x.LastEnd; end != nil && end.Failed != nil {
+			alike := way{by: end.By, kind: end.Failed.Kind, code: end.Code}
+			if end.By != affinity.EndedByUnknown { // whose texts tell of silences
+				alike.text = end.Text
+			}
+			if lost[alike] == nil {
+				ways = append(ways, alike)
+			}
+			lost[alike] = append(lost[alike], x)
 		}
 		if x.Socket != nil && x.Socket.Note != "" && !slices.Contains(notes, x.Socket.Note) {
 			notes = append(notes, x.Socket.Note)
 		}
 	}
-	for _, text := range cut[:min(len(cut), most)] {
-		fmt.Fprintln(w, "note: connection lost, "+affinity.Clean(text, 200))
+	slices.SortStableFunc(ways, func(a, b way) int { return len(lost[b]) - len(lost[a]) })
+	for _, alike := range ways[:min(len(ways), most)] {
+		x := lost[alike][0]
+		who := string(x.Spec.ID)
+		if n := len(lost[alike]); n > 1 {
+			who = fmt.Sprintf("%d of %d sessions, as %s", n, all, who)
+		}
+		fmt.Fprintln(w, "note: connection lost, "+affinity.Clean(fmt.Sprintf("%s after %s: %s", who, x.LastEnd.Lasted.Round(100*time.Millisecond), x.LastEnd.Text), 200))
 	}
-	if more := len(cut) - most; more > 0 {
-		fmt.Fprintf(w, "note: and those of %d more sessions; -o wide lists them\n", more)
+	more := 0
+	for _, alike := range ways[min(len(ways), most):] {
+		more += len(lost[alike])
+	}
+	if more > 0 {
+		fmt.Fprintf(w, "note: and those of %d more of %d sessions; -o wide lists them\n", more, all)
 	}
 	for _, text := range notes {
 		fmt.Fprintln(w, "note: "+affinity.Clean(text, 200))
@@ -438,6 +467,8 @@ func (s *setup) unanswered(snap *affinity.Snapshot) error {
 		switch {
 		case advice != "" && f.Kind == affinity.FailureForeign:
 			return cannot(advice, "no session was answered in Engine.IO: %s", f.Text)
+		case advice != "" && x.Spec.Transport == "ws":
+			return cannot(advice, "no session was held: %s", f.Text)
 		case advice != "":
 			return cannot(advice, "no session got to see an answer: %s", f.Text)
 		case affinity.BadStatus(x.LastStatus):

@@ -45,8 +45,9 @@ func TestScripts(t *testing.T) {
 
 // failing answers what its path says, by a proxy or by a pod.
 func failing(w http.ResponseWriter, r *http.Request) {
-	status, _ := strconv.Atoi(strings.Trim(path.Dir(r.URL.Path), "/"))
-	switch path.Base(r.URL.Path) {
+	asked := path.Clean(r.URL.Path)
+	status, _ := strconv.Atoi(strings.Trim(path.Dir(asked), "/"))
+	switch path.Base(asked) {
 	case "pod":
 		http.SetCookie(w, &http.Cookie{Name: "lb", Value: "0123456789abcdef", Path: "/", MaxAge: 3600})
 		w.Header().Set("X-Pod-Name", "web-1")

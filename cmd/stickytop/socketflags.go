@@ -28,7 +28,7 @@ func (f *probeFlags) addSockets(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.words.headers, "ws-header", nil, "header of the WebSocket upgrade, 'NAME: VALUE', or @FILE with one a line")
 	fs.StringVar(&f.socket.Send, "ws-send", "", "first message to send on a WebSocket")
 	fs.StringVar(&f.socket.Expect, "ws-expect", "", "what a message must contain, within --probe-timeout of --ws-send")
-	fs.IntVar(&f.socket.IOVersion, "socketio-eio", 0, "Engine.IO version of the clients: 3 (Socket.IO 1 and 2) or 4 (3 and later); found out by default, so that a mismatch (I07) shows only with it")
+	fs.IntVar(&f.socket.IOVersion, "socketio-eio", 0, "Engine.IO version of the clients: 3 (Socket.IO 1 and 2) or 4 (3 and later); found out by default, so that a server that refuses one of them (I07) shows only with it")
 	fs.StringVar(&f.words.auth, "socketio-auth", "", "auth payload of the Socket.IO CONNECT, a JSON object or @FILE (Socket.IO 3 and later)")
 }
 

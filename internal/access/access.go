@@ -99,7 +99,8 @@ func parseJSON(line []byte) (Entry, bool) {
 			break
 		}
 	}
-	return e, e.Status != 0
+	// Traefik writes 0 where its client went before an answer came.
+	return e, e.Status != 0 || string(fields["DownstreamStatus"]) == "0"
 }
 
 func text(raw json.RawMessage) string {

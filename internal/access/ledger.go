@@ -40,7 +40,7 @@ type unnamed struct {
 // asked is a request of ours.
 type asked struct {
 	session affinity.SessionID
-	at      time.Time // when it was answered
+	at      time.Time // when it was sent
 	told    []Origin  // whose log has told of it
 }
 
@@ -104,7 +104,7 @@ func (l *Ledger) Asked(o affinity.Observed, at time.Time) []affinity.Attributed 
 	if _, had := l.asked[o.RequestID]; !had {
 		l.order = append(l.order, o.RequestID)
 	}
-	l.asked[o.RequestID] = &asked{session: o.Session, at: at}
+	l.asked[o.RequestID] = &asked{session: o.Session, at: at.Add(-o.Took)}
 	for len(l.order) > maxAsked {
 		delete(l.asked, l.order[0])
 		l.order = l.order[1:]
@@ -189,8 +189,8 @@ func (l *Ledger) tell(id string, line []byte, from Origin) (affinity.Attributed,
 	} else {
 		e, ok := Parse(line)
 		switch {
-		case !ok, e.Addr == "" && e.Server == "", e.Status >= 502 && e.Status <= 504:
-			return a, false // nobody answered it, as far as this line tells
+		case !ok, e.Addr == "" && e.Server == "":
+			return a, false
 		case e.Addr != "":
 			a.Addr, a.Pod = e.Addr, l.podAt(e.Addr, about.at)
 			a.Detail = fmt.Sprintf("access log of %s (%s): %s", where, e.Format, e.Addr)
@@ -198,6 +198,7 @@ func (l *Ledger) tell(id string, line []byte, from Origin) (affinity.Attributed,
 			a.Answer = affinity.Answer{Body: []byte(e.Server)}
 			a.Detail = fmt.Sprintf("access log of %s (%s):", where, e.Format)
 		}
+		a.Unanswered = e.Status >= 502 && e.Status <= 504 // who was asked, not who answered
 	}
 	about.told = append(about.told, from)
 	l.matched++

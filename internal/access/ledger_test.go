@@ -51,7 +51,11 @@ func TestLedger(t *testing.T) {
 	one("another log", l.Line([]byte("x "+id(1)), Origin{Pod: webA}, at(2)), webA)
 	none("logged first", l.Line(access(200, "10.0.0.1:80", 2), controller, at(3)))
 	one("then asked", ask(2, 4), webA)
-	none("a gateway's own error", l.Line(access(502, "10.0.0.1:80", 1), Origin{Pod: webB, Controller: true}, at(4)))
+	failed := l.Line(access(502, "10.0.0.1:80", 1), Origin{Pod: webB, Controller: true}, at(4))
+	one("a gateway's own error", failed, webA)
+	if len(failed) != 1 || !failed[0].Unanswered {
+		t.Errorf("a gateway's own error: %+v", failed)
+	}
 	none("nobody's", l.Line(access(200, "10.0.0.1:80", 99), controller, at(5)))
 
 	// The address goes to another pod; what was asked before is the first one's.
@@ -62,6 +66,12 @@ func TestLedger(t *testing.T) {
 	one("the pod of then", l.Line(access(101, "10.0.0.1:80", 3), controller, at(40)), webA)
 	one("the pod of now", l.Line(access(200, "10.0.0.1:80", 4), controller, at(40)), webB)
 
+	// A request that took long was sent before the address changed hands. Its
+	// client went without an answer: Traefik logs status 0.
+	none("asked, and given up", l.Asked(affinity.Observed{Session: "s01", RequestID: id(7), Took: 15 * time.Second}, at(31)))
+	gone := []byte(`{"ClientAddr":"10.0.0.9:1","DownstreamStatus":0,"OriginStatus":0,"ServiceAddr":"10.0.0.1:80","request_X-Request-Id":"` + id(7) + `"}`)
+	one("the pod of then, unanswered", l.Line(gone, controller, at(41)), webA)
+
 	none("asked of an unknown address", ask(5, 50))
 	if got := l.Line(access(200, "10.0.0.7:80", 5), controller, at(50)); len(got) != 1 || !got[0].Pod.IsZero() || got[0].Addr != "10.0.0.7:80" {
 		t.Errorf("an address that is not known: %+v", got)
@@ -71,7 +81,7 @@ func TestLedger(t *testing.T) {
 	if got := l.Line(named, controller, at(51)); len(got) != 1 || string(got[0].Answer.Body) != "web-b" {
 		t.Errorf("a server's name: %+v", got)
 	}
-	if _, matched, unnamed := l.Summary(); matched != 7 || unnamed != "" {
+	if _, matched, unnamed := l.Summary(); matched != 9 || unnamed != "" {
 		t.Errorf("%d matched, unnamed %q", matched, unnamed)
 	}
 	clf := []byte(`127.0.0.1 - - [25/Nov/2026:13:58:21 +0000] "GET / HTTP/1.1" 200 7 "-" "-" 1 "all@file" "http://127.0.0.1:7001" 6ms`)

@@ -43,7 +43,8 @@ type session struct {
 	created     time.Time // of Pod, as of the last answer
 	failure     *Failure  // the last one
 	failing     time.Time // of the first of a row that nothing explains yet
-	cutsInARow  int       // of InARow
+	apart       trouble   // failures and cuts since the last answer
+	hollow      bool      // its last connection failed before it was joined, and none was since
 	points      PodRef    // that the held cookie named at the last answer
 	stay        stay      // that stayText is about
 	stayText    string
@@ -176,7 +177,7 @@ func (st *State) observe(o Observed, now time.Time) {
 	sent := s.sentCookie(o)
 	fresh := st.takeOffers(s, o, now)
 	o = st.weigh(s, o, now)
-	if !aside {
+	if !aside && (o.Failure != nil || !s.hollow && o.Leg != LegPreflight) {
 		s.LastFailure = o.Failure
 	}
 	x := Exchange{RequestID: o.RequestID, At: now, Took: o.Took, Status: o.Status, Cookie: sent, NewCookie: fresh, Leg: o.Leg}
@@ -191,6 +192,11 @@ func (st *State) observe(o Observed, now time.Time) {
 			s.Refusals++
 			x.Pod, x.Source = st.refusedBy(s, o, now)
 			x.Tag = st.tag(x.Pod)
+		} else if o.Leg != "" && BadStatus(o.Status) { // a proxy's, unless a pod put its name on it
+			if named := st.identified(s, o); len(named) > 0 {
+				x.Pod, x.Source = named[0].pod, named[0].source
+				x.Tag = st.tag(x.Pod)
+			}
 		}
 	} else if o.Leg == LegPreflight {
 		x.Pod, x.Source = st.preflighted(s, o)
@@ -271,6 +277,7 @@ func (s *Session) NoWebSocket() string {
 func (st *State) failed(s *session, o Observed, now time.Time) {
 	s.Failures++
 	s.InARow++
+	s.apart.failures++
 	s.failure = o.Failure
 	st.decodePin(s, now)
 	if s.InARow == 1 {
@@ -285,8 +292,11 @@ func (st *State) failed(s *session, o Observed, now time.Time) {
 // answer folds a response: who says they sent it, and who the cookie says has
 // the session. It returns who sent it, as far as is known, and how.
 func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodRef, Source) {
-	between := trouble{failures: s.InARow - s.cutsInARow, cuts: s.cutsInARow}
-	s.InARow, s.cutsInARow = 0, 0
+	between := s.apart
+	s.apart = trouble{}
+	if !s.hollow {
+		s.InARow = 0
+	}
 	defer func() { s.expired, s.dropped = false, "" }() // what the next cookie did not follow at once it did not follow
 	switch {
 	case s.offeredLast:
@@ -320,11 +330,18 @@ func (st *State) answer(s *session, o Observed, fresh bool, now time.Time) (PodR
 			Text: fmt.Sprintf("%s answered by %s, though its cookie names %s", s.Spec.ID, st.podLabel(served), st.podLabel(points))})
 		s.Pod = PodRef{} // it was only pointed to: landing elsewhere is no move from there
 	}
+	proved := SourceNone
+	if via == SourceCookie && !fresh {
+		proved = s.provedBy(pod, o.Leg)
+	}
 	s.Via = via
 	if pod.IsZero() {
 		return PodRef{}, SourceNone
 	}
 	st.land(s, pod, via, fresh, between, now)
+	if proved != SourceNone {
+		s.Via = proved
+	}
 	return pod, via
 }
 

@@ -391,6 +391,26 @@ func property(snap *Snapshot, x *Session, key string, now time.Time) string {
 		return fmt.Sprint(x.UnheldCount)
 	case "cuts":
 		return fmt.Sprint(x.CutCount, len(x.Cuts))
+	case "evidence": // of a log
+		for _, e := range x.Evidence {
+			if e.Source == SourceLog {
+				return strings.TrimPrefix(e.Pod.Name, "web-") + e.At.Sub(tNow).String()
+			}
+		}
+		return "none"
+	case "sentto": // the last request
+		to, l := x.Exchanges[len(x.Exchanges)-1].SentTo, x.Legs[len(x.Legs)-1].SentTo
+		if to == nil || l != to {
+			return fmt.Sprint("none ", l)
+		}
+		return strings.TrimPrefix(to.Pod.Name, "web-") + " " + to.Addr
+	case "between":
+		return fmt.Sprint(last.Failures, last.Cuts)
+	case "endedby":
+		if x.LastEnd == nil {
+			return ""
+		}
+		return x.LastEnd.By.String()
 	case "errors":
 		return fmt.Sprint(x.ErrorAnswers)
 	case "status":

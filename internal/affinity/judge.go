@@ -33,6 +33,9 @@ func (st *State) verdict(s *session) (Condition, string) {
 		return Orphan, why
 	}
 	if s.InARow > 0 {
+		if sent := st.sentText(s); sent != "" {
+			return Failing, s.LastFailure.Text + "; " + sent
+		}
 		return Failing, s.LastFailure.Text
 	}
 	if s.StatusNote != "" && s.LastStatus >= 500 {
@@ -224,6 +227,9 @@ func (st *State) orphaned(s *session) string {
 	}
 	if s.InARow > 0 && s.LastFailure != nil {
 		why += fmt.Sprintf("; %d in a row failed: %s", s.InARow, s.LastFailure.Text)
+		if sent := st.sentText(s); sent != "" {
+			why += "; " + sent
+		}
 	}
 	return why
 }

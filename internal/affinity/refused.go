@@ -51,6 +51,8 @@ func (s *Session) Advice() string {
 		return "--socketio-path says where the Socket.IO server is; --transport ws holds plain WebSockets"
 	case f.Kind == FailureDenied && s.Spec.Client.Kind() == ClientCrossSite && s.Refusals == 0 && (s.LastEnd == nil || s.LastEnd.Failed != f):
 		return "--origin names the page that they come from; --client browser acts for one of the same site"
+	case f.Kind == FailureDenied && s.Spec.Transport == "ws" && s.LastStatus == 101:
+		return "--ws-subprotocol names what the server speaks"
 	}
 	return ""
 }

@@ -165,11 +165,21 @@ type Exchange struct {
 	Pod       PodRef
 	Tag       string // of the pod, or "" when unknown
 	Source    Source
-	Cookie    string // fingerprint of the affinity cookie that was sent; "" for none
-	NewCookie bool   // the answer brought another one
-	Loose     bool   // another pod than the answer before, and no pin held it to that one
-	Failure   string // "" when answered
-	Leg       string // of a transport that has several; "" for HTTP
+	Cookie    string  // fingerprint of the affinity cookie that was sent; "" for none
+	NewCookie bool    // the answer brought another one
+	Loose     bool    // another pod than the answer before, and no pin held it to that one
+	Failure   string  // "" when answered
+	Leg       string  // of a transport that has several; "" for HTTP
+	SentTo    *SentTo // where a log says it was sent, when no backend's answer came; nil otherwise. Never written again
+}
+
+// SentTo is where a request was sent that no backend answered: a word on how it
+// was routed, none on who has the session.
+type SentTo struct {
+	Pod    PodRef // that had the address then; zero when none is known
+	Tag    string
+	Addr   string // "ip:port"; "" where the log of the pod itself says so
+	Detail string // safe to print
 }
 
 // Timer is one thing that will end a session.
@@ -230,7 +240,7 @@ type Session struct {
 	Rechosen int
 	Failures int
 	Refusals int // of Failures: an Engine.IO server's own reason came with them
-	InARow   int // failures and cuts since the last answer
+	InARow   int // failures and cuts since the last answer, or since the last connection that was joined, where one never was
 	// CutCount counts the held connections that ended unasked and that no failed
 	// request tells of; Cuts are when the last MaxMoves of them did.
 	CutCount int

@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -22,6 +23,9 @@ type Attributed struct {
 	Addr      string // "ip:port" that a proxy's log names
 	Pod       PodRef // whose own log has the line
 	Detail    string // safe to print
+	// Unanswered: it tells where the request was sent, and that no answer of a
+	// backend's came.
+	Unanswered bool
 }
 
 func (SocketChanged) event() {}
@@ -57,7 +61,7 @@ type Socket struct {
 	PingInterval time.Duration // of Engine.IO's handshake; zero for a plain WebSocket
 	PingTimeout  time.Duration
 	RTT          time.Duration // of the last ping that was answered; zero before
-	Joined       bool          // Socket.IO: the namespace took the session in
+	Joined       bool          // Socket.IO: the namespace took the session in; otherwise: the expected message came, if one is
 	Idle         bool          // held quiet, to see who ends it
 	Note         string        // what of the session's options came to nothing; "" for nothing. Safe to print
 	Ended        *SocketEnd    // nil while it is held
@@ -81,10 +85,11 @@ const (
 	EndedByClient  EndedBy = iota // this session
 	EndedByServer                 // it said so, by a close frame or packet
 	EndedByUnknown                // cut without a word: a proxy, or the process died
+	EndedByProxy                  // a 502, 503 or 504 in the server's place
 )
 
 func (e EndedBy) String() string {
-	return [...]string{"client", "server", "cut"}[e]
+	return [...]string{"client", "server", "cut", "proxy"}[e]
 }
 
 // Leg is the latest request of one kind of the connection that a session holds.
@@ -96,10 +101,11 @@ type Leg struct {
 	Status    int
 	Pod       PodRef
 	Tag       string
-	Source    Source // how Pod is known
-	Cookie    bool   // the affinity cookie went along
-	Failure   string // "" when it was answered
-	Count     int    // requests of this kind since the handshake
+	Source    Source  // how Pod is known
+	Cookie    bool    // the affinity cookie went along
+	Failure   string  // "" when it was answered
+	SentTo    *SentTo // as an Exchange's
+	Count     int     // requests of this kind since the handshake
 
 	restarts int       // of the pod then
 	created  time.Time // of the pod
@@ -128,6 +134,9 @@ func (st *State) applySocket(e SocketChanged, now time.Time) {
 	before := s.Socket
 	held := e.Socket
 	s.Socket = &held
+	if s.hollow && held.Joined && held.Ended == nil {
+		s.hollow, s.InARow, s.LastFailure = false, 0, nil
+	}
 	if held.Ended != nil && (before == nil || before.Ended == nil) {
 		st.socketEnded(s, held, now)
 	} else if before != nil && before.Ended == nil && before.Carrier != held.Carrier {
@@ -135,15 +144,25 @@ func (st *State) applySocket(e SocketChanged, now time.Time) {
 			Text: fmt.Sprintf("%s upgraded from %s to %s", s.Spec.ID, before.Carrier, held.Carrier)})
 	}
 	st.judgeSocket(s, now)
+	if before == nil || before.Ended != nil || before.Protocol != held.Protocol {
+		st.spokenIn(s, now)
+	}
 	st.judge(s)
 }
 
 func (st *State) socketEnded(s *session, held Socket, now time.Time) {
 	end := held.Ended
+	if end.By == EndedByProxy && s.saidByPod(end.Failed) {
+		said := *end
+		said.By = EndedByServer
+		end, held.Ended = &said, &said
+		s.Socket = &held
+	}
 	s.LastEnd = end
 	h := Happening{At: now, Source: "probe", Kind: "socket", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route,
 		Text: fmt.Sprintf("%s %s ended after %s: %s", s.Spec.ID, held.Carrier, shortDuration(end.Lasted), end.Text)}
 	if end.Failed != nil {
+		s.hollow = !held.Joined
 		if end.Failed != s.LastFailure { // else a request has told of it already
 			s.wasCut(now)
 		}
@@ -154,13 +173,25 @@ func (st *State) socketEnded(s *session, held Socket, now time.Time) {
 	st.happen(h)
 }
 
+// saidByPod reports whether a pod put its name on the answer that failed so.
+func (s *session) saidByPod(f *Failure) bool {
+	if len(s.Exchanges) == 0 || f == nil || f != s.LastFailure {
+		return false
+	}
+	return s.Exchanges[len(s.Exchanges)-1].Source.answers()
+}
+
 // wasCut counts a held connection that ended unasked.
 func (s *session) wasCut(now time.Time) {
 	s.InARow++
-	s.cutsInARow++
+	s.apart.cuts++
 	s.CutCount++
 	s.Cuts = append(s.Cuts[max(0, len(s.Cuts)-MaxMoves+1):len(s.Cuts):len(s.Cuts)], now)
 }
+
+// Failed counts the failed requests of s, and its held connections that ended
+// unasked.
+func (s *Session) Failed() int { return s.Failures + s.CutCount }
 
 // trouble is what stood between two answers of a session.
 type trouble struct{ failures, cuts int }
@@ -273,65 +304,184 @@ func (st *State) attribute(e Attributed, now time.Time) {
 		return // longer ago than is remembered
 	}
 	pod, source, detail := st.attributed(s, e)
+	x := s.Exchanges[at]
+	if e.Source == SourceLog && (e.Unanswered || x.unanswered()) {
+		st.sentTo(s, at, SentTo{Pod: pod, Addr: e.Addr, Detail: cmp.Or(detail, e.Detail)}, now)
+		return
+	}
 	if pod.IsZero() {
 		return
 	}
-	x := s.Exchanges[at]
-	newest := s.nobodySince(at)
+	newest := s.nobodySince(at, pod)
 	st.named(pod)
-	said := Evidence{Source: source, Pod: pod, Addr: e.Addr, At: now, Detail: detail}
-	if newest {
-		// It is about that answer: what its other sources said is compared.
-		said.At = s.answered
-		if said.At.IsZero() {
-			s.answered, said.At = now, now
-		}
+	if said, had := s.evidence(source); x.Failure == "" && (!had || !said.At.After(x.At)) {
+		s.witness(Evidence{Source: source, Pod: pod, Addr: e.Addr, At: x.At, Detail: detail})
 	}
-	s.witness(said)
 	if x.Source == SourceNone || x.Source == SourceCookie {
 		if points, _ := st.decodedPod(s); x.Cookie != "" && x.Cookie == s.print {
 			st.heard(s, pod, source, points)
 		}
 		if newest && x.Failure == "" {
-			answered := s.answered
 			s.loose = false
-			st.land(s, pod, source, x.NewCookie, trouble{}, x.At)
-			s.answered, x.Loose = answered, s.loose
+			between := trouble{}
+			if x.Source == SourceNone { // else the answer has told of it
+				between = s.troubleBefore(at)
+			}
+			st.land(s, pod, source, x.NewCookie, between, x.At)
+			x.Loose = s.loose
 		}
 		if x.Failure == "" && pod == s.Pod && source.answers() {
 			s.spoke, s.mute = s.spoke+1, max(0, s.mute-1)
 		}
 		x.Pod, x.Tag, x.Source = pod, st.tag(pod), source
-		s.Exchanges = slices.Clone(s.Exchanges)
-		s.Exchanges[at] = x
-		st.reattributeLeg(s, e.RequestID, x, now)
+		st.rewrite(s, at, x, now)
 	}
 	st.judge(s)
 }
 
-// nobodySince reports whether no request after the one at i has shown its pod:
-// what is said on a connection may come after polls that named nobody.
-func (s *session) nobodySince(i int) bool {
-	for _, x := range s.Exchanges[i+1:] {
+// rewrite puts x in the place of an exchange, and of the leg that it was.
+func (st *State) rewrite(s *session, at int, x Exchange, now time.Time) {
+	s.Exchanges = slices.Clone(s.Exchanges)
+	s.Exchanges[at] = x
+	st.reattributeLeg(s, x, now)
+}
+
+// unanswered reports whether no answer of a backend's came: none at all, or a
+// proxy's own word.
+func (x Exchange) unanswered() bool {
+	return x.Failure != "" && !x.Source.answers() && (x.Status == 0 || x.Status >= 502 && x.Status <= 504)
+}
+
+// sentTo folds where a request went that no backend answered.
+func (st *State) sentTo(s *session, at int, to SentTo, now time.Time) {
+	x := s.Exchanges[at]
+	if !x.unanswered() || x.SentTo != nil && (to.Addr == "" || to.Pod.IsZero()) {
+		return
+	}
+	to.Tag = st.tag(to.Pod)
+	x.SentTo = &to
+	st.rewrite(s, at, x, now)
+	if at == len(s.Exchanges)-1 && !s.failing.IsZero() {
+		st.amend("failing", s.Spec.ID, s.failing, func(h *Happening) { h.CauseText = cmp.Or(h.CauseText, st.sentWords(&to)) })
+	}
+	st.judge(s)
+}
+
+// sentText says where the last request was sent, when that failed and a log tells;
+// "" otherwise.
+func (st *State) sentText(s *session) string {
+	if len(s.Exchanges) == 0 {
+		return ""
+	}
+	return st.sentWords(s.Exchanges[len(s.Exchanges)-1].SentTo)
+}
+
+func (st *State) sentWords(to *SentTo) string {
+	switch {
+	case to == nil:
+		return ""
+	case to.Pod.IsZero():
+		return "sent to " + Clean(to.Addr, 60) + ", which is no known pod's"
+	}
+	text := "sent to pod " + st.podLabel(to.Pod)
+	if to.Addr != "" {
+		text = "sent to " + Clean(to.Addr, 60) + ", pod " + st.podLabel(to.Pod)
+	}
+	switch p, ok := st.pods[to.Pod]; {
+	case !ok || !p.Gone.IsZero():
+		text += ", gone"
+	case p.Terminating():
+		text += ", terminating"
+	}
+	return text
+}
+
+// troubleBefore is what stood between the exchange at i and the one before it
+// whose pod is known.
+func (s *session) troubleBefore(i int) (between trouble) {
+	since := time.Time{}
+	for j := i - 1; j >= 0; j-- {
+		x := s.Exchanges[j]
 		if x.Failure == "" && x.Source != SourceNone {
+			since = x.At
+			break
+		}
+		if x.Failure != "" && x.Leg != LegUpgrade { // without one it goes on polling
+			between.failures++
+		}
+	}
+	for _, at := range s.Cuts {
+		if at.After(since) && !at.After(s.Exchanges[i].At) {
+			between.cuts++
+		}
+	}
+	return between
+}
+
+// nobodySince reports whether no request after the one at i has shown its pod,
+// but for cookies that point to pod: what is said on a connection may come after
+// polls that named nobody.
+func (s *session) nobodySince(i int, pod PodRef) bool {
+	for _, x := range s.Exchanges[i+1:] {
+		if x.Failure == "" && x.Source != SourceNone && (x.Source != SourceCookie || x.Pod != pod) {
 			return false
 		}
 	}
 	return true
 }
 
-func (st *State) reattributeLeg(s *session, requestID string, x Exchange, now time.Time) {
+// provedBy is who has proved, on the connection that s holds, that it is on pod:
+// a later poll of the same connection whose cookie points there takes nothing from
+// that. SourceNone where nobody has.
+func (s *session) provedBy(pod PodRef, leg string) Source {
+	if leg == "" || leg == LegHandshake || pod != s.Pod || !s.Via.answers() || s.Socket == nil || s.Socket.Ended != nil {
+		return SourceNone
+	}
+	if e, ok := s.evidence(s.Via); !ok || e.Pod != pod || e.At.Before(s.Socket.Opened.Add(-time.Second)) { // its handshake was folded before
+		return SourceNone
+	}
+	return s.Via
+}
+
+func (st *State) reattributeLeg(s *session, x Exchange, now time.Time) {
 	for i, l := range s.Legs {
-		if l.RequestID != requestID {
+		if l.RequestID != x.RequestID {
 			continue
 		}
-		l.Pod, l.Tag, l.Source = x.Pod, x.Tag, x.Source
-		if p, ok := st.pods[x.Pod]; ok {
-			l.restarts, l.created = p.Restarts, p.Created
-		}
 		s.Legs = slices.Clone(s.Legs)
-		s.Legs[i] = l
+		s.Legs[i] = st.reattributed(l, x)
 		st.judgeLegs(s, now)
+	}
+	st.retell(s, x, now)
+}
+
+// reattributed is l with what has become known of its request.
+func (st *State) reattributed(l Leg, x Exchange) Leg {
+	l.Pod, l.Tag, l.Source, l.SentTo = x.Pod, x.Tag, x.Source, x.SentTo
+	if p, ok := st.pods[x.Pod]; ok {
+		l.restarts, l.created = p.Restarts, p.Created
+	}
+	return l
+}
+
+// retell judges verdicts again that rest on a request whose pod has become known:
+// its session may have connected again since.
+func (st *State) retell(s *session, x Exchange, now time.Time) {
+	for key, v := range st.found {
+		first, refused := v.first, v.refused
+		if v.Session != s.Spec.ID || x.RequestID == "" || first.RequestID != x.RequestID && refused.RequestID != x.RequestID {
+			continue
+		}
+		if first.RequestID == x.RequestID {
+			first = st.reattributed(first, x)
+		} else {
+			refused = st.reattributed(refused, x)
+		}
+		if first.Pod == v.first.Pod && refused.Pod == v.refused.Pod {
+			continue // judgeLegs was there before
+		}
+		st.found[key] = verdict{Finding: v.Finding, proof: proof{v.about, v.request, v.handshake, v.pod, first, refused}, seen: v.seen, seq: v.seq}
+		st.judgeRefusal(s, first, refused, now)
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 	alike      = 2 * time.Second
 
 	aboutPing = "ping" // I05 by what is configured, not measured
+	aboutPoll = "poll" // I05 of long polls that were refused after the proxy's wait
 )
 
 // judgeSocket looks at the connection itself.
@@ -96,6 +97,30 @@ func (st *State) idleCut(s *session, now time.Time) {
 		f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: "an earlier one was cut after the same silence"})
 	}
 	st.find(f, proof{pod: s.Pod}, now)
+}
+
+// cutPoll is I05 of a long poll that was refused with code 1 not at once, as a pod
+// that does not know the session does, but after the time that the proxy waits
+// for an answer: it gave the first try up, the server ended the session with it,
+// and what came back is the answer to a second try (retries of
+// pkg/middlewares/retry of traefik/traefik; proxy_next_upstream timeout of nginx).
+func (st *State) cutPoll(s *session, first, l Leg) (Finding, bool) {
+	wait, why := st.waits(s.Spec.Route, CarrierPolling)
+	if l.Name != LegPoll || wait < minSilence || !near(l.Took, wait) {
+		return Finding{}, false
+	}
+	f := Finding{Rule: "I05", Severity: SeverityHigh, Certainty: CertaintyLikely, Route: s.Spec.Route, Session: s.Spec.ID,
+		Title:  fmt.Sprintf("polls get 400 Session ID unknown after %s, when the proxy stops waiting for their answer", shortDuration(l.Took)),
+		Impact: "every quiet session that polls ends so, and its user connects again",
+		Evidence: []FindingEvidence{legEvidence(st, first), legEvidence(st, l),
+			{Source: "session", Field: "took", Value: shortDuration(l.Took), Text: "a pod that does not know a session says so at once: this is probably the answer to the proxy's second try"},
+			{Source: "object", Field: "read timeout", Value: wait.String(), Text: why}},
+		Fix:    "set the server's pingInterval below the smallest idle timeout on the way, or raise that one",
+		Verify: "hold Socket.IO sessions with --socketio-transports polling: no poll is refused with code 1"}
+	if held := s.Socket; held != nil && held.PingInterval >= wait {
+		f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Field: "pingInterval", Value: held.PingInterval.String(), Text: "of the handshake: nothing is said for that long"})
+	}
+	return f, true
 }
 
 // near reports whether a silence is that of a timer: timers of proxies are

@@ -39,6 +39,10 @@ const maxTitle = 110
 func (st *State) find(f Finding, p proof, now time.Time) {
 	key := foundKey{f.Rule, f.Route, p.about}
 	old, had := st.found[key]
+	if had && old.Certainty == f.Certainty && old.request == p.request && p.request != "" && old.Session == f.Session {
+		st.tellBetter(key, old, f, p)
+		return
+	}
 	if had && old.Certainty >= f.Certainty {
 		if old.request != p.request {
 			old.seen = now
@@ -71,6 +75,17 @@ func (st *State) find(f Finding, p proof, now time.Time) {
 	if (f.Rule == "I01" || f.Rule == "I03") && !st.keepsNothingID(f.Session) && st.speakAlike(st.found[jarless].Session, f.Session) {
 		st.withdraw(jarless, "clients that keep cookies fail too")
 	}
+	st.publish()
+}
+
+// tellBetter puts what is known by now of the request that a verdict rests on in
+// the place of what was known when it was found. Its line stays as it was.
+func (st *State) tellBetter(key foundKey, old verdict, f Finding, p proof) {
+	f.Object, f.Title, f.At = old.Object, Clean(f.Title, maxTitle), old.At
+	if f.Title == old.Title && slices.Equal(f.Evidence, old.Evidence) {
+		return
+	}
+	st.found[key] = verdict{Finding: f, proof: p, seen: old.seen, seq: old.seq}
 	st.publish()
 }
 
@@ -169,7 +184,7 @@ func (st *State) reconsider(now time.Time, concern func(verdict) bool) {
 func (st *State) podEnded(ref PodRef, now time.Time) {
 	st.reconsider(now, func(v verdict) bool { return v.pod == ref })
 	for key, v := range st.found {
-		if key.rule == "I02" && v.pod == ref {
+		if (key.rule == "I02" || key.about == aboutMixed) && v.pod == ref {
 			st.outdated(key, "")
 		}
 	}

@@ -43,6 +43,50 @@ func (st *State) judgeLeg(s *session, o Observed, now time.Time) {
 	}
 }
 
+// spokenIn is I07 where two sessions of a route are held at once that were
+// answered in different versions of Engine.IO: theirs follow the server's, those
+// of users do not. What a WebSocket's first packets tell of the version is too
+// little.
+func (st *State) spokenIn(s *session, now time.Time) {
+	held := s.Socket
+	if held.Ended != nil || held.Carrier != CarrierPolling || !strings.HasPrefix(held.Protocol, "Engine.IO ") {
+		return
+	}
+	of := st.spoke[s.Spec.Route]
+	if of == nil {
+		of = map[string]SessionID{}
+		st.spoke[s.Spec.Route] = of
+	}
+	of[held.Protocol] = s.Spec.ID
+	for protocol, id := range of {
+		x := st.sessions[id]
+		if protocol == held.Protocol || x == nil || x.Socket == nil || x.Socket.Ended != nil || x.Socket.Protocol != protocol {
+			continue
+		}
+		early, late := x, s
+		if protocol > held.Protocol {
+			early, late = s, x
+		}
+		from, _ := early.Leg(LegHandshake)
+		to, _ := late.Leg(LegHandshake)
+		f := Finding{Rule: "I07", Severity: SeverityMedium, Certainty: CertaintyExact, Route: s.Spec.Route, Session: early.Spec.ID,
+			Title:  "servers behind one path speak different versions of Engine.IO",
+			Impact: "clients of one version fail whenever they are sent to a server of the other",
+			Evidence: []FindingEvidence{{Source: "session", Text: fmt.Sprintf("%s was answered in %s, %s in %s, and both are held", early.Spec.ID, early.Socket.Protocol, late.Spec.ID, late.Socket.Protocol)},
+				legEvidence(st, from), legEvidence(st, to)},
+			Fix:    "bring all pods to one major version of Socket.IO (1 and 2 speak EIO 3, 3 and 4 speak EIO 4), or set allowEIO3: true on the later ones while clients of both are about",
+			Verify: "--socketio-eio 4 (or 3) asks as your clients do: every handshake is answered"}
+		if !from.Pod.IsZero() && !to.Pod.IsZero() && from.Pod != to.Pod {
+			f.Title = fmt.Sprintf("pods of one path speak different versions of Engine.IO: %s 3, %s 4", st.podLabel(from.Pod), st.podLabel(to.Pod))
+		}
+		st.find(f, proof{about: aboutMixed, pod: from.Pod}, now)
+		return
+	}
+}
+
+// aboutMixed is I07 of servers of both versions, not of one that refused.
+const aboutMixed = "mixed"
+
 // judgeLegs finds out why a server did not know a session that it, or another,
 // had opened. What was said of the same requests before, with less to go by,
 // is taken back.
@@ -62,6 +106,9 @@ func (st *State) judgeLegs(s *session, now time.Time) {
 // judgeRefusal finds out why a leg was refused that belongs to a handshake.
 func (st *State) judgeRefusal(s *session, first, l Leg, now time.Time) {
 	f, p, why := st.unknownSession(s, st.only(s, first), st.only(s, l))
+	if cut, ok := st.cutPoll(s, first, l); ok && why == "" {
+		f, p = cut, proof{about: aboutPoll}
+	}
 	p.request, p.first, p.refused = l.RequestID, first, l
 	for key, v := range st.found {
 		if v.request == l.RequestID && (why != "" || key != (foundKey{f.Rule, f.Route, p.about})) {
@@ -489,6 +536,9 @@ func legEvidence(st *State, l Leg) FindingEvidence {
 	text := fmt.Sprintf("%s: status %d, pod unknown", l.Name, l.Status)
 	source := "session"
 	switch {
+	case l.Pod.IsZero() && l.SentTo != nil:
+		text = fmt.Sprintf("%s: status %d, %s", l.Name, l.Status, st.sentWords(l.SentTo))
+		source = SourceLog.String()
 	case l.Pod.IsZero():
 	case l.Source == SourceNone:
 		text = fmt.Sprintf("%s: status %d, %s is the only endpoint", l.Name, l.Status, st.podLabel(l.Pod))

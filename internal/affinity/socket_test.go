@@ -3,6 +3,7 @@ package affinity
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,10 +24,13 @@ import (
 //	1 restarted a 1 end="Error, exit code 1"
 //	                                the pod's restart count, and how its container ended
 //	1 socket s01 websocket ping=25 timeout=20 joined
-//	                                how the held connection stands; what is left out stays
-//	61 ended s01 cut silent=60      by whom: cut, server, client
+//	                                how the held connection stands; what is left out stays; eio=3: in that version
+//	61 ended s01 cut silent=60      by whom: cut, server, client, proxy; told: the last request's failure told of it
 //	1 said s01 pod=a                the application names its pod, on the last leg
-//	1 logged s01 a poll             a log names the pod of the latest leg of that name
+//	1 logged s01 a poll             a log names the pod of the latest leg of that name; own: its own log does; was=b: whose
+//	                                the address was then; 502: the line is of a proxy's own answer
+//	1 saidof s01 r3 pod=a           the application names its pod, on the third request
+//	1 lateword s01 a r3             a log names the pod of the third request
 //	1 finds I01 exact critical "…"  the finding is there, complete; its title, evidence, fix or patch has the text
 //	1 silent I01                    no finding of that rule; without a rule, none at all
 func TestSocketVerdicts(t *testing.T) {
@@ -77,7 +81,20 @@ func (s *script) socketEvents(verb string, args []string) []Event {
 		if !ok {
 			s.t.Fatalf("%s: %s has no leg %s", s.where, id, args[2])
 		}
-		return []Event{Attributed{Session: id, RequestID: l.RequestID, Source: SourceLog, Addr: testEndpoints(args[1:2])[0].Addr}}
+		pod := PodRef{}
+		if name, was := option(args, "was"); was {
+			pod = testPod(name)
+		}
+		if slices.Contains(args, "own") {
+			return []Event{Attributed{Session: id, RequestID: l.RequestID, Source: SourceLog, Pod: testPod(args[1]), Detail: "log of " + args[1]}}
+		}
+		return []Event{Attributed{Session: id, RequestID: l.RequestID, Source: SourceLog, Addr: testEndpoints(args[1:2])[0].Addr, Pod: pod,
+			Unanswered: slices.Contains(args, "502")}}
+	case "saidof":
+		pod, _ := option(args, "pod")
+		return []Event{Attributed{Session: id, RequestID: args[1], Source: SourceBody, Answer: Answer{Body: []byte(`{"pod":"web-` + pod + `"}`)}}}
+	case "lateword":
+		return []Event{Attributed{Session: id, RequestID: args[2], Source: SourceLog, Addr: testEndpoints(args[1:2])[0].Addr}}
 	}
 	return nil
 }
@@ -105,6 +122,12 @@ func (s *script) legEvent(args []string) Observed {
 	if text, ok := option(args, "version"); ok {
 		o.Failure = &Failure{Op: "read", Kind: FailureVersion, Text: "the server speaks Engine.IO " + text + ", the client 4"}
 	}
+	if text, ok := option(args, "took"); ok {
+		o.Took, _ = time.ParseDuration(text)
+	}
+	if slices.Contains(args, "timeout") {
+		o.Status, o.Failure = 0, &Failure{Op: "read", Kind: FailureTimeout, Text: "no answer within 10s"}
+	}
 	if text, ok := option(args, "status"); ok {
 		fmt.Sscan(text, &o.Status)
 		o.Failure = &Failure{Op: "status", Kind: FailureStatus, Text: text + " by the ingress"}
@@ -128,6 +151,9 @@ func (s *script) socketEvent(verb string, id SessionID, args []string) SocketCha
 		}
 	}
 	if verb == "socket" {
+		if text, ok := option(args, "eio"); ok {
+			held.Protocol = "Engine.IO " + text
+		}
 		held.Carrier, held.Heard, held.Active, held.Beat = args[0], s.now, s.now, s.now
 		seconds("ping", &held.PingInterval)
 		seconds("timeout", &held.PingTimeout)
@@ -136,10 +162,13 @@ func (s *script) socketEvent(verb string, id SessionID, args []string) SocketCha
 			held.Idle = held.Idle || a == "idle"
 		}
 	} else {
-		end := SocketEnd{At: s.now, Lasted: s.now.Sub(held.Opened), By: map[string]EndedBy{"client": EndedByClient, "server": EndedByServer, "cut": EndedByUnknown}[args[0]]}
+		end := SocketEnd{At: s.now, Lasted: s.now.Sub(held.Opened), By: map[string]EndedBy{"client": EndedByClient, "server": EndedByServer, "cut": EndedByUnknown, "proxy": EndedByProxy}[args[0]]}
 		seconds("silent", &end.Silent)
 		end.Text = fmt.Sprintf("%s after %s without a frame", args[0], end.Silent)
 		end.Failed = &Failure{Op: "read", Kind: FailureClosed, Text: end.Text}
+		if slices.Contains(args, "told") { // by the request that failed
+			end.Failed = s.st.sessions[id].LastFailure
+		}
 		held.Ended = &end
 	}
 	s.held[id] = held

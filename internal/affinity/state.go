@@ -39,6 +39,7 @@ type State struct {
 	found map[foundKey]verdict // what sockets showed
 	cuts  []cut                // connections that were cut, newest last
 
+	spoke      map[RouteID]map[string]SessionID // last to connect in each version of Engine.IO
 	cookieWord map[RouteID]cookieWord
 
 	comparisons comparisons
@@ -101,6 +102,7 @@ func (st *State) init() {
 	st.sessions = map[SessionID]*session{}
 	st.found = map[foundKey]verdict{}
 	st.cookieWord = map[RouteID]cookieWord{}
+	st.spoke = map[RouteID]map[string]SessionID{}
 }
 
 // Apply folds one event that was seen at now. It is the only mutation.

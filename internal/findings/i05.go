@@ -13,7 +13,7 @@ var i05 = Rule{
 	Fix:     "set proxy-read-timeout well above the ping interval of the app, and of every load balancer before it",
 	Verify:  "an idle WebSocket through the ingress is open after two minutes",
 	Sources: []string{"kubernetes/ingress-nginx#2917", "kubernetes/ingress-nginx#5167", "kubernetes/ingress-nginx#5539", "kubernetes/ingress-nginx#5830", "nginx/kubernetes-ingress#715"},
-	Shown:   "a WebSocket is cut without a word after as long a silence as the proxy is configured to wait, or twice after the same silence (certain), or after one that a hop is known for, or with --idle (likely). Also, likely, when the server's pingInterval is not below the proxy's read timeout.",
+	Shown:   "a WebSocket is cut without a word after as long a silence as the proxy is configured to wait, or twice after the same silence (certain), or after one that a hop is known for, or with --idle (likely). Also, likely, when the server's pingInterval is not below the proxy's read timeout, or when a poll is refused with code 1 after just that time: the answer to the proxy's second try.",
 	check: func(c *check) {
 		const ping = 25 // seconds; engine.io's pingInterval since version 4
 		const key = nginxPrefix + "proxy-read-timeout"

@@ -51,7 +51,7 @@ var i04 = Rule{
 var i07 = Rule{
 	ID: "I07", Title: "Client and server speak different versions of Engine.IO", Severity: affinity.SeverityMedium, Runtime: true,
 	What:    "Socket.IO 1 and 2 speak Engine.IO 3, Socket.IO 3 and 4 speak 4. A server of the later kind refuses EIO=3 with {\"code\":5,\"message\":\"Unsupported protocol version\"} unless allowEIO3 is set.",
-	Shown:   "a handshake is refused with code 5, or answered in the other version. Sessions speak what the server speaks; --socketio-eio 3 or 4 makes them ask as your clients do.",
+	Shown:   "a handshake is refused with code 5, or answered in the other version. Sessions speak what the server speaks, so also where two of a path that poll are held in different versions at once; --socketio-eio 3 or 4 makes them ask as your clients do, which a server of the other version refuses.",
 	Impact:  "clients of that version cannot connect at all, and no affinity can help them",
 	Fix:     "bring client and server to one major version, or set allowEIO3: true on the server",
 	Verify:  "the handshake with the client's EIO is answered with 200",

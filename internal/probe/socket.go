@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -52,6 +53,14 @@ const (
 	DefaultPing   = 25 * time.Second
 	DefaultIOPath = "/socket.io/"
 )
+
+// EnginePath is the path that Socket.IO sessions ask for, and the query that goes
+// with it; "" for none. It ends in a slash as the client library's does
+// (addTrailingSlash, packages/engine.io-client/lib/socket.ts of socketio/socket.io).
+func (o *SocketOptions) EnginePath() (path, query string) {
+	path, query, _ = strings.Cut(cmp.Or(o.IOPath, DefaultIOPath), "?")
+	return strings.TrimSuffix(path, "/") + "/", query
+}
 
 // The values that IOTransports may have. IOSocketFirst is socket.io-client's
 // transports: ["websocket", "polling"] with tryAllTransports: true (since 4.8):
@@ -198,8 +207,29 @@ func dialSocket(ctx context.Context, c *Client, t Target, u *url.URL, a asking, 
 		r.failure = c.set.failure(err, r.seen.phase(), t)
 	default:
 		bounded.free()
+		r.failure = subprotocolFailure(resp.Header, protocols)
 	}
 	return conn, r
+}
+
+// subprotocolFailure is why clients give up a WebSocket whose server picked none
+// of the subprotocols that were offered (browsers and npm ws: "establish a
+// WebSocket connection" of the WHATWG's WebSockets standard), or another one
+// (RFC 6455 §4.1); nil where it picked well.
+func subprotocolFailure(answer http.Header, offered []string) *affinity.Failure {
+	picked := answer.Values("Sec-Websocket-Protocol")
+	text := ""
+	switch {
+	case len(picked) == 1 && slices.Contains(offered, picked[0]), len(picked) == 0 && len(offered) == 0:
+		return nil
+	case len(offered) == 0:
+		text = fmt.Sprintf("the server picked subprotocol %q, and none was offered", strings.Join(picked, ", "))
+	case strings.Join(picked, "") == "":
+		text = "the server picked no subprotocol of those offered: " + strings.Join(offered, ", ")
+	default:
+		text = fmt.Sprintf("the server picked subprotocol %q, which was not offered: %s", strings.Join(picked, ", "), strings.Join(offered, ", "))
+	}
+	return &affinity.Failure{Op: "status", Kind: affinity.FailureDenied, Text: affinity.Clean(text+"; clients close such a WebSocket", maxText)}
 }
 
 // boundedConn fails when more than left bytes come before free is called: an

@@ -56,7 +56,7 @@ func (s *ioSession) Close() {
 // a sid.
 func (s *ioSession) at(transport string) *url.URL {
 	u := *s.target.URL
-	path, query, _ := strings.Cut(s.client.set.Socket.IOPath, "?")
+	path, query := s.client.set.Socket.EnginePath()
 	u.Path, u.RawPath = path, ""
 	version := s.version
 	if version == 0 {

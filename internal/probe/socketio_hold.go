@@ -271,12 +271,21 @@ func (h *ioHold) answered(o response) {
 	}
 	if failure != nil && h.end == nil {
 		// The request has been reported as failed; the session ends with it.
-		by := affinity.EndedByUnknown
-		if trip.Observed.Status != 0 {
-			by = affinity.EndedByServer
-		}
-		h.end = ended(h.held, by, o.reply.leg+" failed: "+failure.Text, failure)
+		h.end = ended(h.held, endedBy(trip.Observed), o.reply.leg+" failed: "+failure.Text, failure)
 	}
+}
+
+// endedBy is who ended a session by the answer to a request of it.
+func endedBy(o affinity.Observed) affinity.EndedBy {
+	switch f := o.Failure; {
+	case o.Refused != nil:
+		return affinity.EndedByServer // in its own words
+	case f.Kind == affinity.FailureStatus:
+		return affinity.EndedByProxy
+	case f.Kind == affinity.FailureProtocol && o.Status == http.StatusOK:
+		return affinity.EndedByClient // it cannot read the answer
+	}
+	return affinity.EndedByUnknown
 }
 
 // opened goes on with the upgrade, or without.

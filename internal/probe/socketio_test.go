@@ -61,6 +61,28 @@ func TestSocketIOWithRealServers(t *testing.T) {
 	}
 }
 
+// TestSocketIOPath: the path is completed as the client library completes it, and
+// its query goes along.
+func TestSocketIOPath(t *testing.T) {
+	for given, want := range map[string]string{"": "/socket.io/ ", "/socket.io": "/socket.io/ ", "/rt/": "/rt/ ", "/rt/?x=1": "/rt/ 1", "/rt?x=1": "/rt/ 1", "/": "/ "} {
+		asked := make(chan string, 1)
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case asked <- r.URL.Path + " " + r.URL.Query().Get("x"):
+			default:
+			}
+		}))
+		r := mustRunner(t, Options{Socket: SocketOptions{IOPath: given}})
+		_, stop := start(t, r)
+		r.Want(socketPlan(server.URL, "socketio", 1, affinity.ClientBrowser))
+		if got := <-asked; got != want {
+			t.Errorf("--socketio-path %q asks for %q, want %q", given, got, want)
+		}
+		stop()
+		server.Close()
+	}
+}
+
 // TestSocketIOInVain: an event that the server does not answer, and auth that it
 // does not take, are told of; the session is held all the same.
 func TestSocketIOInVain(t *testing.T) {

@@ -60,7 +60,7 @@ func (s *wsSession) Hold(ctx context.Context, line Line) Held {
 	now := time.Now()
 	o := &s.client.set.Socket
 	h := &wsHold{s: s, o: o, line: line, news: news{session: s.client.spec.ID, emit: line.Emit},
-		held: affinity.Socket{Protocol: "WebSocket", Carrier: affinity.CarrierWebSocket, Opened: now, Heard: now, Active: now, Idle: o.Idle, Joined: true}}
+		held: affinity.Socket{Protocol: "WebSocket", Carrier: affinity.CarrierWebSocket, Opened: now, Heard: now, Active: now, Idle: o.Idle}}
 	if name := s.wire.conn.Subprotocol(); name != "" {
 		h.held.Protocol += " " + affinity.Clean(name, 40)
 	}
@@ -69,11 +69,12 @@ func (s *wsSession) Hold(ctx context.Context, line Line) Held {
 		h.ping = now.Add(spread(o.Ping))
 		h.first()
 	}
+	h.held.Joined = h.said.IsZero()
 	h.news.tell(h.held)
 	end := h.run(ctx)
 	h.held.Ended = end
 	h.news.tell(h.held)
-	return Held{Joined: true, Lost: end.Failed != nil}
+	return Held{Joined: h.held.Joined, Lost: end.Failed != nil}
 }
 
 // wsHold is one WebSocket while it is held.
@@ -182,7 +183,7 @@ func (h *wsHold) frame(f frame) {
 		h.heard++
 		answers := !h.said.IsZero() && strings.Contains(string(f.data), h.o.Expect)
 		if answers {
-			h.held.RTT, h.said = f.at.Sub(h.said), time.Time{}
+			h.held.RTT, h.said, h.held.Joined = f.at.Sub(h.said), time.Time{}, true
 		}
 		// Later messages may speak of other pods: only the greeting and the
 		// answer that was asked for are believed.

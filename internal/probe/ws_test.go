@@ -23,7 +23,10 @@ func rawSocket(t *testing.T, talk func(net.Conn)) string {
 }
 
 // upgrading answers a request to upgrade, and then talks.
-func upgrading(talk func(net.Conn)) func(net.Conn, string) {
+func upgrading(talk func(net.Conn)) func(net.Conn, string) { return upgradingWith("", talk) }
+
+// upgradingWith answers with more header lines.
+func upgradingWith(lines string, talk func(net.Conn)) func(net.Conn, string) {
 	return func(c net.Conn, request string) {
 		q, err := http.ReadRequest(bufio.NewReader(strings.NewReader(request)))
 		if err != nil {
@@ -31,7 +34,7 @@ func upgrading(talk func(net.Conn)) func(net.Conn, string) {
 		}
 		sum := sha1.Sum([]byte(q.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // as above
 		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Pod-Name: msgapp-0\r\nSec-WebSocket-Accept: "+
-			base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
+			base64.StdEncoding.EncodeToString(sum[:])+"\r\n"+lines+"\r\n")
 		talk(c)
 	}
 }
@@ -234,10 +237,49 @@ func TestSocketEnds(t *testing.T) {
 	}
 }
 
+// TestSubprotocolNotAgreed: clients give up a WebSocket whose server picks none of
+// the subprotocols that they offered, or one that they did not.
+func TestSubprotocolNotAgreed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		offered []string
+		picked  string // header line of the answer
+		want    string // "" for an open WebSocket
+	}{
+		"none of those":       {[]string{"other", "more"}, "", "the server picked no subprotocol of those offered: other, more"},
+		"an empty one":        {[]string{"other"}, "Sec-WebSocket-Protocol: \r\n", "the server picked no subprotocol of those offered: other"},
+		"another":             {[]string{"other"}, "Sec-WebSocket-Protocol: chat.v1\r\n", `the server picked subprotocol "chat.v1", which was not offered: other`},
+		"two":                 {[]string{"a", "b"}, "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\n", `the server picked subprotocol "a, b"`},
+		"one, asked of none":  {nil, "Sec-WebSocket-Protocol: chat.v1\r\n", `the server picked subprotocol "chat.v1", and none was offered`},
+		"the second":          {[]string{"a", "b"}, "Sec-WebSocket-Protocol: b\r\n", ""},
+		"none, asked of none": {nil, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw, _ := rawServer(t, upgradingWith(tt.picked, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }))
+			r := mustRunner(t, Options{Socket: SocketOptions{Subprotocols: tt.offered}})
+			rec, stop := start(t, r)
+			defer stop()
+			r.Want(socketPlan(raw, "ws", 1, affinity.ClientBrowser))
+			rec.until(t, "answer", func(all []affinity.Event) bool { return len(eventsOf[affinity.Observed](all)) > 0 })
+			o := eventsOf[affinity.Observed](rec.all())[0]
+			if tt.want == "" {
+				if o.Failure != nil {
+					t.Errorf("%+v", o.Failure)
+				}
+				rec.until(t, "held", func(all []affinity.Event) bool { return len(socketsOf(all)) > 0 })
+				return
+			}
+			if o.Failure == nil || o.Failure.Kind != affinity.FailureDenied || !strings.HasPrefix(o.Failure.Text, tt.want) || len(socketsOf(rec.all())) > 0 {
+				t.Errorf("status %d, %+v, want %q", o.Status, o.Failure, tt.want)
+			}
+		})
+	}
+}
+
 // TestNoEcho ends a session whose server takes messages and answers none.
 func TestNoEcho(t *testing.T) {
 	raw := rawSocket(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	for name, o := range map[string]SocketOptions{"echo": {Send: "hello", Expect: "hello"}, "pong": {Ping: time.Second}} {
+		joined := name == "pong" // nothing was expected of it
 		r := mustRunner(t, Options{Timeout: 300 * time.Millisecond, Socket: o})
 		rec, stop := start(t, r)
 		r.Want(socketPlan(raw, "ws", 1, affinity.ClientBrowser))
@@ -245,6 +287,9 @@ func TestNoEcho(t *testing.T) {
 		stop()
 		if end := endsOf(rec.all())[0]; end.By != affinity.EndedByClient || end.Failed == nil || end.Failed.Kind != affinity.FailureTimeout || !strings.HasSuffix(end.Text, "within 300ms") {
 			t.Errorf("%s: ended by %s: %q", name, end.By, end.Text)
+		}
+		if all := socketsOf(rec.all()); all[len(all)-1].Joined != joined {
+			t.Errorf("%s: joined %t", name, !joined)
 		}
 	}
 }

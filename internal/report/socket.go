@@ -38,12 +38,27 @@ type Leg struct {
 	Count      int              `json:"count"`
 	RequestID  string           `json:"requestID"`
 	Failure    string           `json:"failure,omitempty"`
+	SentTo     *SentTo          `json:"sentTo,omitempty"`
+}
+
+// SentTo is where a log says that a request was sent which no backend answered.
+type SentTo struct {
+	Address string `json:"address,omitempty"`
+	Pod     string `json:"pod,omitempty"` // that had the address then
+	Detail  string `json:"detail"`
+}
+
+func sentTo(to *affinity.SentTo) *SentTo {
+	if to == nil {
+		return nil
+	}
+	return &SentTo{Address: affinity.Clean(to.Addr, 60), Pod: to.Pod.Name, Detail: to.Detail}
 }
 
 // Closed is how a connection ended.
 type Closed struct {
 	At     metav1.MicroTime `json:"at"`
-	By     string           `json:"by"`             // client, server, or cut: nobody said
+	By     string           `json:"by"`             // client, server, proxy, or cut: nobody said
 	Code   int              `json:"code,omitempty"` // of the close frame
 	Reason string           `json:"reason"`
 	After  string           `json:"after"`            // "1m2.5s"
@@ -55,7 +70,7 @@ func heldOf(x *affinity.Session, now time.Time) Held {
 	var out Held
 	for _, l := range x.Legs {
 		leg := Leg{Name: l.Name, Pod: l.Pod.Name, Tag: l.Tag, At: metav1.NewMicroTime(l.At), TookMillis: millis(l.Took), Status: l.Status, Cookie: l.Cookie,
-			Count: l.Count, RequestID: l.RequestID, Failure: l.Failure}
+			Count: l.Count, RequestID: l.RequestID, Failure: l.Failure, SentTo: sentTo(l.SentTo)}
 		if l.Source != affinity.SourceNone {
 			leg.Source = l.Source.String()
 		}

@@ -95,7 +95,7 @@ func (x *Session) row(wide bool) []string {
 			}
 		}
 	}
-	row := []string{x.Name, x.Transport, x.State, pod, x.Via, fmt.Sprint(x.Requests), fmt.Sprint(x.Failures), fmt.Sprint(x.MoveCount), left, renewal}
+	row := []string{x.Name, x.Transport, x.State, pod, x.Via, fmt.Sprint(x.Requests), fmt.Sprint(x.Failures + x.CutCount), fmt.Sprint(x.MoveCount), left, renewal}
 	if wide {
 		route := x.Route.Namespace + "/" + x.Route.Ingress + " " + x.Route.Host + x.Route.Path
 		if x.Route.URL != "" {

@@ -227,6 +227,7 @@ type Exchange struct {
 	Loose      bool             `json:"loose,omitempty"` // another pod than before, and nothing held it
 	Leg        string           `json:"leg,omitempty"`   // of a held connection
 	Failure    string           `json:"failure,omitempty"`
+	SentTo     *SentTo          `json:"sentTo,omitempty"` // by a log, where no backend's answer came
 }
 
 // Pod is a pod that sessions can land on.

@@ -217,7 +217,10 @@ func socketText(held *affinity.Socket, now time.Time) string {
 	case held.Ended != nil:
 	case held.Joined && held.PingInterval > 0:
 		parts = append(parts, "joined")
-	case !held.Joined:
+	case held.Joined:
+	case strings.HasPrefix(held.Protocol, "WebSocket"):
+		parts = append(parts, "awaits the expected message")
+	default:
 		parts = append(parts, "not joined")
 	}
 	if held.Ended == nil {
@@ -243,6 +246,7 @@ func socketEndText(end *affinity.SocketEnd) string {
 	if end.By == affinity.EndedByUnknown {
 		return fmt.Sprintf("after %s, nobody said by whom: %s", exactly(end.Lasted), end.Text)
 	}
-	who := map[affinity.EndedBy]string{affinity.EndedByClient: "by this client", affinity.EndedByServer: "by the server"}[end.By]
+	who := map[affinity.EndedBy]string{affinity.EndedByClient: "by this client", affinity.EndedByServer: "by the server",
+		affinity.EndedByProxy: "by a proxy, in the server's place"}[end.By]
 	return fmt.Sprintf("%s after %s: %s", who, exactly(end.Lasted), end.Text)
 }

@@ -146,7 +146,7 @@ func sessionKey(d *data, s *affinity.Session, by string) sortKey {
 	case "req":
 		return sortKey{num: int64(s.Requests)}
 	case "fail":
-		return sortKey{num: int64(s.Failures)}
+		return sortKey{num: int64(s.Failed())}
 	case "age":
 		return sortKey{num: -s.Opened.UnixNano()}
 	case "kind":
@@ -241,7 +241,7 @@ func (r sessionRow) field(name string) field {
 	case "req":
 		return number(r.Requests)
 	case "fail":
-		return number(r.Failures)
+		return number(r.Failed())
 	case "age":
 		return span(r.d.now.Sub(r.Opened), time.Second)
 	case "client":

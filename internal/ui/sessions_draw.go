@@ -331,7 +331,7 @@ func sessionText(d *data, s *affinity.Session, name string) string {
 	case "req":
 		return strconv.Itoa(s.Requests)
 	case "fail":
-		return strconv.Itoa(s.Failures)
+		return strconv.Itoa(s.Failed())
 	case "age":
 		return age(d.now.Sub(s.Opened))
 	case "status":
