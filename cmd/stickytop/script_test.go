@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 
 // failing answers what its path says, by a proxy or by a pod.
 func failing(w http.ResponseWriter, r *http.Request) {
-	status, _ := strconv.Atoi(strings.Trim(path.Dir(r.URL.Path), "/"))
+	status, _ := strconv.Atoi(strings.Trim(path.Dir(path.Clean(r.URL.Path)), "/"))
 	switch path.Base(r.URL.Path) {
 	case "pod":
 		http.SetCookie(w, &http.Cookie{Name: "lb", Value: "0123456789abcdef", Path: "/", MaxAge: 3600})
