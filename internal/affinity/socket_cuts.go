@@ -101,9 +101,10 @@ func (st *State) idleCut(s *session, now time.Time) {
 
 // cutPoll is I05 of a long poll that was refused with code 1 not at once, as a pod
 // that does not know the session does, but after the time that the proxy waits
-// for an answer: it gave the first try up, the server ended the session with it,
-// and what came back is the answer to a second try (retries of
-// pkg/middlewares/retry of traefik/traefik; proxy_next_upstream timeout of nginx).
+// for an answer: it gave the first try up, the server ended the session with it
+// ("transport error"), and what came back is the answer to a second try. Seen of
+// Traefik 3.7 with socket.io 4, whose pod logs that request twice, the second time
+// on another connection.
 func (st *State) cutPoll(s *session, first, l Leg) (Finding, bool) {
 	wait, why := st.waits(s.Spec.Route, CarrierPolling)
 	if l.Name != LegPoll || wait < minSilence || !near(l.Took, wait) {

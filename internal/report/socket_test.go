@@ -2,6 +2,8 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,5 +98,21 @@ func TestHeldAgain(t *testing.T) {
 	}
 	if want := "cut after 1m0s at " + at(61).UTC().Format("15:04:05Z"); item.closedText() != want {
 		t.Errorf("%q, want %q", item.closedText(), want)
+	}
+}
+
+// TestSentTo: where a log says that an unanswered request was sent is apart from
+// the pod that answered one.
+func TestSentTo(t *testing.T) {
+	to := &affinity.SentTo{Pod: affinity.PodRef{Namespace: "msgapp", Name: "msgapp-7c9f-2xkqp"}, Tag: "A", Addr: "10.244.1.5:5000", Detail: "access log of ingress/traefik (traefik): 10.244.1.5:5000"}
+	x := &affinity.Session{Exchanges: []affinity.Exchange{{RequestID: "r1", Failure: "no answer within 10s", Leg: affinity.LegHandshake, SentTo: to}, {RequestID: "r2", Status: 200}},
+		Legs: []affinity.Leg{{Name: affinity.LegHandshake, RequestID: "r1", Failure: "no answer within 10s", SentTo: to}}}
+	out, err := json.Marshal(NewSession(&affinity.Snapshot{}, x, Options{Exchanges: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `"failure":"no answer within 10s","sentTo":{"address":"10.244.1.5:5000","pod":"msgapp-7c9f-2xkqp","detail":"access log of ingress/traefik (traefik): 10.244.1.5:5000"}`
+	if n := strings.Count(string(out), want); n != 2 || strings.Count(string(out), "2xkqp") != 2 || strings.Contains(string(out), `"evidence":[{`) {
+		t.Errorf("%d of the exchange and the leg in %s", n, out)
 	}
 }

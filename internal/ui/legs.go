@@ -187,6 +187,17 @@ func (t *sheet) socket() {
 	}
 }
 
+// sentTo is where a log says that a request was sent which no backend answered.
+func (t *sheet) sentTo(to *affinity.SentTo) string {
+	switch {
+	case to == nil:
+		return ""
+	case to.Pod.IsZero():
+		return "; sent to " + affinity.Clean(to.Addr, 60)
+	}
+	return "; sent to " + t.d.podLabel(to.Pod)
+}
+
 func (t *sheet) leg(l affinity.Leg) {
 	pod, st := "?", plain
 	if !l.Pod.IsZero() {
@@ -195,7 +206,7 @@ func (t *sheet) leg(l affinity.Leg) {
 	note, noteStyle := "", plain
 	switch {
 	case l.Failure != "":
-		note, noteStyle = l.Failure, broken
+		note, noteStyle = l.Failure+t.sentTo(l.SentTo), broken
 	case !l.Cookie && l.Name != affinity.LegHandshake:
 		note = "no cookie sent"
 	}
