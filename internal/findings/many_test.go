@@ -90,3 +90,26 @@ func TestManyPaths(t *testing.T) {
 		t.Errorf("%d findings, unjudged %q", len(result.Findings), result.Unjudged)
 	}
 }
+
+// TestHostsInOrder: of an Ingress whose hosts have the same paths the first host
+// is told, each time.
+func TestHostsInOrder(t *testing.T) {
+	path := func(p string) map[string]any {
+		return map[string]any{"path": p, "pathType": "Prefix", "backend": map[string]any{"service": map[string]any{"name": "web", "port": map[string]any{"number": int64(80)}}}}
+	}
+	var rules []any
+	for i := range 8 {
+		rules = append(rules, map[string]any{"host": fmt.Sprintf("h%d.example.com", i), "http": map[string]any{"paths": []any{path("/a"), path("/b")}}})
+	}
+	f := Facts{Objects: []*Object{object(t, map[string]any{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": map[string]any{"name": "web", "namespace": "shop",
+		"annotations": map[string]any{"nginx.ingress.kubernetes.io/affinity": "cookie"}}, "spec": map[string]any{"ingressClassName": "nginx", "rules": rules}})}}
+	result := Check(f, Options{Only: []string{"B02"}})
+	if len(result.Findings) != 2 {
+		t.Fatalf("%d findings, want one of each path", len(result.Findings))
+	}
+	for _, x := range result.Findings {
+		if !strings.Contains(string(x.Route), "h0.example.com") {
+			t.Errorf("%s is told of %s", x.Title, x.Route)
+		}
+	}
+}
