@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 func object(t *testing.T, v map[string]any) *Object {
@@ -111,5 +113,25 @@ func TestHostsInOrder(t *testing.T) {
 		if !strings.Contains(string(x.Route), "h0.example.com") {
 			t.Errorf("%s is told of %s", x.Title, x.Route)
 		}
+	}
+}
+
+// TestPatchOfSeveral: findings that share a patch print it alike, but for the one
+// about the object that it changes.
+func TestPatchOfSeveral(t *testing.T) {
+	named := func(kind, name, file string) *Object {
+		return &Object{ObjectRef: affinity.ObjectRef{Kind: kind, Namespace: "shop", Name: name, File: file}, APIVersion: "v1", Value: &Value{}}
+	}
+	config := named("ConfigMap", "nginx", "all.yaml")
+	c, patch := &check{}, patched(config, nest("14400s", "data", shutdownKey))
+	for _, o := range []*Object{named("Ingress", "a", "all.yaml"), config, named("Ingress", "b", "all.yaml"), named("Ingress", "a", ""), named("ConfigMap", "nginx", "")} {
+		for range 2 {
+			if got, want := c.write(o, patch), write(o, patch); got != want {
+				t.Errorf("of %s in %q:\n%s\nwant\n%s", o.ObjectRef, o.File, got, want)
+			}
+		}
+	}
+	if len(c.written) != 4 {
+		t.Errorf("%d texts, want 4 of 5 findings", len(c.written))
 	}
 }
