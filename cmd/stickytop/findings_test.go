@@ -127,6 +127,32 @@ func TestGetFindings(t *testing.T) {
 	}
 }
 
+// TestFindingsOfObjectsEnd: where no session is held, get findings ends once the
+// objects are judged, by what keeps pins by address too.
+func TestFindingsOfObjectsEnd(t *testing.T) {
+	server := serveObjects(t, findingsObjects+`---
+apiVersion: v1
+kind: Service
+metadata: {namespace: default, name: pinned}
+spec: {clusterIP: 10.96.0.12, type: NodePort, sessionAffinity: ClientIP, ports: [{name: http, port: 80, nodePort: 30080, protocol: TCP}]}
+`)
+	for _, target := range [][]string{nil, {"svc/other"}, {"-A"}} {
+		t.Run(strings.Join(target, ""), func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			text, code := startFindings(t, server, append(target, "--for", "59s", "-o", "name")...)()
+			if took := time.Since(began); code != 0 || took > 40*time.Second {
+				t.Errorf("exit %d after %s", code, took)
+			}
+			for rule, want := range map[string]bool{"B10-ingress-other": true, "B10-ingress-web": false, "F05-service-pinned": len(target) == 0 || target[0] == "-A"} {
+				if strings.Contains(text, "/"+rule+"\n") != want {
+					t.Errorf("%s is there: %v, want %v, in\n%s", rule, !want, want, text)
+				}
+			}
+		})
+	}
+}
+
 // TestNoProbeSaysWhereToLook: a list that cannot but be empty says why.
 func TestNoProbeSaysWhereToLook(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -139,6 +139,12 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, strea
 			return watch.Write(w, snap)
 		})
 	}
+	var look <-chan time.Time
+	if what == "findings" && s.judged != nil {
+		t := time.NewTicker(routesSettle)
+		defer t.Stop()
+		look = t.C
+	}
 	settling, warned := false, false
 	watch := report.Watch{Format: out.format, Options: report.Options{Reveal: out.reveal, Exchanges: out.exchanges}}
 	for {
@@ -147,6 +153,10 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, strea
 			return nil
 		case <-deadline:
 			return nil
+		case <-look:
+			if !settling && synced(s.engine.Snapshot()) && s.judged() {
+				settling, deadline = true, time.After(routesSettle)
+			}
 		case <-s.engine.Changed():
 			snap := s.engine.Snapshot()
 			if what != "findings" { // those of a whole namespace need no choice: rules send nothing
@@ -173,9 +183,9 @@ func (s *setup) collect(ctx context.Context, what string, out outputFlags, strea
 	}
 }
 
-// routesSettle is how long get routes waits for the routes that what was listed
-// last amounts to: longer than a source collects changes (kube) and a snapshot
-// is held back (engine).
+// routesSettle is how long get routes and, of objects alone, get findings wait
+// for what the things that were listed last amount to: longer than a source
+// collects changes (kube) and a snapshot is held back (engine).
 const routesSettle = 300 * time.Millisecond
 
 // synced reports whether every source has said what it can.

@@ -71,7 +71,11 @@ func printAccess(w io.Writer, a kube.Access) error {
 		if !p.OK() {
 			without = p.Without
 		}
-		row := []string{p.Resource, answer(p.Get), answer(p.List), answer(p.Watch), answer(p.Create), answer(p.Delete), without}
+		resource := p.Resource
+		if p.For != "" {
+			resource += " (all namespaces)"
+		}
+		row := []string{resource, answer(p.Get), answer(p.List), answer(p.Watch), answer(p.Create), answer(p.Delete), without}
 		fmt.Fprintln(tw, strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
 	return tw.Flush()

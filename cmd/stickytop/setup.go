@@ -46,6 +46,7 @@ type setup struct {
 	prompts bool
 
 	found     bool                            // addresses are as the cluster tells
+	judged    func() bool                     // objects alone are looked at, and what the rules say of them is out; nil where more is
 	unmatched func([]affinity.Route) []string // what --resolve names and these routes do not ask; nil without it
 
 	own     bool                             // clients with addresses of their own, which take a while to pin
@@ -170,6 +171,9 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	var prober engine.Prober
 	snapshot := func() *affinity.Snapshot { return s.engine.Snapshot() }
 	judge := kube.NewJudge(cfg, kube.Options{Namespace: namespace, AllNamespaces: c.cluster.all, Version: c.version}, snapshot)
+	if c.probe.noProbe && c.cluster.kernel.where == "" && c.cluster.agents.clients == 0 && !from.on() {
+		s.judged = judge.Judged
+	}
 	sources := []engine.Source{kube.WithRules{Source: source, Judge: judge}}
 	plane, err := kube.NewDataplane(cfg, c.version, snapshot)
 	if err != nil {

@@ -184,7 +184,7 @@ func (st *State) judgeLists(e AddressPinsChanged, now time.Time) (changed bool) 
 			Title:  fmt.Sprintf("%s remembers %d of at most %d clients of pod %s", l.Node, l.Live+l.Expired, l.Limit, cmp.Or(l.Pod.Short(), l.Endpoint)),
 			Impact: "the next clients push those out that were longest away, whatever the timeout",
 			Fix:    "use kube-proxy's nftables mode, or load xt_recent with a larger ip_list_tot on every node; a cookie on an ingress has no such limit",
-			Verify: "view 6 ClientIP: how full the nodes' lists are",
+			Verify: "view 6 ClientIP: how full the nodes' lists are", objectsMend: l.Evicts,
 			Evidence: []FindingEvidence{kernelEvidence(l.Node, l.Name, fmt.Sprintf("%d of %d", l.Live+l.Expired, l.Limit),
 				fmt.Sprintf("%d in their time, %d expired but still there, %s of %s", l.Live, l.Expired, l.Mode, l.Node))},
 		}
@@ -217,7 +217,7 @@ func (st *State) judgeShared(p *AddressPin, now time.Time) {
 		Impact:   "everybody who comes that way lands on one pod, until the ingress has not connected for a whole timeout",
 		Fix:      "let the ingress connect to pods, with a cookie of its own: remove service-upstream (or nativeLB)",
 		Verify:   "view 6 ClientIP, filter who=ingress: no pin is left",
-		Evidence: []FindingEvidence{kernelEvidence(p.Node, "client", p.Client.String(), o.String()+", pinned by "+p.Node)},
+		Evidence: []FindingEvidence{kernelEvidence(p.Node, "client", p.Client.String(), o.String()+", pinned by "+p.Node)}, objectsMend: o.Kind == OwnerIngress,
 	}
 	if o.Kind == OwnerNode {
 		f.Severity, f.Certainty = SeverityMedium, CertaintyLikely
@@ -268,7 +268,7 @@ func (st *State) judgeElsewhere(p *AddressPin, now time.Time) {
 	for _, e := range b.all {
 		if e.PortName != p.PortName {
 			if other := try(p.Node, e.PortName, e.Addr); other != nil {
-				a.find("", p.Service, Finding{Rule: "F03", Severity: SeverityMedium, Certainty: CertaintyExact, Evidence: evidence(p, other),
+				a.find("", p.Service, Finding{Rule: "F03", Severity: SeverityMedium, Certainty: CertaintyExact, Evidence: evidence(p, other), objectsMend: true,
 					Title:  fmt.Sprintf("one client is on pod %s by port %s, on pod %s by port %s", p.Pod.Short(), cmp.Or(p.PortName, fmt.Sprint(p.Port)), other.Pod.Short(), cmp.Or(other.PortName, fmt.Sprint(other.Port))),
 					Impact: "what one port's connections leave in a pod, those of the other do not find",
 					Fix:    "serve both on one port, or keep what they share outside the pods", Verify: "view 6 ClientIP, filter by an address: one pod for all ports"}, now)
@@ -280,7 +280,7 @@ func (st *State) judgeElsewhere(p *AddressPin, now time.Time) {
 				continue
 			}
 			if other := try(node, p.PortName, e.Addr); other != nil {
-				a.find("", p.Service, Finding{Rule: "F02", Severity: SeverityHigh, Certainty: CertaintyExact, Evidence: evidence(p, other),
+				a.find("", p.Service, Finding{Rule: "F02", Severity: SeverityHigh, Certainty: CertaintyExact, Evidence: evidence(p, other), objectsMend: true,
 					Title:  fmt.Sprintf("one client is on pod %s through %s, on pod %s through %s", p.Pod.Short(), p.Node, other.Pod.Short(), other.Node),
 					Impact: "one client has as many pods as it meets nodes",
 					Fix:    "let the load balancer hash by source address, or use a cookie on an ingress", Verify: "view 6 ClientIP, filter by an address: one pod on all nodes"}, now)
@@ -326,12 +326,18 @@ func (st *State) judgeUnready(p *AddressPin, now time.Time) {
 	case pod.Terminating():
 		word = "terminating"
 	}
-	why := "no endpoint of the Service is ready"
+	why, patch := "no endpoint of the Service is ready", ""
+	if word == "not ready" && pasteable(pod) {
+		patch = fmt.Sprintf("# why it is not ready\nkubectl -n %s describe pod %s", p.Pod.Namespace, p.Pod.Name)
+	}
 	b := st.backends[p.Service]
 	if b != nil {
 		for _, e := range b.all {
 			if e.Ready && endpointPod(p.Service, e) == p.Pod {
 				why = "its EndpointSlice calls it ready (publishNotReadyAddresses?)"
+				if word != "gone" { // a slice that is late
+					patch = patchService(p.Service, `{"spec":{"publishNotReadyAddresses":false}}`)
+				}
 				break
 			}
 			if e.Ready && e.PortName == p.PortName {
@@ -343,6 +349,7 @@ func (st *State) judgeUnready(p *AddressPin, now time.Time) {
 		Title:  fmt.Sprintf("%s still sends clients to pod %s, which is %s", p.Node, p.Pod.Short(), word),
 		Impact: "pinned clients stay with a pod that does not serve, and each attempt renews their pin",
 		Fix:    "unset publishNotReadyAddresses; let the pod fail fast so that clients give up longer than the timeout",
+		Patch:  patch,
 		Verify: "view 6 ClientIP, filter by the pod: no pin is renewed",
 		Evidence: []FindingEvidence{kernelEvidence(p.Node, p.Client.String(), "renewed "+p.Renewed.UTC().Format("15:04:05Z"), fmt.Sprintf("in the tables of %s; pod %s since %s or before", p.Node, word, since.UTC().Format("15:04:05Z"))),
 			{Source: "object", Object: ObjectRef{Kind: "Pod", Namespace: p.Pod.Namespace, Name: p.Pod.Name}, Text: why}},
@@ -376,8 +383,21 @@ func (st *State) judgeHeld(p *AddressPin, now time.Time) {
 		f.Severity = SeverityHigh
 		f.Title = fmt.Sprintf("the only client, %s, has kept one pod for %d times the timeout: the others get nothing", cmp.Or(o.String(), p.Client.String()), int(age/p.Timeout))
 		f.Impact = "through this node one pod has all the traffic, the others have none"
+		if o.Kind == OwnerIngress { // whoever is behind it is not told apart
+			f.Fix = "let the ingress connect to pods, with a cookie of its own, or do without sessionAffinity"
+			f.Patch = patchService(p.Service, `{"spec":{"sessionAffinity":"None","sessionAffinityConfig":null}}`)
+		}
 	}
 	a.find("", p.Service, f, now) // one client tells the story of them all
+}
+
+// patchService is the command that changes a Service; "" where its name is none
+// to type.
+func patchService(s ServiceRef, patch string) string {
+	if !plainName(s.Namespace) || !plainName(s.Name) {
+		return ""
+	}
+	return fmt.Sprintf("kubectl patch service %s -n %s -p '%s'", s.Name, s.Namespace, patch)
 }
 
 func (st *State) endpointsOf(ref ServiceRef, port string) (n int) {

@@ -33,6 +33,10 @@ type Finding struct {
 	NotChecked string
 
 	At time.Time // when it was first seen; zero for what was read from objects
+
+	// objectsMend says that what the objects' finding of this rule, about the
+	// same Service or route, says to do mends this one too.
+	objectsMend bool
 }
 
 // NoRule stands for the rule of a Finding that no rule says: of what was not

@@ -65,6 +65,49 @@ func compareFindings(a, b Finding) int {
 	)
 }
 
+// mendByObjects gives what sessions and nodes' tables showed the fix of the
+// objects that cause it, where there is one: only those who read the objects know
+// what to write into them.
+func (st *State) mendByObjects(all []Finding) {
+	if !slices.ContainsFunc(all, func(f Finding) bool { return f.objectsMend }) {
+		return
+	}
+	type about struct {
+		rule, kind, namespace, name string
+		route                       RouteID
+	}
+	object := func(f Finding) about {
+		return about{rule: f.Rule, kind: f.Object.Kind, namespace: f.Object.Namespace, name: f.Object.Name}
+	}
+	route := func(f Finding) about { return about{rule: f.Rule, route: f.Route} }
+	fixes := map[about]Finding{}
+	for source, theirs := range st.findings {
+		for _, x := range theirs { // worst first
+			if source == "sockets" || source == addressSource || x.Patch == "" || x.Rule == "E03" && x.Route == "" { // that one is about a load balancer, no ingress
+				continue
+			}
+			for _, key := range []about{object(x), route(x)} {
+				if _, had := fixes[key]; !had {
+					fixes[key] = x
+				}
+			}
+		}
+	}
+	for i := range all {
+		f := &all[i]
+		if !f.objectsMend || f.Patch != "" {
+			continue
+		}
+		x, ok := fixes[route(*f)]
+		if !ok || f.Route == "" {
+			x, ok = fixes[object(*f)] // of several routes of an Ingress one is told of
+		}
+		if ok {
+			f.Fix, f.Patch = x.Fix, x.Patch
+		}
+	}
+}
+
 // rank orders findings by what they ask for: a problem, a fact, nothing.
 func (f Finding) rank() int {
 	if f.Certainty == CertaintyNotChecked {

@@ -44,7 +44,7 @@ func (st *State) judgeSocket(s *session, now time.Time) {
 				Evidence: []FindingEvidence{{Source: "session", Field: "pingInterval", Value: held.PingInterval.String(), Text: "of the handshake"},
 					{Source: "object", Field: "read timeout", Value: wait.String(), Text: why}},
 				Fix:    "set the server's pingInterval below the smallest idle timeout on the way, or raise that one",
-				Verify: "--transport ws --idle holds a quiet WebSocket and says when it is cut"}, proof{about: aboutPing}, now)
+				Verify: "--transport ws --idle holds a quiet WebSocket and says when it is cut", objectsMend: true}, proof{about: aboutPing}, now)
 		}
 		return
 	}
@@ -81,7 +81,7 @@ func (st *State) idleCut(s *session, now time.Time) {
 		Impact:   "connections on which nothing is said for that long are lost, and their users connect again",
 		Evidence: []FindingEvidence{{Source: "session", Field: "silence", Value: shortDuration(end.Silent), Text: end.Text}},
 		Fix:      "ping more often than that (pingInterval, a ping frame), or raise the idle timeout of the hop that cuts",
-		Verify:   "--transport ws --idle again: the WebSocket is held for longer"}
+		Verify:   "--transport ws --idle again: the WebSocket is held for longer", objectsMend: configured}
 	if held.PingInterval > 0 && end.Silent < held.PingInterval {
 		f.Title += fmt.Sprintf(", before the ping that is due every %s", held.PingInterval)
 	}
@@ -182,7 +182,7 @@ func (st *State) massCut(s *session, now time.Time) {
 			Evidence: []FindingEvidence{{Source: "session", Field: "cut at", Value: now.UTC().Format(time.RFC3339)},
 				{Source: "object", Field: "changed at", Value: h.At.UTC().Format(time.RFC3339), Text: h.Text}},
 			Fix:    "raise worker-shutdown-timeout (240s by default) in the controller's ConfigMap to the length of a session, and batch changes of Ingresses",
-			Verify: "change an annotation and hold WebSockets for five minutes: none is cut"}, proof{pod: s.Pod}, now)
+			Verify: "change an annotation and hold WebSockets for five minutes: none is cut", objectsMend: true}, proof{pod: s.Pod}, now)
 		return
 	}
 }

@@ -472,7 +472,7 @@ func (st *State) notSentBack(s *session, f Finding) Finding {
 		f.Rule, f.Severity = "B04", SeverityHigh
 		f.Fix = "SameSite=None with Secure on the affinity cookie for clients on other sites, or one site for page and socket"
 	case strings.HasPrefix(s.notReturned, "Path="):
-		f.Rule, f.Fix = "B02", "session-cookie-path (or its like) that covers the Socket.IO path: /"
+		f.Rule, f.Fix, f.objectsMend = "B02", "session-cookie-path (or its like) that covers the Socket.IO path: /", true
 	case strings.Contains(s.notReturned, "Secure"):
 		f.Rule, f.Severity = "B03", SeverityHigh
 		f.Fix = "serve the socket over https, or do not mark the affinity cookie Secure"
@@ -582,7 +582,7 @@ func (st *State) hides(s *session, now time.Time) {
 		Title:    "WebSocket-only sessions work, and hide that polling is broken (" + key.rule + ")",
 		Impact:   "affinity is not needed while every client connects with WebSocket alone; one that falls back to polling fails",
 		Evidence: append([]FindingEvidence{{Source: "session", Text: fmt.Sprintf("%s holds a WebSocket and has never polled", s.Spec.ID)}}, broken.Evidence...),
-		Fix:      broken.Fix, Verify: broken.Verify}, proof{}, now)
+		Fix:      broken.Fix, Patch: broken.Patch, Verify: broken.Verify}, proof{}, now)
 }
 
 // breaksPolling is the verdict that says that sessions which poll fail.

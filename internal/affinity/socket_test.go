@@ -26,6 +26,7 @@ import (
 //	1 socket s01 websocket ping=25 timeout=20 joined
 //	                                how the held connection stands; what is left out stays; eio=3: in that version
 //	61 ended s01 cut silent=60      by whom: cut, server, client, proxy; told: the last request's failure told of it
+//	1 judged I06 word               the rule says of the Ingress of the route that it takes "kubectl word"
 //	1 said s01 pod=a                the application names its pod, on the last leg
 //	1 logged s01 a poll             a log names the pod of the latest leg of that name; own: its own log does; was=b: whose
 //	                                the address was then; 502: the line is of a proxy's own answer
@@ -56,6 +57,10 @@ func (s *script) socketEvents(verb string, args []string) []Event {
 		id = SessionID(args[0])
 	}
 	switch verb {
+	case "judged":
+		r := testRoute("persistent")
+		return []Event{Findings{Source: "rules", Findings: []Finding{{Rule: args[0], Title: "x", Severity: SeverityHigh, Object: ObjectRef{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name},
+			Fix: "theirs", Patch: "kubectl " + args[1]}}}}
 	case "proxy":
 		r := testRoute(args[0])
 		r.Layers[0].Candidates[0].ReadTimeout, _ = time.ParseDuration(args[1])

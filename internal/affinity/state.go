@@ -223,6 +223,7 @@ func (st *State) refreshViews() {
 		for _, all := range st.findings {
 			v.findings = append(v.findings, all...)
 		}
+		st.mendByObjects(v.findings)
 		SortFindings(v.findings)
 	}
 	if v.endpoints == nil {

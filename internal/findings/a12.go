@@ -14,7 +14,7 @@ var a12 = Rule{
 	Needs:   []string{"ConfigMap"},
 	check: func(c *check) {
 		var pinned *Object
-		for _, s := range c.objects("Service") {
+		for _, s := range c.services() {
 			if clientIP(s) && s.Str("spec", "clusterIP") != "None" {
 				pinned = s
 				break

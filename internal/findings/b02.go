@@ -17,11 +17,16 @@ var b02 = Rule{
 	Shown:   "a session's affinity cookie is not sent back because of its Path, and a later request is refused with code 1 by another pod.",
 	check: func(c *check) {
 		byApp := map[string][]*route{}
+		var apps []string // as they come: of an object with several hosts the first is told
 		for _, r := range c.stickyRoutes("") {
 			k := r.Namespace + " " + r.Host + " " + r.Backend.Service.Name
+			if len(byApp[k]) == 0 {
+				apps = append(apps, k)
+			}
 			byApp[k] = append(byApp[k], r)
 		}
-		for _, all := range byApp {
+		for _, app := range apps {
+			all := byApp[app]
 			paths, rooted := pathsOf(all)
 			seen := map[seenKey]bool{}
 			for _, r := range all {

@@ -142,7 +142,7 @@ func (w *world) frontOf(s *Object) string {
 		}
 	}
 	switch s.Str("spec", "selector", "app.kubernetes.io/name") {
-	case "ingress-nginx":
+	case "ingress-nginx", "rke2-ingress-nginx":
 		return nginxKey
 	case "traefik":
 		return "traefik"

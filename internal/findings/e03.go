@@ -33,7 +33,7 @@ var e03 = Rule{
 				evidence: []affinity.FindingEvidence{r.service.field("spec", "sessionAffinity"), r.object.noted("connects to the Service, not to pods", annotationPath(nginxPrefix+"service-upstream")...)},
 				fix:      "let the ingress connect to pods, with a cookie: remove service-upstream (or nativeLB)", patch: c.toPods(r)})
 		}
-		for _, s := range c.objects("Service") {
+		for _, s := range c.services() {
 			if !clientIP(s) || s.Str("spec", "type") != "LoadBalancer" {
 				continue
 			}

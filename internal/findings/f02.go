@@ -21,7 +21,7 @@ var f02 = Rule{
 		if c.Unread["Node"] != "" || nodes == 1 {
 			return
 		}
-		for _, s := range c.objects("Service") {
+		for _, s := range c.services() {
 			kind := s.Str("spec", "type")
 			if !clientIP(s) || kind != "LoadBalancer" && kind != "NodePort" || balancesBySource(s) {
 				continue

@@ -18,7 +18,7 @@ var f03 = Rule{
 	Verify:  "ask both ports from one client: one pod answers",
 	Sources: []string{"kubernetes/kubernetes#103000", "K8sbykeshed/k8s-service-validator#34"},
 	check: func(c *check) {
-		for _, s := range c.objects("Service") {
+		for _, s := range c.services() {
 			if !clientIP(s) || s.Str("spec", "clusterIP") == "None" {
 				continue
 			}

@@ -17,7 +17,7 @@ var f04 = Rule{
 	Sources: []string{"kubernetes/kubernetes#89358", "kubernetes/kubernetes#35677", "kubernetes pkg/apis/core/validation/validation.go", "kubernetes pkg/apis/core/v1/defaults.go"},
 	check: func(c *check) {
 		at := []string{"spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"}
-		for _, s := range c.objects("Service") {
+		for _, s := range c.services() {
 			if !clientIP(s) {
 				c.wiped(s, at)
 				continue

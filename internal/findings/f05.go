@@ -16,7 +16,7 @@ var f05 = Rule{
 	Verify:  "on a node: cat /sys/module/xt_recent/parameters/ip_list_tot",
 	Sources: []string{"Linux net/netfilter/xt_recent.c, ip_list_tot", "kubernetes pkg/proxy/iptables/proxier.go"},
 	check: func(c *check) {
-		for _, s := range c.objects("Service") {
+		for _, s := range c.services() {
 			kind := s.Str("spec", "type")
 			if !clientIP(s) || s.Str("spec", "clusterIP") == "None" || kind != "LoadBalancer" && kind != "NodePort" {
 				continue

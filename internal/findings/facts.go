@@ -59,6 +59,21 @@ func (w *world) destinationRules() []*Object {
 	return all
 }
 
+// services are the Services that are judged: not those of controllers in other
+// namespaces.
+func (w *world) services() []*Object {
+	if w.Namespace == "" {
+		return w.objects("Service")
+	}
+	var all []*Object
+	for _, o := range w.objects("Service") {
+		if o.Namespace == w.Namespace {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
 // world is Facts, indexed, and what follows from them.
 type world struct {
 	Facts

@@ -56,6 +56,11 @@ func of(o *Object) edit {
 	return edit{apiVersion: o.APIVersion, kind: o.Kind, namespace: o.Namespace, name: o.Name}
 }
 
+// about reports whether e is an edit of o.
+func (e edit) about(o *Object) bool {
+	return e.kind == o.Kind && e.namespace == o.Namespace && e.name == o.Name
+}
+
 // annotate sets an annotation.
 func annotate(o *Object, key, value string) []edit {
 	e := of(o)
@@ -151,7 +156,7 @@ func merged(a, b map[string]any) map[string]any {
 
 // write prints a fix of what was found at o.
 func write(o *Object, edits []edit) string {
-	if e := edits[0]; len(edits) == 1 && o.File != "" && len(e.annotations) == 1 && e.annotations[0].value != nil && e.fields == nil && e.name == o.Name && e.kind == o.Kind && e.namespace == o.Namespace {
+	if e := edits[0]; len(edits) == 1 && o.File != "" && len(e.annotations) == 1 && e.annotations[0].value != nil && e.fields == nil && e.about(o) {
 		return fmt.Sprintf("metadata:\n  annotations:\n    %s: %q", e.annotations[0].key, *e.annotations[0].value) // most are of this kind
 	}
 	edits = joined(edits)
@@ -198,7 +203,7 @@ func (e edit) whole(fields map[string]any) map[string]any {
 // yaml are documents to put into a file or into a kustomization: a part of the
 // object itself where alone it is what changes, else with its name.
 func (e edit) yaml(o *Object, alone bool) (docs []string) {
-	own := alone && e.kind == o.Kind && e.namespace == o.Namespace && e.name == o.Name
+	own := alone && e.about(o)
 	switch {
 	case e.made != nil:
 		return []string{document(e.whole(e.made))}

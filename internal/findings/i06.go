@@ -28,9 +28,10 @@ var i06 = Rule{
 			hints[r] = r.socketHint()
 		}
 		slices.SortStableFunc(all, func(a, b *route) int { return cmp.Compare(hints[b], hints[a]) }) // of one object's, the worst
+		patch := c.shutdownPatch()
 		for _, r := range all {
 			hint := hints[r]
-			h := hit{title: "an Ingress edit ends WebSockets after 240 s", route: r.ID, likely: !known, patch: c.shutdownPatch()}
+			h := hit{title: "an Ingress edit ends WebSockets after 240 s", route: r.ID, likely: !known, patch: patch}
 			if seconds(value) > 0 {
 				h.title = fmt.Sprintf("an Ingress edit ends WebSockets after %d s", seconds(value))
 			}

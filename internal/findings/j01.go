@@ -16,7 +16,7 @@ var j01 = Rule{
 	Verify:  "nslookup of the headless Service from a pod lists every member",
 	Sources: []string{"mongodb/mongodb-kubernetes-operator#1029", "cozystack/cozystack#2514", "bitnami/charts#3830", "bitnami/charts#7064", "cravall/mongo-k8s-sidecar#58"},
 	check: func(c *check) {
-		for _, s := range c.objects("Service") {
+		for _, s := range c.services() {
 			database := databaseOf(s)
 			if database == "" {
 				continue

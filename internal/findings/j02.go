@@ -12,7 +12,7 @@ var j02 = Rule{
 	Verify:  "kubectl get {obj} -o jsonpath='{.spec.sessionAffinity}' prints None",
 	Sources: []string{"Kubernetes documentation, Service, Headless Services"},
 	check: func(c *check) {
-		for _, s := range c.objects("Service") {
+		for _, s := range c.services() {
 			if clientIP(s) && s.Str("spec", "clusterIP") == "None" {
 				c.hit(s, hit{title: "sessionAffinity: ClientIP does nothing on a headless Service", evidence: []affinity.FindingEvidence{s.field("spec", "sessionAffinity"), s.field("spec", "clusterIP")}, patch: unpin(s)})
 			}

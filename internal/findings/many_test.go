@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 func object(t *testing.T, v map[string]any) *Object {
@@ -88,5 +90,48 @@ func TestManyPaths(t *testing.T) {
 	t.Logf("%d findings", len(result.Findings))
 	if len(result.Findings) != n*maxUncovered || !strings.Contains(result.Unjudged, "more than 64 paths of shop/web") {
 		t.Errorf("%d findings, unjudged %q", len(result.Findings), result.Unjudged)
+	}
+}
+
+// TestHostsInOrder: of an Ingress whose hosts have the same paths the first host
+// is told, each time.
+func TestHostsInOrder(t *testing.T) {
+	path := func(p string) map[string]any {
+		return map[string]any{"path": p, "pathType": "Prefix", "backend": map[string]any{"service": map[string]any{"name": "web", "port": map[string]any{"number": int64(80)}}}}
+	}
+	var rules []any
+	for i := range 8 {
+		rules = append(rules, map[string]any{"host": fmt.Sprintf("h%d.example.com", i), "http": map[string]any{"paths": []any{path("/a"), path("/b")}}})
+	}
+	f := Facts{Objects: []*Object{object(t, map[string]any{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": map[string]any{"name": "web", "namespace": "shop",
+		"annotations": map[string]any{"nginx.ingress.kubernetes.io/affinity": "cookie"}}, "spec": map[string]any{"ingressClassName": "nginx", "rules": rules}})}}
+	result := Check(f, Options{Only: []string{"B02"}})
+	if len(result.Findings) != 2 {
+		t.Fatalf("%d findings, want one of each path", len(result.Findings))
+	}
+	for _, x := range result.Findings {
+		if !strings.Contains(string(x.Route), "h0.example.com") {
+			t.Errorf("%s is told of %s", x.Title, x.Route)
+		}
+	}
+}
+
+// TestPatchOfSeveral: findings that share a patch print it alike, but for the one
+// about the object that it changes.
+func TestPatchOfSeveral(t *testing.T) {
+	named := func(kind, name, file string) *Object {
+		return &Object{ObjectRef: affinity.ObjectRef{Kind: kind, Namespace: "shop", Name: name, File: file}, APIVersion: "v1", Value: &Value{}}
+	}
+	config := named("ConfigMap", "nginx", "all.yaml")
+	c, patch := &check{}, patched(config, nest("14400s", "data", shutdownKey))
+	for _, o := range []*Object{named("Ingress", "a", "all.yaml"), config, named("Ingress", "b", "all.yaml"), named("Ingress", "a", ""), named("ConfigMap", "nginx", "")} {
+		for range 2 {
+			if got, want := c.write(o, patch), write(o, patch); got != want {
+				t.Errorf("of %s in %q:\n%s\nwant\n%s", o.ObjectRef, o.File, got, want)
+			}
+		}
+	}
+	if len(c.written) != 4 {
+		t.Errorf("%d texts, want 4 of 5 findings", len(c.written))
 	}
 }

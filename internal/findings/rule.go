@@ -36,6 +36,30 @@ type check struct {
 	rule  *Rule
 	found *[]affinity.Finding
 	seen  map[seenKey]bool
+
+	written map[writtenKey]string // patches that several findings share
+}
+
+// writtenKey is what the text of a patch depends on.
+type writtenKey struct {
+	first    *edit
+	edits    int
+	own      bool // it begins with the object that the finding is about
+	fromFile bool
+}
+
+// write prints the patch of a finding, once for all that share it.
+func (c *check) write(o *Object, patch []edit) string {
+	key := writtenKey{&patch[0], len(patch), patch[0].about(o), o.File != ""}
+	text, ok := c.written[key]
+	if !ok {
+		text = write(o, patch)
+		if c.written == nil {
+			c.written = map[writtenKey]string{}
+		}
+		c.written[key] = text
+	}
+	return text
 }
 
 type seenKey struct {
@@ -66,7 +90,7 @@ func (c *check) hit(o *Object, h hit) {
 		Evidence: h.evidence, Impact: h.impact, Fix: h.fix, Verify: strings.ReplaceAll(c.rule.Verify, "{obj}", target(o)),
 	}
 	if len(h.patch) > 0 && c.supposed == 0 { // another world is there to compare verdicts
-		f.Patch = write(o, h.patch)
+		f.Patch = c.write(o, h.patch)
 	}
 	if f.Severity == affinity.SeverityOK && !h.passed {
 		f.Severity = c.rule.Severity

@@ -147,7 +147,11 @@ func (v *Value) Str(path ...string) string {
 
 // Int returns the number at path.
 func (v *Value) Int(path ...string) (int, bool) {
-	n, err := strconv.Atoi(v.Str(path...))
+	text := v.Str(path...)
+	if text == "" {
+		return 0, false // most are absent, and an error takes memory
+	}
+	n, err := strconv.Atoi(text)
 	return n, err == nil
 }
 

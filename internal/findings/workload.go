@@ -230,6 +230,9 @@ func (r *route) plainSocket() bool {
 
 // seconds reads a number of seconds; 0 when it is none.
 func seconds(text string) int {
+	if text == "" {
+		return 0 // most settings are absent, and an error takes memory
+	}
 	n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(text), "s"))
 	if err != nil {
 		return 0

@@ -337,3 +337,52 @@ func TestAsked(t *testing.T) {
 		}
 	}
 }
+
+// TestRoleOfControllers: what tells which controller runs, and where, is optional,
+// takes a list in all namespaces, and says what for.
+func TestRoleOfControllers(t *testing.T) {
+	s := newAPIServer(t)
+	s.denied = func(a authorizationv1.ResourceAttributes) bool {
+		return a.Namespace == "" && (a.Resource == "deployments" || a.Resource == "daemonsets" || a.Resource == "services")
+	}
+	src, err := New(s.config(), chatOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	access, err := src.Permissions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := access.Missing(false); len(rows) != 0 {
+		t.Errorf("asked for though nothing is broken without: %v", rows)
+	}
+	rows := access.Missing(true)
+	for _, p := range rows {
+		if p.Without == "" || p.List != Denied || p.Get != Unasked || p.Watch != Unasked {
+			t.Errorf("%+v", p)
+		}
+	}
+	text := RoleYAML("chat", rows)
+	var role rbacv1.ClusterRole
+	if err := yaml.UnmarshalStrict([]byte(text), &role); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	if role.Kind != "ClusterRole" || len(role.Rules) != 2 || !grants(role.Rules, "apps", "deployments", "list") || !grants(role.Rules, "apps", "daemonsets", "list") ||
+		!grants(role.Rules, "", "services", "list") || strings.Count(text, "# in all namespaces, by label: ") != 2 {
+		t.Errorf("the Role to ask for is\n%s", text)
+	}
+	all := chatOptions()
+	all.AllNamespaces = true
+	s.denied = nil
+	if src, err = New(s.config(), all); err != nil {
+		t.Fatal(err)
+	}
+	if access, err = src.Permissions(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range access.Rows {
+		if p.For != "" {
+			t.Errorf("of all namespaces, %s is asked for twice", p)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -39,7 +40,8 @@ type Judge struct {
 	learn   func(findings.Facts)
 	seen    func() *affinity.Snapshot
 
-	judgedBy proofs // that the last verdict rests on
+	judgedBy proofs                 // that the last verdict rests on
+	emitted  atomic.Pointer[proofs] // judgedBy once its verdict is out; nil before the first
 }
 
 // proofs are what sessions and nodes' tables tell beside the objects.
@@ -55,6 +57,12 @@ func (p proofs) equal(x proofs) bool { return p.plane == x.plane && maps.Equal(p
 // do; nil where none ever does.
 func NewJudge(cfg *rest.Config, opts Options, seen func() *affinity.Snapshot) *Judge {
 	return &Judge{cfg: cfg, opts: opts, seen: seen, changed: make(chan struct{}, 1)}
+}
+
+// Judged reports whether a verdict is out that rests on all that is known by now.
+func (j *Judge) Judged() bool {
+	p := j.emitted.Load()
+	return p != nil && p.equal(j.proved())
 }
 
 // proved is what is known by now.
@@ -116,6 +124,8 @@ func (j *Judge) judge(ctx context.Context, emit func(affinity.Event), judged boo
 		j.judgedBy = j.proved()
 		facts.Settled, facts.Dataplane = j.judgedBy.settled, j.judgedBy.plane
 		emit(affinity.Findings{Source: SourceRules, Findings: findings.Check(facts, findings.Options{}).Told()})
+		by := j.judgedBy
+		j.emitted.Store(&by)
 		return judgeEvery, true
 	case !judged:
 		emit(affinity.Findings{Source: SourceRules, Findings: []affinity.Finding{{Rule: affinity.NoRule, Title: "objects not judged", NotChecked: errText(err)}}})

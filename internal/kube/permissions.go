@@ -35,6 +35,7 @@ type Permission struct {
 	Create   Answer // for subresources that are opened: pods/portforward; for agents' Jobs
 	Delete   Answer // for agents' Jobs
 	Without  string // what is lost
+	For      string // why it is asked for, in the Role; "" where Without tells enough
 }
 
 // OK reports whether every verb that was asked for is allowed.
@@ -95,12 +96,27 @@ func Wanted() []Permission {
 			Get: Unknown, List: Unknown, Watch: Unknown, Without: k.loss})
 	}
 	rows = append(rows, surveyOnly()...)
+	rows = append(rows, everywhere()...)
 	return append(rows,
 		Permission{Resource: "pods/portforward", Optional: true, Create: Unknown, Without: "the ingress must be reachable from here"},
 		Permission{Group: "batch", Resource: "jobs", Optional: true, List: Unknown, Create: Unknown, Delete: Unknown, Without: "no agents: --agents, and --kernel but on a node"},
 		Permission{Resource: "pods/log", Optional: true, Get: Unknown, Without: "VIA is limited to hdr, body and ck"},
 		Permission{Resource: "namespaces", Cluster: true, Optional: true, Get: Unknown, List: Unknown, Without: "namespaces taken from kubeconfig only"},
 	)
+}
+
+// everywhere are the rows of what is asked for in all namespaces beside the one
+// that is watched, by label: what the charts of ingress controllers install.
+func everywhere() []Permission {
+	var rows []Permission
+	for _, resource := range []string{"deployments", "daemonsets"} {
+		rows = append(rows, Permission{Group: "apps", Resource: resource, Cluster: true, Optional: true, List: Unknown,
+			Without: "which ingress controller runs is known in its usual namespaces alone, if at all: findings that depend on it are likely",
+			For:     "in all namespaces, by label: which ingress controller runs"})
+	}
+	return append(rows, Permission{Resource: "services", Cluster: true, Optional: true, List: Unknown,
+		Without: "the load balancers of controllers are known in their usual namespaces alone, if at all: the address of routes without status, B03",
+		For:     "in all namespaces, by label: at which address ingress controllers are reached, and whether TLS ends before them"})
 }
 
 // surveyOnly are the rows of what the rules of findings read and no watch does.
@@ -135,6 +151,9 @@ func (s *Source) Permissions(ctx context.Context) (Access, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.clients.pageTimeout)
 	defer cancel()
 	access := Access{Namespace: s.namespace, At: time.Now(), Rows: Wanted()}
+	if s.namespace == "" { // all of them are asked for anyway
+		access.Rows = slices.DeleteFunc(access.Rows, func(p Permission) bool { return p.For != "" })
+	}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var firstErr error

@@ -38,6 +38,9 @@ func roleDoc(kind, namespace string, rows []Permission) string {
 	}
 	b.WriteString("rules:\n")
 	for _, r := range rulesOf(rows) {
+		if r.why != "" {
+			fmt.Fprintf(&b, "# %s\n", r.why)
+		}
 		fmt.Fprintf(&b, "- apiGroups: [%q]\n  resources: [%s]\n  verbs: [%s]\n", r.group, quoted(r.resources), quoted(r.verbs))
 	}
 	return b.String()
@@ -47,11 +50,12 @@ type rule struct {
 	group     string
 	resources []string
 	verbs     []string
+	why       string // Permission.For
 }
 
-// rulesOf joins rows of one group and the same verbs. A verb that is denied,
-// unknown or allowed already is in the rule: a Role that is bound replaces
-// nothing, but one that is read should be whole.
+// rulesOf joins rows of one group, one reason and the same verbs. A verb that is
+// denied, unknown or allowed already is in the rule: a Role that is bound
+// replaces nothing, but one that is read should be whole.
 func rulesOf(rows []Permission) []rule {
 	var out []rule
 	for _, p := range rows {
@@ -61,9 +65,9 @@ func rulesOf(rows []Permission) []rule {
 				verbs = append(verbs, v)
 			}
 		}
-		i := slices.IndexFunc(out, func(r rule) bool { return r.group == p.Group && slices.Equal(r.verbs, verbs) })
+		i := slices.IndexFunc(out, func(r rule) bool { return r.group == p.Group && r.why == p.For && slices.Equal(r.verbs, verbs) })
 		if i < 0 {
-			out = append(out, rule{group: p.Group, verbs: verbs})
+			out = append(out, rule{group: p.Group, verbs: verbs, why: p.For})
 			i = len(out) - 1
 		}
 		out[i].resources = append(out[i].resources, p.Resource)

@@ -92,6 +92,7 @@ func Survey(ctx context.Context, cfg *rest.Config, opts Options) (findings.Facts
 	}
 	if f.Namespace != "" {
 		c.surveyControllers(ctx, &f)
+		c.surveyFronts(ctx, &f)
 	}
 	c.surveyConfigs(ctx, &f)
 	return f, nil
@@ -111,9 +112,9 @@ func running(ctx context.Context, cfg *rest.Config, opts Options) (findings.Fact
 }
 
 // controllers are the controllers of which one IngressClass may be, by the label
-// that their charts give to their workloads. [ingress-nginx and Traefik, Helm
-// charts, app.kubernetes.io/name]
-const controllers = "app.kubernetes.io/name in (ingress-nginx,traefik)"
+// that their charts give to their workloads and Services. [ingress-nginx, its copy
+// in RKE2, and Traefik, Helm charts, app.kubernetes.io/name]
+const controllers = "app.kubernetes.io/name in (ingress-nginx,rke2-ingress-nginx,traefik)"
 
 // controllerNamespaces are where they usually run, for users who may not list
 // workloads of all namespaces.
@@ -122,30 +123,10 @@ var controllerNamespaces = []string{"ingress-nginx", "traefik", "kube-system"}
 // surveyControllers reads which ingress controllers run in other namespaces than
 // the one that is judged. What forbids it is in Facts.ControllersUnread.
 func (c *clients) surveyControllers(ctx context.Context, f *findings.Facts) {
-	seen := map[key]bool{}
-	for _, o := range f.Objects {
-		seen[key{o.Namespace, o.Kind + "/" + o.Name}] = true
-	}
 	found := map[string]bool{}
-	list := func(gvr schema.GroupVersionResource, namespace string) error {
-		page, cancel := context.WithTimeout(ctx, c.pageTimeout)
-		defer cancel()
-		all, err := c.dynamic.Resource(gvr).Namespace(namespace).List(page, metav1.ListOptions{LabelSelector: controllers, Limit: pageSize})
-		if err != nil {
-			return err
-		}
-		for i := range all.Items {
-			u := &all.Items[i]
-			if at := (key{u.GetNamespace(), u.GetKind() + "/" + u.GetName()}); !seen[at] {
-				seen[at], found[u.GetNamespace()] = true, true
-				keepSurveyed(f, u)
-			}
-		}
-		return nil
-	}
 	for _, resource := range []string{"deployments", "daemonsets"} {
 		gvr := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: resource}
-		err := list(gvr, "")
+		err := c.surveyLabelled(ctx, f, gvr, "", found)
 		if err == nil {
 			continue
 		}
@@ -153,13 +134,47 @@ func (c *clients) surveyControllers(ctx context.Context, f *findings.Facts) {
 		if apierrors.IsForbidden(err) {
 			f.ControllersUnread = fmt.Sprintf("list %s in all namespaces is forbidden", resource)
 			for _, ns := range controllerNamespaces {
-				_ = list(gvr, ns) // what is forbidden there too stays unknown
+				_ = c.surveyLabelled(ctx, f, gvr, ns, found) // what is forbidden there too stays unknown
 			}
 		}
 	}
 	for ns := range found { // whether a mesh is injected there
 		_ = c.surveyOne(ctx, f, schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, "", ns)
 	}
+}
+
+// surveyFronts reads the Services by which controllers of other namespaces are
+// reached, as far as they may be listed: their load balancers may end TLS.
+func (c *clients) surveyFronts(ctx context.Context, f *findings.Facts) {
+	gvr, found := schema.GroupVersionResource{Version: "v1", Resource: "services"}, map[string]bool{}
+	if err := c.surveyLabelled(ctx, f, gvr, "", found); apierrors.IsForbidden(err) {
+		for _, ns := range controllerNamespaces {
+			_ = c.surveyLabelled(ctx, f, gvr, ns, found)
+		}
+	}
+}
+
+// surveyLabelled lists what is of controllers and not among the objects, and
+// adds its namespaces to found.
+func (c *clients) surveyLabelled(ctx context.Context, f *findings.Facts, gvr schema.GroupVersionResource, namespace string, found map[string]bool) error {
+	ctx, cancel := context.WithTimeout(ctx, c.pageTimeout)
+	defer cancel()
+	all, err := c.dynamic.Resource(gvr).Namespace(namespace).List(ctx, metav1.ListOptions{LabelSelector: controllers, Limit: pageSize})
+	if err != nil {
+		return err
+	}
+	seen := map[key]bool{}
+	for _, o := range f.Objects {
+		seen[key{o.Namespace, o.Kind + "/" + o.Name}] = true
+	}
+	for i := range all.Items {
+		u := &all.Items[i]
+		if at := (key{u.GetNamespace(), u.GetKind() + "/" + u.GetName()}); !seen[at] {
+			seen[at], found[u.GetNamespace()] = true, true
+			keepSurveyed(f, u)
+		}
+	}
+	return nil
 }
 
 // surveyKind lists a kind; a wide one in the namespace only if it may not be
