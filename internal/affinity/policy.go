@@ -100,6 +100,7 @@ type Policy struct {
 	// Branches are the other Services that get a share of the route's requests:
 	// its canary, those of a weighted set. Empty where all go to one.
 	Branches []Branch
+	Choice   Choice // between them
 	// Levels are cookies that hold which of these Services has a client, and not
 	// the pod: those of Traefik's weighted services, outermost first. Empty too
 	// where one of them is all there is, and Cookie is it.
@@ -130,6 +131,15 @@ type Policy struct {
 	Assumed string
 	Notes   []string // what the reader should know: ignored fields, merges
 }
+
+// Choice is how a request's Service is chosen where a Policy has Branches.
+type Choice uint8
+
+const (
+	ChoiceAnew    Choice = iota // for each request, unless Levels or a canary's rules hold it
+	ChoiceByPin                 // the pin names a pod of any of them, and keeps its client there
+	ChoiceUnknown               // it is not established whether a pin keeps its client on its Service
+)
 
 // Branch is one of several Services that share out the requests of a route.
 type Branch struct {

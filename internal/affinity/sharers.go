@@ -114,9 +114,11 @@ func (st *State) sharedOut(s *session, m Move) string {
 		x = from
 	}
 	switch {
+	case x.branch && !x.canary && st.policy(s.Spec.Route).Choice == ChoiceByPin:
+		return "" // the share decides about new sessions only
 	case x.branch && !x.canary:
 		text := fmt.Sprintf("%s shares the requests out to svc/%s and svc/%s", x.object, from.backend.Service.Name, to.backend.Service.Name)
-		if st.heldService(s) == "" {
+		if st.heldService(s) == "" && st.policy(s.Spec.Route).Choice == ChoiceAnew {
 			text += ", and no cookie holds which"
 		}
 		return text

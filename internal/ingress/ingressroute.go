@@ -317,13 +317,9 @@ func (l traefikLeaf) sticky() *affinity.Policy {
 // the levels above. One has its own cookie or, as has the first, that of a level.
 func (t *tree) branches(w *World, of affinity.Policy) (all []affinity.Branch, child []string) {
 	for i, l := range t.all {
-		b := affinity.Branch{Backend: affinity.Backend{Service: l.ref(), Port: l.leaf.Port}, Object: l.object, Share: l.share, Child: l.path}
+		b := w.branch(sharer{ref: l.ref(), port: l.leaf.Port}, l.object, l.share)
+		b.Child = l.path
 		s := w.services[l.ref()]
-		if port := portOf(s, l.leaf.Port); port != nil {
-			b.Backend.PortName = port.Name
-		} else if s != nil && l.leaf.Port == "" && len(s.Ports) == 1 {
-			b.Backend.PortName = s.Ports[0].Name
-		}
 		same := func(x affinity.Branch) bool { return x.Backend == b.Backend }
 		if i == 0 || l.ref() == t.ref() && l.leaf.Port == t.leaf.Port {
 			child = append(child, l.path...)

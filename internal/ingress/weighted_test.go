@@ -49,12 +49,21 @@ type weighted struct {
 	held  map[string]string
 	blue  string // names of the cookies
 	green string
+	value func(pod string) string // of a cookie; nil for Traefik's
+
+	disagrees bool // answer and cookie name different pods
 }
 
 func newWeighted(t *testing.T, sticky, green, level string) *weighted {
 	t.Helper()
 	w := &weighted{t: t, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC), held: map[string]string{}}
-	routes := Build(load(t, strings.NewReplacer("STICKY", sticky, "GREEN", green, "LEVEL", level, "'", "`").Replace(weightedObjects)))
+	w.open(Build(load(t, strings.NewReplacer("STICKY", sticky, "GREEN", green, "LEVEL", level, "'", "`").Replace(weightedObjects))))
+	w.blue, w.green = traefikCookieName("", "default-blue-80"+traefikCRD), traefikCookieName("", "default-green-80"+traefikCRD)
+	return w
+}
+
+// open opens the session on the first route.
+func (w *weighted) open(routes []affinity.Route) {
 	w.st.Apply(affinity.Routes{Source: "objects", Routes: routes}, w.now)
 	for _, service := range []string{"blue", "green"} {
 		var all []affinity.Endpoint
@@ -65,8 +74,6 @@ func newWeighted(t *testing.T, sticky, green, level string) *weighted {
 		w.st.Apply(affinity.EndpointsChanged{Service: affinity.ServiceRef{Namespace: "default", Name: service}, Endpoints: all}, w.now)
 	}
 	w.st.Apply(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: "s01", Route: routes[0].ID, Transport: "http", Client: affinity.ClientBrowser}}, w.now)
-	w.blue, w.green = traefikCookieName("", "default-blue-80"+traefikCRD), traefikCookieName("", "default-green-80"+traefikCRD)
-	return w
 }
 
 func weightedIP(pod string) string {
@@ -91,6 +98,9 @@ func (w *weighted) answer(pod string, named bool, offers ...string) *affinity.Se
 			service, _, _ := strings.Cut(pod, "-")
 			value = traefikHash("default-" + service + "-80")
 		}
+		if w.value != nil {
+			value = w.value(pod)
+		}
 		w.held[name] = value
 		o.Offers = append(o.Offers, affinity.Offer{Name: name, Value: affinity.Secret(value), Path: "/"})
 	}
@@ -110,7 +120,7 @@ func (w *weighted) want(x *affinity.Session, pod string, c affinity.Condition, t
 			w.t.Errorf("at %s: %q is not in %s", w.now.Format("05"), text, said)
 		}
 	}
-	if x.Disagree != "" {
+	if (x.Disagree != "") != w.disagrees {
 		w.t.Errorf("at %s: %s", w.now.Format("05"), x.Disagree)
 	}
 }
