@@ -144,11 +144,14 @@ const (
 // Branch is one of several Services that share out the requests of a route.
 type Branch struct {
 	Backend Backend
-	Object  string   // by whose word it gets some: "ingress/web-canary"
-	Share   string   // which: "weight 10 of 100", "header X-Canary"; "" when all that the other does not get
-	Canary  bool     // it is one; false too for the primary, seen from the canary
-	Cookie  string   // name of the cookie that holds a client there; "" for none
-	Child   []string // what the Levels\' cookies call it
+	Object  string // by whose word it gets some: "ingress/web-canary"
+	Share   string // which: "weight 10 of 100", "header X-Canary"; "" when all that the other does not get
+	Canary  bool   // it is one; false too for the primary, seen from the canary
+	// Fallback reports whether it gets requests only while the first choice is
+	// down, or for answers of it that are not taken.
+	Fallback bool
+	Cookie   string   // name of the cookie that holds a client there; "" for none
+	Child    []string // what the Levels\' cookies call it
 	// Decoder reads the layer's cookie where it pins to this Service; nil where
 	// no cookie does, or an opaque one.
 	Decoder Decoder

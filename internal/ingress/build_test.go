@@ -191,6 +191,9 @@ func dumpPolicy(b *strings.Builder, p affinity.Policy) {
 		if x.Canary {
 			b.WriteString(" canary")
 		}
+		if x.Fallback {
+			b.WriteString(" fallback")
+		}
 		if x.Share != "" {
 			fmt.Fprintf(b, " [%s]", x.Share)
 		}

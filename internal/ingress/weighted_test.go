@@ -206,3 +206,32 @@ func TestWeightedMixed(t *testing.T) {
 	w.want(w.answer("green-1", true), "green-1", affinity.Cookieless, "svc/green, which answered")
 	w.want(w.answer("blue-1", true), "blue-1", affinity.Stuck)
 }
+
+// TestFailoverPods: the fallback's pods are known, with the cookie that is the
+// fallback's own, and why it answered is said.
+func TestFailoverPods(t *testing.T) {
+	w := openShared(t, strings.ReplaceAll(`kind: IngressRoute
+metadata: {name: main, namespace: default}
+spec: {routes: [{match: PathPrefix('/'), services: [{kind: TraefikService, name: spare}]}]}
+---
+kind: TraefikService
+metadata: {name: spare, namespace: default}
+spec:
+  failover:
+    service: {name: blue, port: 80, sticky: {cookie: {name: blue-id}}}
+    fallback: {name: green, port: 80, sticky: {cookie: {name: green-id}}}`, "'", "`")+sharedServices)
+	w.want(w.answer("blue-1", false, "blue-id"), "blue-1", affinity.Stuck)
+	w.want(w.answer("green-0", false, "green-id"), "green-0", affinity.RePinned, "svc/green is the fallback of traefikservice/spare, and took the request")
+	w.want(w.answer("blue-1", true), "blue-1", affinity.MovedSilent, "back from svc/green, the fallback of traefikservice/spare")
+
+	round := Build(load(t, strings.ReplaceAll(`kind: IngressRoute
+metadata: {name: main, namespace: default}
+spec: {routes: [{match: PathPrefix('/'), services: [{kind: TraefikService, name: round}]}]}
+---
+kind: TraefikService
+metadata: {name: round, namespace: default}
+spec: {failover: {service: {kind: TraefikService, name: round}, fallback: {kind: TraefikService, name: round}}}`, "'", "`")))[0]
+	if len(round.Notes) > 3 || len(round.Branches()) > 0 {
+		t.Errorf("a failover to itself has notes %q, branches %v", round.Notes, round.Branches())
+	}
+}
