@@ -141,6 +141,17 @@ const (
 	ChoiceUnknown               // it is not established whether a pin keeps its client on its Service
 )
 
+func (c Choice) String() string {
+	switch c {
+	case ChoiceAnew:
+		return "each request"
+	case ChoiceByPin:
+		return "pin"
+	default:
+		return "unknown"
+	}
+}
+
 // Branch is one of several Services that share out the requests of a route.
 type Branch struct {
 	Backend Backend
