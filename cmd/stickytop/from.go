@@ -245,7 +245,7 @@ func (x direct) routes(s affinity.Service) []affinity.Route {
 		ID: affinity.RouteKey(affinity.RouteService, s.Ref.Namespace, s.Ref.Name, u.Host, path), Kind: affinity.RouteService,
 		Namespace: s.Ref.Namespace, Name: s.Ref.Name, Host: u.Hostname(), Path: path, URL: at, TLS: u.Scheme == "https",
 		Backend:   affinity.Backend{Service: s.Ref, Port: strconv.Itoa(port.Port), PortName: port.Name},
-		ProbePath: path, ProbeWhy: why,
+		ProbePath: u.RequestURI(), ProbeWhy: why,
 		Layers: []affinity.Layer{{Where: affinity.LayerService, Object: "service/" + s.Ref.Name, Candidates: []affinity.Policy{s.Policy}}},
 	}}
 }

@@ -49,14 +49,14 @@ type asking struct {
 	why  string
 }
 
-// asks replaces the path where the user named one: a URL's own comes first, as
-// it does for the sessions (probe, Options.URL).
+// asks replaces the path where the user named one: --path comes first, then a
+// URL's own, as for the sessions (probe, Options.URL).
 func (f *probeFlags) asks(source engine.Source) engine.Source {
-	if u, err := url.Parse(f.url); err == nil && u.Path != "" && u.Path != "/" {
-		return asking{source, u.RequestURI(), "--url"}
-	}
 	if f.path != "" {
 		return asking{source, f.path, "--path"}
+	}
+	if u, err := url.Parse(f.url); err == nil && u.Path != "" && u.Path != "/" {
+		return asking{source, u.RequestURI(), "--url"}
 	}
 	return source
 }

@@ -103,7 +103,7 @@ func urlRoute(text, cookie string) (affinity.Route, error) {
 	}
 	return affinity.Route{
 		ID: affinity.RouteKey(affinity.RouteURL, "", u.Scheme, u.Host, path), Kind: affinity.RouteURL, Name: u.Hostname(), Host: u.Hostname(), Path: path,
-		URL: text, TLS: u.Scheme == "https", ProbePath: path, ProbeWhy: "the URL",
+		URL: text, TLS: u.Scheme == "https", ProbePath: u.RequestURI(), ProbeWhy: "the URL",
 		Layers: []affinity.Layer{{Where: affinity.LayerIngress, Object: "URL", Candidates: anyCookie(cookie), Guessed: true}},
 	}, nil
 }

@@ -100,6 +100,7 @@ type Policy struct {
 	// Branches are the other Services that get a share of the route's requests:
 	// its canary, those of a weighted set. Empty where all go to one.
 	Branches []Branch
+	Choice   Choice // between them
 	// Levels are cookies that hold which of these Services has a client, and not
 	// the pod: those of Traefik's weighted services, outermost first. Empty too
 	// where one of them is all there is, and Cookie is it.
@@ -131,14 +132,37 @@ type Policy struct {
 	Notes   []string // what the reader should know: ignored fields, merges
 }
 
+// Choice is how a request's Service is chosen where a Policy has Branches.
+type Choice uint8
+
+const (
+	ChoiceAnew    Choice = iota // for each request, unless Levels or a canary's rules hold it
+	ChoiceByPin                 // the pin names a pod of any of them, and keeps its client there
+	ChoiceUnknown               // it is not established whether a pin keeps its client on its Service
+)
+
+func (c Choice) String() string {
+	switch c {
+	case ChoiceAnew:
+		return "each request"
+	case ChoiceByPin:
+		return "pin"
+	default:
+		return "unknown"
+	}
+}
+
 // Branch is one of several Services that share out the requests of a route.
 type Branch struct {
 	Backend Backend
-	Object  string   // by whose word it gets some: "ingress/web-canary"
-	Share   string   // which: "weight 10 of 100", "header X-Canary"; "" when all that the other does not get
-	Canary  bool     // it is one; false too for the primary, seen from the canary
-	Cookie  string   // name of the cookie that holds a client there; "" for none
-	Child   []string // what the Levels\' cookies call it
+	Object  string // by whose word it gets some: "ingress/web-canary"
+	Share   string // which: "weight 10 of 100", "header X-Canary"; "" when all that the other does not get
+	Canary  bool   // it is one; false too for the primary, seen from the canary
+	// Fallback reports whether it gets requests only while the first choice is
+	// down, or for answers of it that are not taken.
+	Fallback bool
+	Cookie   string   // name of the cookie that holds a client there; "" for none
+	Child    []string // what the Levels\' cookies call it
 	// Decoder reads the layer's cookie where it pins to this Service; nil where
 	// no cookie does, or an opaque one.
 	Decoder Decoder

@@ -13,6 +13,7 @@ type place struct {
 	object  string // that leads there: "ingress/web-canary"; "" for the route itself
 	branch  bool   // by a Policy's word, not only for claiming the same host and path
 	canary  bool   // one of the two is the other's
+	standby bool   // it is the fallback
 }
 
 // findPlaces notes what each route's requests can reach: its own Service first,
@@ -30,7 +31,7 @@ func (st *State) findPlaces() {
 		for _, c := range st.candidates(r) {
 			for _, b := range c.Branches {
 				if len(all) <= maxBranches && !slices.ContainsFunc(all, func(x place) bool { return x.backend == b.Backend }) {
-					all = append(all, place{b.Backend, b.Object, true, b.Canary || b.Share == ""})
+					all = append(all, place{b.Backend, b.Object, true, b.Canary || b.Share == "", b.Fallback})
 				}
 			}
 		}
@@ -114,9 +115,15 @@ func (st *State) sharedOut(s *session, m Move) string {
 		x = from
 	}
 	switch {
+	case to.standby && !from.standby:
+		return fmt.Sprintf("svc/%s is the fallback of %s, and took the request", to.backend.Service.Name, to.object)
+	case from.standby && !to.standby:
+		return fmt.Sprintf("back from svc/%s, the fallback of %s", from.backend.Service.Name, from.object)
+	case x.branch && !x.canary && st.policy(s.Spec.Route).Choice == ChoiceByPin:
+		return "" // the share decides about new sessions only
 	case x.branch && !x.canary:
 		text := fmt.Sprintf("%s shares the requests out to svc/%s and svc/%s", x.object, from.backend.Service.Name, to.backend.Service.Name)
-		if st.heldService(s) == "" {
+		if st.heldService(s) == "" && st.policy(s.Spec.Route).Choice == ChoiceAnew {
 			text += ", and no cookie holds which"
 		}
 		return text

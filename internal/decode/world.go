@@ -21,6 +21,7 @@ import (
 func Cluster(s *affinity.Snapshot, only affinity.Backend) []ingress.Scope {
 	var all []ingress.Scope
 	known := map[affinity.ServiceRef]bool{}
+	leads, lost := leadsOf(s.Routes)
 	for _, svc := range s.Services {
 		known[svc.Ref] = true
 		for _, p := range svc.Ports {
@@ -29,29 +30,67 @@ func Cluster(s *affinity.Snapshot, only affinity.Backend) []ingress.Scope {
 				continue
 			}
 			scope := ingress.Scope{Backend: b, Names: names(b), Set: affinity.EndpointSet{Current: s.RouteEndpoints(affinity.Route{Backend: b})}}
-			for _, r := range s.Routes {
-				if r.Backend.Service == svc.Ref && (r.Backend.Port == b.Port || r.Backend.Port == b.PortName) {
-					scope.Policies = append(scope.Policies, policies(r)...)
+			for _, l := range leads[svc.Ref] {
+				if l.to.Port == b.Port || l.to.Port == b.PortName || l.to.Port == "" && len(svc.Ports) == 1 {
+					scope.Policies = append(scope.Policies, l.policies...)
 				}
 			}
 			all = append(all, scope)
 		}
 	}
-	for _, r := range s.Routes {
-		if b := r.Backend; b.Service.Name != "" && !known[b.Service] && wanted(only, b) {
-			all = append(all, ingress.Scope{Backend: b, Names: names(b), Policies: policies(r)})
+	for _, b := range lost {
+		if !known[b.Service] && wanted(only, b) {
+			scope := ingress.Scope{Backend: b, Names: names(b)}
+			for _, l := range leads[b.Service] {
+				if l.to == b {
+					scope.Policies = append(scope.Policies, l.policies...)
+				}
+			}
+			all = append(all, scope)
 		}
 	}
 	return all
 }
 
-func wanted(only, b affinity.Backend) bool {
-	return only == (affinity.Backend{}) || only.Service == b.Service && (only.Port == b.Port || only.Port == b.PortName)
+// lead is a backend that requests of a route reach, and the policies that its
+// cookies there are of.
+type lead struct {
+	to       affinity.Backend
+	policies []affinity.Policy
 }
 
-func policies(r affinity.Route) []affinity.Policy {
-	layer, _ := r.Layer(affinity.LayerIngress)
-	return layer.Candidates
+// leadsOf returns what the routes lead to, by Service: their own backends, and
+// those of the branches of each policy that may be in force. order has each once.
+func leadsOf(routes []affinity.Route) (leads map[affinity.ServiceRef][]lead, order []affinity.Backend) {
+	leads, seen := map[affinity.ServiceRef][]lead{}, map[affinity.Backend]bool{}
+	add := func(to affinity.Backend, policies ...affinity.Policy) {
+		if to.Service.Name == "" {
+			return
+		}
+		leads[to.Service] = append(leads[to.Service], lead{to, policies})
+		if !seen[to] {
+			seen[to], order = true, append(order, to)
+		}
+	}
+	for _, r := range routes {
+		layer, _ := r.Layer(affinity.LayerIngress)
+		add(r.Backend, layer.Candidates...)
+		for _, p := range layer.Candidates {
+			for _, b := range p.Branches {
+				there := p
+				there.Mechanism, there.Cookie, there.Decoder, there.Branches = affinity.MechanismNone, affinity.CookieSpec{}, b.Decoder, nil
+				if b.Cookie != "" {
+					there.Mechanism, there.Cookie.Name = affinity.MechanismCookie, b.Cookie
+				}
+				add(b.Backend, there)
+			}
+		}
+	}
+	return leads, order
+}
+
+func wanted(only, b affinity.Backend) bool {
+	return only == (affinity.Backend{}) || only.Service == b.Service && (only.Port == b.Port || only.Port == b.PortName)
 }
 
 // names are what a backend can be called: with its port's number or name.

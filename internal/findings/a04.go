@@ -11,13 +11,17 @@ import (
 )
 
 var a04 = Rule{
-	ID: "A04", Title: "Ingresses that share a Service overwrite each other's affinity", Severity: affinity.SeverityHigh,
-	What:    "In ingress-nginx affinity belongs to the backend (namespace, Service, port), not to the Ingress. Of several Ingresses with the same backend the oldest that has an affinity decides type and mode, the youngest the cookie's name, path and lifetime.",
-	Impact:  "a cookie gets a name, path or lifetime that its Ingress did not ask for, and an edit of one Ingress breaks the other",
-	Fix:     "give both the same settings, serve both from one Ingress, or give the second one a Service of its own with the same selector",
-	Verify:  "stickytop get routes -o yaml: the notes of the route's policy name no merge",
-	Sources: []string{"ingress-nginx internal/ingress/controller/controller.go, createUpstreams", "kubernetes/ingress-nginx#3168", "kubernetes/ingress-nginx#3383", "kubernetes/ingress-nginx#14042"},
-	check:   checkShared,
+	ID: "A04", Title: "Objects that share a Service overwrite each other's affinity", Severity: affinity.SeverityHigh,
+	What:   "In ingress-nginx affinity belongs to the backend (namespace, Service, port), not to the Ingress. Of several Ingresses with the same backend the oldest that has an affinity decides type and mode, the youngest the cookie's name, path and lifetime. Traefik makes one service of a Service's port for all TraefikServices, and all rules of several services, that name it: the one that is built last decides about the cookie, and TraefikServices are built last, in no fixed order.",
+	Impact: "a cookie gets a name, path or lifetime that its Ingress did not ask for, and an edit of one Ingress breaks the other",
+	Fix:    "give both the same settings, serve both from one Ingress, or give the second one a Service of its own with the same selector",
+	Verify: "stickytop get routes -o yaml: the notes of the route's policy name no merge",
+	Sources: []string{"ingress-nginx internal/ingress/controller/controller.go, createUpstreams", "kubernetes/ingress-nginx#3168", "kubernetes/ingress-nginx#3383", "kubernetes/ingress-nginx#14042",
+		"traefik v3.7.13 pkg/provider/kubernetes/crd/kubernetes.go addToConfig, kubernetes_http.go buildServicesLB"},
+	check: func(c *check) {
+		checkShared(c)
+		checkSharedTraefik(c)
+	},
 }
 
 func checkShared(c *check) {

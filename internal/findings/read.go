@@ -127,7 +127,7 @@ func readTraefikService(o *Object) ingress.TraefikService {
 	case spec.Has("mirroring"):
 		add("mirroring", spec.At("mirroring"))
 	case spec.Has("failover"):
-		add("failover", spec.At("failover", "service"))
+		add("failover", spec.At("failover", "service"), spec.At("failover", "fallback"))
 	}
 	return t
 }

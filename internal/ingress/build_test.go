@@ -183,10 +183,16 @@ func dumpPolicy(b *strings.Builder, p affinity.Policy) {
 	if p.Child != nil {
 		fmt.Fprintf(b, "      chosen as %s\n", strings.Join(p.Child, " > "))
 	}
+	if len(p.Branches) > 0 && p.Choice != affinity.ChoiceAnew {
+		fmt.Fprintf(b, "      choice %s\n", map[affinity.Choice]string{affinity.ChoiceByPin: "by the pin", affinity.ChoiceUnknown: "unknown"}[p.Choice])
+	}
 	for _, x := range p.Branches {
 		fmt.Fprintf(b, "      branch %s:%s(%s) by %s", x.Backend.Service, x.Backend.Port, x.Backend.PortName, x.Object)
 		if x.Canary {
 			b.WriteString(" canary")
+		}
+		if x.Fallback {
+			b.WriteString(" fallback")
 		}
 		if x.Share != "" {
 			fmt.Fprintf(b, " [%s]", x.Share)

@@ -192,23 +192,8 @@ func (t *proxyTree) route(c *Custom, r *httpProxyRoute, prefix string, notes []s
 	m, more := proxyMatch(prefix, r.Conditions)
 	m.Host, m.TLS = t.proxy.Spec.VirtualHost.FQDN, t.proxy.Spec.VirtualHost.TLS != nil
 	m.rewritten = r.PathRewritePolicy != nil
-	var service affinity.ServiceRef
-	port, most := "", -1
-	var names []string
-	for _, s := range r.Services {
-		weight := 1
-		if s.Weight != nil {
-			weight = *s.Weight
-		}
-		if s.Mirror {
-			continue
-		}
-		names = append(names, fmt.Sprintf("%s:%s (%d)", s.Name, s.Port, weight))
-		if weight > most {
-			service, port, most = affinity.ServiceRef{Namespace: c.Namespace, Name: s.Name}, string(s.Port), weight
-		}
-	}
-	f := t.world.newCustomRoute(c, affinity.RouteHTTPProxy, m, service, port)
+	shares := share(r.sharers(c.Namespace), 0)
+	f := t.world.newCustomRoute(c, affinity.RouteHTTPProxy, m, shares.first.ref, shares.first.port)
 	f.class, f.addresses = orElse(t.proxy.Spec.IngressClassName, t.root.Annotations["projectcontour.io/ingress.class"]), t.addresses
 	f.notes = slices.Concat(notes, more)
 	for _, above := range t.seen {
@@ -219,13 +204,39 @@ func (t *proxyTree) route(c *Custom, r *httpProxyRoute, prefix string, notes []s
 	switch {
 	case r.RequestRedirectPolicy != nil:
 		f.notes = append(f.notes, "the route answers with a redirect: no backend gets the request")
-	case len(names) == 0:
+	case shares.first == (sharer{}):
 		f.notes = append(f.notes, "the route has no services")
-	case len(names) > 1:
-		f.notes = append(f.notes, fmt.Sprintf("requests are shared by %s; shown is the first with the largest weight", strings.Join(names[:min(len(names), 16)], ", ")))
 	}
-	f.readings = []Reading{{Policy: r.idles(c, r.policy(c))}}
+	f.notes = append(f.notes, shares.notes...)
+	policy := r.idles(c, r.policy(c))
+	policy.Branches = t.world.branches(shares, c.object("httpproxy"), func(sharer) Reading { return Reading{Policy: policy} })
+	f.readings = []Reading{{Policy: policy}}
 	return f
+}
+
+// sharers are the services that answer. Where none has a weight, all have the
+// same. Each is a cluster of its own, and Envoy chooses one for each request: the
+// route's cookie is hashed over the pods of the one that is chosen.
+// [internal/envoy/v3/route.go weightedClusters]
+func (r *httpProxyRoute) sharers(namespace string) (all []sharer) {
+	total := 0
+	for i, s := range r.Services {
+		if s.Mirror {
+			continue
+		}
+		x := sharer{ref: affinity.ServiceRef{Namespace: namespace, Name: s.Name}, port: string(s.Port), at: i}
+		if s.Weight != nil {
+			x.weight = *s.Weight
+		}
+		total += max(0, x.weight)
+		all = append(all, x)
+	}
+	if total == 0 {
+		for i := range all {
+			all[i].weight = 1
+		}
+	}
+	return all
 }
 
 // policy: strategy Cookie is a hash cookie of Envoy without a lifetime. Its

@@ -77,6 +77,8 @@ type (
 		Name      string `json:"name"`
 		Port      word   `json:"port"`
 		Weight    *int   `json:"weight"`
+
+		Filters []struct{} `json:"filters"`
 	}
 	gateway struct {
 		Spec struct {
@@ -172,6 +174,7 @@ type gatewayPlace struct {
 	regexp  bool
 	parent  parent
 	service affinity.ServiceRef
+	shares  sharing // that, and those that share its requests
 }
 
 func httpRoutes(w *World) []*customRoute {
@@ -217,7 +220,7 @@ func (w *World) httpRoute(c *Custom, r *httpRoute) (all []*customRoute) {
 	for i := range r.Spec.Rules {
 		rule := &r.Spec.Rules[i]
 		g := gatewayPlace{object: c, route: r, index: i, rule: rule, parent: first}
-		ref, more := g.backend()
+		more := g.backend()
 		for _, host := range g.hosts() {
 			for _, m := range g.paths() {
 				if len(all) >= maxCustomRoutes {
@@ -227,12 +230,15 @@ func (w *World) httpRoute(c *Custom, r *httpRoute) (all []*customRoute) {
 				g := g
 				g.match, g.regexp = m.Path, m.Type == "Regexp"
 				m.Host, m.TLS, m.rewritten = host, g.tls(host), g.filtered("URLRewrite")
-				f := w.newCustomRoute(c, affinity.RouteHTTPRoute, m, g.service, string(ref.Port))
+				f := w.newCustomRoute(c, affinity.RouteHTTPRoute, m, g.service, g.shares.first.port)
 				f.class, f.addresses, f.via = first.class, addresses, via
 				f.notes = slices.Concat(notes, more, m.notes, g.portNote(host, m.TLS))
 				f.readings = g.idles(w.readGateway(g))
 				f.notes = append(f.notes, w.unreadCustom(resGateways, resGatewayClasses, resBackendLBPolicies, resXBackendTrafficPolicies)...)
 				if len(f.readings) == 0 {
+					if len(g.shares.rest) > 0 {
+						f.readings = []Reading{g.withBranches(w, Reading{Policy: affinity.Policy{Mechanism: affinity.MechanismUnknown, Choice: affinity.ChoiceUnknown, Why: unknownGateway(first)}}, func(*World, gatewayPlace) Reading { return Reading{} })}
+					}
 					f.notes = append(f.notes, unknownGateway(first))
 					if p, ok := w.persistence(g); ok {
 						f.notes = append(f.notes, p.where+" is set: whether it is done is not known")
@@ -256,29 +262,37 @@ func unknownGateway(p parent) string {
 }
 
 // backend picks the Service with the largest weight, the first of several.
-func (g *gatewayPlace) backend() (chosen backendRef, notes []string) {
-	var names []string
-	found := false
-	for _, b := range g.rule.BackendRefs {
-		ref := affinity.ServiceRef{Namespace: orElse(b.Namespace, g.object.Namespace), Name: b.Name}
+func (g *gatewayPlace) backend() (notes []string) {
+	var all []sharer
+	beside := 0
+	for i, b := range g.rule.BackendRefs {
 		if b.Group != "" || b.Kind != "" && b.Kind != "Service" {
 			notes = append(notes, fmt.Sprintf("the backend is a resource (%s), not a Service", quote(b.Kind+"/"+b.Name)))
+			beside += max(0, b.weight())
 			continue
 		}
-		names = append(names, fmt.Sprintf("%s:%s (%d)", ref, b.Port, b.weight()))
-		if !found || b.weight() > chosen.weight() {
-			chosen, g.service, found = b, ref, true
-		}
+		all = append(all, sharer{ref: affinity.ServiceRef{Namespace: orElse(b.Namespace, g.object.Namespace), Name: b.Name}, port: string(b.Port), weight: b.weight(), at: i})
 	}
+	g.shares = share(all, beside)
+	g.service = g.shares.first.ref
 	switch {
 	case g.filtered("RequestRedirect"):
-		notes = append(notes, "the rule answers with a redirect: no backend gets the request")
+		return append(notes, "the rule answers with a redirect: no backend gets the request")
 	case len(g.rule.BackendRefs) == 0:
-		notes = append(notes, "the rule has no backendRefs")
-	case len(names) > 1:
-		notes = append(notes, fmt.Sprintf("requests are shared by %s; shown is the first with the largest weight", strings.Join(names[:min(len(names), 16)], ", ")))
+		return append(notes, "the rule has no backendRefs")
 	}
-	return chosen, notes
+	return append(notes, g.shares.notes...)
+}
+
+// withBranches adds the rule's other Services to a reading of its first, each
+// with what the same controller does for it.
+func (g gatewayPlace) withBranches(w *World, r Reading, read func(*World, gatewayPlace) Reading) Reading {
+	r.Policy.Branches = w.branches(g.shares, g.object.object("httproute"), func(x sharer) Reading {
+		g := g
+		g.service = x.ref
+		return read(w, g)
+	})
+	return r
 }
 
 func (g *gatewayPlace) filtered(kind string) bool {

@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +52,9 @@ func readEnvoyGateway(w *World, g gatewayPlace) Reading {
 		ttl = p.absolute
 	}
 	policy := statefulSession(p, name, ttl)
+	if !slices.ContainsFunc(g.rule.BackendRefs, func(b backendRef) bool { return len(b.Filters) > 0 }) {
+		policy.Choice = affinity.ChoiceByPin
+	}
 	if policy.Mechanism == affinity.MechanismCookie {
 		policy.Cookie.Path = g.envoyPath()
 		if p.path != nil {

@@ -134,20 +134,21 @@ type gatewayController struct {
 	name string // GatewayClass spec.controllerName
 	key  string
 	read func(*World, gatewayPlace) Reading
+	anew bool // it is known to choose the Service of each request anew
 }
 
 const nginxGatewayKey = "nginx-gateway-fabric"
 
 // gatewayControllers are those whose HTTPRoutes are read.
 var gatewayControllers = []gatewayController{
-	{"gateway.envoyproxy.io/gatewayclass-controller", envoyGatewayKey, readEnvoyGateway},
-	{"kgateway.dev/kgateway", "kgateway", readKgateway},
-	{"gateway.nginx.org/nginx-gateway-controller", nginxGatewayKey, readNginxGateway},
-	{"traefik.io/gateway-controller", traefikKey, readTraefikGateway},
-	{"istio.io/gateway-controller", istioKey, readIstioGateway},
-	{"konghq.com/kic-gateway-controller", kongKey, readKongGateway},
-	{"networking.gke.io/gateway", gceKey, readGKEGateway},
-	{"io.cilium/gateway-controller", "cilium", readCiliumGateway},
+	{"gateway.envoyproxy.io/gatewayclass-controller", envoyGatewayKey, readEnvoyGateway, false},
+	{"kgateway.dev/kgateway", "kgateway", readKgateway, false},
+	{"gateway.nginx.org/nginx-gateway-controller", nginxGatewayKey, readNginxGateway, true},
+	{"traefik.io/gateway-controller", traefikKey, readTraefikGateway, true},
+	{"istio.io/gateway-controller", istioKey, readIstioGateway, false},
+	{"konghq.com/kic-gateway-controller", kongKey, readKongGateway, false},
+	{"networking.gke.io/gateway", gceKey, readGKEGateway, false},
+	{"io.cilium/gateway-controller", "cilium", readCiliumGateway, false},
 }
 
 // readGateway asks the controller that serves a place. One that is not known
@@ -157,7 +158,10 @@ func (w *World) readGateway(g gatewayPlace) []Reading {
 		if c.name == g.parent.controller {
 			r := c.read(w, g)
 			r.Policy.Controller = c.key
-			return []Reading{r}
+			if !c.anew && r.Policy.Mechanism != affinity.MechanismNone && r.Policy.Choice == affinity.ChoiceAnew {
+				r.Policy.Choice = affinity.ChoiceUnknown
+			}
+			return []Reading{g.withBranches(w, r, c.read)}
 		}
 	}
 	return nil

@@ -108,6 +108,7 @@ type traefikLeaf struct {
 	object string // that shares requests out to it, and which
 	share  string
 	path   []string // names of the services that lead to it
+	spare  bool     // only where another fails
 }
 
 func (l traefikLeaf) ref() affinity.ServiceRef {
@@ -138,9 +139,13 @@ func (w *World) resolve(ir *IngressRoute, rule IngressRouteRule) *tree {
 	if len(t.all) > 1 {
 		var names []string
 		for _, l := range t.all {
-			names = append(names, fmt.Sprintf("%s:%s (%s)", l.ref(), l.leaf.Port, l.share))
+			if l.share != "" {
+				names = append(names, fmt.Sprintf("%s:%s (%s)", l.ref(), l.leaf.Port, l.share))
+			}
 		}
-		t.notes = append(t.notes, "requests are shared by "+strings.Join(names, ", "))
+		if len(names) > 1 {
+			t.notes = append(t.notes, "requests are shared by "+strings.Join(names, ", "))
+		}
 	}
 	return t
 }
@@ -162,7 +167,7 @@ func (t *tree) single(w *World, b TraefikBackend, namespace, router string) {
 
 func (t *tree) pick(b TraefikBackend, namespace, cookie string) {
 	b.Namespace = orElse(b.Namespace, namespace)
-	t.all = append(t.all, traefikLeaf{b, cookie, t.at.object, t.at.share, slices.Clone(t.at.path)})
+	t.all = append(t.all, traefikLeaf{b, cookie, t.at.object, t.at.share, slices.Clone(t.at.path), t.at.spare})
 	if strings.Contains(b.Name, "@") {
 		t.notes = append(t.notes, fmt.Sprintf("service %s is another provider's: it can't be read here", quote(b.Name)))
 	}
@@ -180,10 +185,10 @@ func (t *tree) traefikService(w *World, b TraefikBackend, namespace string, dept
 	s := w.traefik[ref]
 	switch {
 	case depth > maxTraefikDepth:
-		t.notes = append(t.notes, "TraefikServices refer to each other too deeply")
+		t.note("TraefikServices refer to each other too deeply")
 		return
 	case s == nil:
-		t.notes = append(t.notes, fmt.Sprintf("unknown TraefikService %s", ref))
+		t.note(fmt.Sprintf("unknown TraefikService %s", ref))
 		return
 	}
 	if v := (affinity.Via{Kind: "traefikservice", Namespace: s.Namespace, Name: s.Name}); !slices.Contains(t.via, v) {
@@ -198,7 +203,7 @@ func (t *tree) traefikService(w *World, b TraefikBackend, namespace string, dept
 	switch s.Kind {
 	case "weighted", "highestRandomWeight":
 		if s.Kind != "weighted" {
-			t.notes = append(t.notes, fmt.Sprintf("TraefikService %s chooses a service by the client's address", ref))
+			t.note(fmt.Sprintf("TraefikService %s chooses a service by the client's address", ref))
 		}
 		outer := t.at
 		t.at.object = "traefikservice/" + s.Name
@@ -206,12 +211,29 @@ func (t *tree) traefikService(w *World, b TraefikBackend, namespace string, dept
 		t.at = outer
 		return
 	case "mirroring":
-		t.notes = append(t.notes, fmt.Sprintf("TraefikService %s mirrors requests; the first service answers", ref))
+		t.note(fmt.Sprintf("TraefikService %s mirrors requests; the first service answers", ref))
 	case "failover":
-		t.notes = append(t.notes, fmt.Sprintf("TraefikService %s fails over; shown is the first choice", ref))
+		t.note(fmt.Sprintf("TraefikService %s fails over: its fallback answers while the first choice fails its health check, or for answers that its errors.status names", ref))
 	}
 	if len(s.Services) > 0 {
 		t.child(w, s.Services[0], s.Namespace, depth+1)
+	}
+	if s.Kind == "failover" && len(s.Services) > 1 && s.Services[1].Name != "" && len(t.all) < maxTraefikLeaves {
+		outer := t.at
+		t.at.object, t.at.spare = "traefikservice/"+s.Name, true
+		t.at.share = "fallback"
+		if outer.share != "" {
+			t.at.share += " of " + outer.share
+		}
+		t.child(w, s.Services[1], s.Namespace, depth+1)
+		t.at = outer
+	}
+}
+
+// note adds a note once: a service may be met on several ways.
+func (t *tree) note(text string) {
+	if !slices.Contains(t.notes, text) {
+		t.notes = append(t.notes, text)
 	}
 }
 
@@ -317,13 +339,9 @@ func (l traefikLeaf) sticky() *affinity.Policy {
 // the levels above. One has its own cookie or, as has the first, that of a level.
 func (t *tree) branches(w *World, of affinity.Policy) (all []affinity.Branch, child []string) {
 	for i, l := range t.all {
-		b := affinity.Branch{Backend: affinity.Backend{Service: l.ref(), Port: l.leaf.Port}, Object: l.object, Share: l.share, Child: l.path}
+		b := w.branch(sharer{ref: l.ref(), port: l.leaf.Port}, l.object, l.share)
+		b.Child, b.Fallback = l.path, l.spare
 		s := w.services[l.ref()]
-		if port := portOf(s, l.leaf.Port); port != nil {
-			b.Backend.PortName = port.Name
-		} else if s != nil && l.leaf.Port == "" && len(s.Ports) == 1 {
-			b.Backend.PortName = s.Ports[0].Name
-		}
 		same := func(x affinity.Branch) bool { return x.Backend == b.Backend }
 		if i == 0 || l.ref() == t.ref() && l.leaf.Port == t.leaf.Port {
 			child = append(child, l.path...)

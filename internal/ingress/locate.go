@@ -122,12 +122,17 @@ func (s Scope) read(name, value string, hints Hints) []Answer {
 			d.Endpoints, d.Exact = nil, false
 		}
 		a := Answer{Format: f, Backend: s.Backend, Decoded: d, Configured: s.sets(name, f.Controller)}
-		if len(d.Endpoints) == 0 && d.Backend == "" {
+		if len(d.Endpoints) == 0 && !s.named(d.Backend) { // nobody, or another that a weighted service chose
 			a.Backend, a.Configured = affinity.Backend{}, false
 		}
 		answers = append(answers, a)
 	}
 	return answers
+}
+
+// named reports whether s is what a value calls a backend.
+func (s Scope) named(backend string) bool {
+	return backend != "" && (len(s.Names) == 0 || slices.ContainsFunc(s.Names, func(name string) bool { return name == backend || traefikName(name) == backend }))
 }
 
 // fitsMode reports whether a value can have been issued by that mode of
@@ -180,11 +185,17 @@ func sameEndpoint(a, b affinity.Endpoint) bool { return a.Addr == b.Addr && a.Po
 
 // distinct drops answers that add nothing to one before: the same controller's
 // about the same backend. Of several that agree on the endpoint but not on its
-// backend, those whose route sets the cookie are kept, if there are any.
+// backend, those whose route sets the cookie are kept, if there are any. What a
+// backend's own Scope says of it goes before what another's does.
 func distinct(all []Answer) []Answer {
 	if slices.ContainsFunc(all, func(a Answer) bool { return a.Configured }) && all[0].rank() > 3 {
 		all = slices.DeleteFunc(all, func(a Answer) bool { return !a.Configured })
 	}
+	all = slices.DeleteFunc(slices.Clone(all), func(a Answer) bool {
+		return a.Backend == (affinity.Backend{}) && a.Decoded.Backend != "" && slices.ContainsFunc(all, func(b Answer) bool {
+			return b.Backend != (affinity.Backend{}) && b.Decoded.Backend == a.Decoded.Backend
+		})
+	})
 	var kept []Answer
 	for _, a := range all {
 		if !slices.ContainsFunc(kept, func(b Answer) bool {

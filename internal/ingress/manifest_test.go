@@ -41,7 +41,7 @@ type manifest struct {
 			Sticky   *stickyManifest
 		}
 		Mirroring *traefikManifest
-		Failover  *struct{ Service traefikManifest }
+		Failover  *struct{ Service, Fallback traefikManifest }
 	}
 	Status struct {
 		LoadBalancer struct {
@@ -198,7 +198,7 @@ func (m manifest) traefikService(namespace string) TraefikService {
 	case spec.Mirroring != nil:
 		s.Kind, s.Services = "mirroring", backends([]traefikManifest{*spec.Mirroring})
 	case spec.Failover != nil:
-		s.Kind, s.Services = "failover", backends([]traefikManifest{spec.Failover.Service})
+		s.Kind, s.Services = "failover", backends([]traefikManifest{spec.Failover.Service, spec.Failover.Fallback})
 	}
 	return s
 }

@@ -261,27 +261,25 @@ func (w *World) virtualRoute(of *Custom, v, written *virtualServer, r *virtualSe
 		p.Path, p.Type = strings.TrimSpace(r.Path[1:]), "Exact"
 	}
 	action := r.Action
-	var notes []string
+	var shares sharing
 	if len(r.Splits) > 0 {
-		most := -1
-		for _, s := range r.Splits {
-			if s.Weight > most {
-				action, most = s.Action, s.Weight
-			}
+		all, beside := written.sharers(of, r)
+		shares = share(all, beside)
+		if shares.first != (sharer{}) {
+			action = r.Splits[shares.first.at].Action
 		}
-		notes = append(notes, "requests are split by weight; shown is the first with the largest")
+	}
+	notes := shares.notes
+	if len(r.Splits) > 1 && len(shares.rest) == 0 {
+		notes = append(notes, "requests are split; shown is the first upstream with the largest weight")
 	}
 	if len(r.Matches) > 0 {
 		notes = append(notes, "the route has matches that are not read: what is shown is the rest's")
 	}
-	name := ""
-	if action != nil {
-		name = action.Pass
-		if action.Proxy != nil {
-			name, p.rewritten = action.Proxy.Upstream, action.Proxy.RewritePath != ""
-		}
+	if action != nil && action.Proxy != nil {
+		p.rewritten = action.Proxy.RewritePath != ""
 	}
-	i := slices.IndexFunc(written.Spec.Upstreams, func(u virtualUpstream) bool { return u.Name == name && name != "" })
+	i := written.upstream(action)
 	if i < 0 {
 		f := w.newCustomRoute(of, affinity.RouteVirtualServer, p, affinity.ServiceRef{}, "")
 		f.notes = append(notes, "the route passes to no upstream of this object")
@@ -291,8 +289,48 @@ func (w *World) virtualRoute(of *Custom, v, written *virtualServer, r *virtualSe
 	u := &written.Spec.Upstreams[i]
 	f := w.newCustomRoute(of, affinity.RouteVirtualServer, p, affinity.ServiceRef{Namespace: of.Namespace, Name: u.Service}, string(u.Port))
 	f.class, f.notes = v.Spec.IngressClassName, notes
-	f.readings = []Reading{u.read(of)}
+	reading := u.read(of)
+	reading.Policy.Branches = w.branches(shares, of.object(virtualKind(of)), func(x sharer) Reading {
+		return written.Spec.Upstreams[written.upstream(r.Splits[x.at].Action)].read(of)
+	})
+	f.readings = []Reading{reading}
 	return f
+}
+
+func virtualKind(of *Custom) string {
+	if of.Key == resVirtualServerRoutes {
+		return "virtualserverroute"
+	}
+	return "virtualserver"
+}
+
+// upstream is the index of the upstream that an action passes to, or -1.
+func (v *virtualServer) upstream(a *virtualAction) int {
+	name := ""
+	if a != nil {
+		name = a.Pass
+		if a.Proxy != nil {
+			name = a.Proxy.Upstream
+		}
+	}
+	return slices.IndexFunc(v.Spec.Upstreams, func(u virtualUpstream) bool { return u.Name == name && name != "" })
+}
+
+// sharers are the upstreams that a route is split over, one for each request by
+// chance (split_clients over $request_id), whatever cookies it has; beside is the
+// weight of what is none.
+// [internal/configs/virtualserver.go generateSplitClients]
+func (v *virtualServer) sharers(of *Custom, r *virtualServerRoute) (all []sharer, beside int) {
+	for i, s := range r.Splits {
+		n := v.upstream(s.Action)
+		if n < 0 {
+			beside += max(0, s.Weight)
+			continue
+		}
+		u := &v.Spec.Upstreams[n]
+		all = append(all, sharer{ref: affinity.ServiceRef{Namespace: of.Namespace, Name: u.Service}, port: string(u.Port), weight: s.Weight, at: i})
+	}
+	return all, beside
 }
 
 func (u *virtualUpstream) read(of *Custom) Reading {

@@ -178,7 +178,8 @@ type TraefikService struct {
 	Name      string
 	Kind      string // which part of spec is set: "weighted", "mirroring", "failover", "highestRandomWeight"
 	// Services are those of the part that is set: all that are weighted or
-	// hashed, of mirroring the one that answers, of failover the first choice.
+	// hashed, of mirroring the one that answers, of failover the first choice and the
+	// fallback.
 	Services []TraefikBackend
 	Sticky   *TraefikCookie // weighted.sticky.cookie
 }

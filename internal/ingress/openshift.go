@@ -32,6 +32,7 @@ type openshiftRoute struct {
 			Weight *int   `json:"weight"`
 		} `json:"to"`
 		AlternateBackends []struct {
+			Kind   string `json:"kind"`
 			Name   string `json:"name"`
 			Weight *int   `json:"weight"`
 		} `json:"alternateBackends"`
@@ -139,13 +140,15 @@ func (w *World) openshiftRoute(c *Custom, r *openshiftRoute) *customRoute {
 	if _, rewrites := c.Annotations[openshiftPrefix+"rewrite-target"]; rewrites {
 		p.rewritten = true
 	}
-	service := affinity.ServiceRef{Namespace: c.Namespace, Name: r.Spec.To.Name}
-	target := ""
-	if r.Spec.Port != nil {
-		target = string(r.Spec.Port.TargetPort)
+	all := w.routeSharers(c, r)
+	shares := share(all, 0)
+	for _, x := range all {
+		if x.weight <= 0 && x != shares.first {
+			shares.rest = append(shares.rest, x)
+		}
 	}
-	port := w.targetPort(service, target)
-	f := w.newCustomRoute(c, affinity.RouteOpenShift, p, service, port)
+	service := shares.first.ref
+	f := w.newCustomRoute(c, affinity.RouteOpenShift, p, service, shares.first.port)
 	termination, insecure := "", ""
 	if r.Spec.TLS != nil {
 		termination, insecure = r.Spec.TLS.Termination, r.Spec.TLS.InsecureEdgeTerminationPolicy
@@ -156,17 +159,7 @@ func (w *World) openshiftRoute(c *Custom, r *openshiftRoute) *customRoute {
 	if r.Spec.WildcardPolicy == "Subdomain" {
 		f.notes = append(f.notes, "wildcardPolicy Subdomain: every host beside this one is served, too")
 	}
-	var names []string
-	for _, b := range r.Spec.AlternateBackends {
-		weight := 100
-		if b.Weight != nil {
-			weight = *b.Weight
-		}
-		names = append(names, fmt.Sprintf("%s (%d)", b.Name, weight))
-	}
-	if len(names) > 0 {
-		f.notes = append(f.notes, "requests are shared with "+strings.Join(names[:min(len(names), 16)], ", ")+"; shown is the first backend")
-	}
+	f.notes = append(f.notes, shares.notes...)
 	for _, in := range r.Status.Ingress {
 		if in.RouterCanonicalHostname != "" && !slices.Contains(f.addresses, in.RouterCanonicalHostname) {
 			f.addresses = append(f.addresses, in.RouterCanonicalHostname)
@@ -177,8 +170,42 @@ func (w *World) openshiftRoute(c *Custom, r *openshiftRoute) *customRoute {
 			}
 		}
 	}
-	f.readings = []Reading{{Policy: openshiftPolicy(c.Annotations, termination, insecure, service.Name, openshiftRoutingKey(c.Namespace, c.Name))}}
+	policy := func(x sharer) Reading {
+		return Reading{Policy: openshiftPolicy(c.Annotations, termination, insecure, x.ref.Name, openshiftRoutingKey(c.Namespace, c.Name))}
+	}
+	reading := policy(shares.first)
+	reading.Policy.Branches = w.branches(shares, c.object("route"), policy)
+	if reading.Policy.Mechanism == affinity.MechanismCookie {
+		reading.Policy.Choice = affinity.ChoiceByPin
+	}
+	f.readings = []Reading{reading}
 	return f
+}
+
+// routeSharers are the Services of a Route: the pods of all of them are servers of
+// one HAProxy backend, and the cookie names one of these. One of weight 0 keeps
+// the clients that it has, and gets no new ones.
+// [haproxy-config.template, backend; pkg/router/template/router.go calculateServiceWeights]
+func (w *World) routeSharers(c *Custom, r *openshiftRoute) (all []sharer) {
+	target := ""
+	if r.Spec.Port != nil {
+		target = string(r.Spec.Port.TargetPort)
+	}
+	add := func(name string, weight *int) {
+		x := sharer{ref: affinity.ServiceRef{Namespace: c.Namespace, Name: name}, weight: 100}
+		if weight != nil {
+			x.weight = *weight
+		}
+		x.port = w.targetPort(x.ref, target)
+		all = append(all, x)
+	}
+	add(r.Spec.To.Name, r.Spec.To.Weight)
+	for _, b := range r.Spec.AlternateBackends {
+		if b.Kind == "" || b.Kind == "Service" {
+			add(b.Name, b.Weight)
+		}
+	}
+	return all
 }
 
 // targetPort finds the Service's port that leads to a port of its pods: by the

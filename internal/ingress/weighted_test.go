@@ -49,12 +49,21 @@ type weighted struct {
 	held  map[string]string
 	blue  string // names of the cookies
 	green string
+	value func(pod string) string // of a cookie; nil for Traefik's
+
+	disagrees bool // answer and cookie name different pods
 }
 
 func newWeighted(t *testing.T, sticky, green, level string) *weighted {
 	t.Helper()
 	w := &weighted{t: t, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC), held: map[string]string{}}
-	routes := Build(load(t, strings.NewReplacer("STICKY", sticky, "GREEN", green, "LEVEL", level, "'", "`").Replace(weightedObjects)))
+	w.open(Build(load(t, strings.NewReplacer("STICKY", sticky, "GREEN", green, "LEVEL", level, "'", "`").Replace(weightedObjects))))
+	w.blue, w.green = traefikCookieName("", "default-blue-80"+traefikCRD), traefikCookieName("", "default-green-80"+traefikCRD)
+	return w
+}
+
+// open opens the session on the first route.
+func (w *weighted) open(routes []affinity.Route) {
 	w.st.Apply(affinity.Routes{Source: "objects", Routes: routes}, w.now)
 	for _, service := range []string{"blue", "green"} {
 		var all []affinity.Endpoint
@@ -65,8 +74,6 @@ func newWeighted(t *testing.T, sticky, green, level string) *weighted {
 		w.st.Apply(affinity.EndpointsChanged{Service: affinity.ServiceRef{Namespace: "default", Name: service}, Endpoints: all}, w.now)
 	}
 	w.st.Apply(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: "s01", Route: routes[0].ID, Transport: "http", Client: affinity.ClientBrowser}}, w.now)
-	w.blue, w.green = traefikCookieName("", "default-blue-80"+traefikCRD), traefikCookieName("", "default-green-80"+traefikCRD)
-	return w
 }
 
 func weightedIP(pod string) string {
@@ -91,6 +98,9 @@ func (w *weighted) answer(pod string, named bool, offers ...string) *affinity.Se
 			service, _, _ := strings.Cut(pod, "-")
 			value = traefikHash("default-" + service + "-80")
 		}
+		if w.value != nil {
+			value = w.value(pod)
+		}
 		w.held[name] = value
 		o.Offers = append(o.Offers, affinity.Offer{Name: name, Value: affinity.Secret(value), Path: "/"})
 	}
@@ -110,7 +120,7 @@ func (w *weighted) want(x *affinity.Session, pod string, c affinity.Condition, t
 			w.t.Errorf("at %s: %q is not in %s", w.now.Format("05"), text, said)
 		}
 	}
-	if x.Disagree != "" {
+	if (x.Disagree != "") != w.disagrees {
 		w.t.Errorf("at %s: %s", w.now.Format("05"), x.Disagree)
 	}
 }
@@ -195,4 +205,33 @@ func TestWeightedMixed(t *testing.T) {
 	w.want(w.answer("blue-1", true, w.blue), "blue-1", affinity.Stuck)
 	w.want(w.answer("green-1", true), "green-1", affinity.Cookieless, "svc/green, which answered")
 	w.want(w.answer("blue-1", true), "blue-1", affinity.Stuck)
+}
+
+// TestFailoverPods: the fallback's pods are known, with the cookie that is the
+// fallback's own, and why it answered is said.
+func TestFailoverPods(t *testing.T) {
+	w := openShared(t, strings.ReplaceAll(`kind: IngressRoute
+metadata: {name: main, namespace: default}
+spec: {routes: [{match: PathPrefix('/'), services: [{kind: TraefikService, name: spare}]}]}
+---
+kind: TraefikService
+metadata: {name: spare, namespace: default}
+spec:
+  failover:
+    service: {name: blue, port: 80, sticky: {cookie: {name: blue-id}}}
+    fallback: {name: green, port: 80, sticky: {cookie: {name: green-id}}}`, "'", "`")+sharedServices)
+	w.want(w.answer("blue-1", false, "blue-id"), "blue-1", affinity.Stuck)
+	w.want(w.answer("green-0", false, "green-id"), "green-0", affinity.RePinned, "svc/green is the fallback of traefikservice/spare, and took the request")
+	w.want(w.answer("blue-1", true), "blue-1", affinity.MovedSilent, "back from svc/green, the fallback of traefikservice/spare")
+
+	round := Build(load(t, strings.ReplaceAll(`kind: IngressRoute
+metadata: {name: main, namespace: default}
+spec: {routes: [{match: PathPrefix('/'), services: [{kind: TraefikService, name: round}]}]}
+---
+kind: TraefikService
+metadata: {name: round, namespace: default}
+spec: {failover: {service: {kind: TraefikService, name: round}, fallback: {kind: TraefikService, name: round}}}`, "'", "`")))[0]
+	if len(round.Notes) > 3 || len(round.Branches()) > 0 {
+		t.Errorf("a failover to itself has notes %q, branches %v", round.Notes, round.Branches())
+	}
 }

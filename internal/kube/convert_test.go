@@ -179,7 +179,10 @@ spec:
 			t.Fatalf("%s: not converted", kind)
 		}
 		s := got.(*ingress.TraefikService)
-		if s.Kind != kind || len(s.Services) != 1 || s.Services[0].Name != "a" || s.Services[0].Port != "1" || (s.Sticky != nil) != (kind == "weighted") {
+		if spare := kind == "failover"; spare != (len(s.Services) == 2) || spare && s.Services[1].Name != "b" {
+			t.Errorf("%s: services %+v", kind, s.Services)
+		}
+		if s.Kind != kind || len(s.Services) == 0 || s.Services[0].Name != "a" || s.Services[0].Port != "1" || (s.Sticky != nil) != (kind == "weighted") {
 			t.Errorf("%s: %+v", kind, s)
 		}
 	}

@@ -58,7 +58,8 @@ type (
 		} `json:"highestRandomWeight"`
 		Mirroring *traefikBackend `json:"mirroring"`
 		Failover  *struct {
-			Service traefikBackend `json:"service"`
+			Service  traefikBackend `json:"service"`
+			Fallback traefikBackend `json:"fallback"`
 		} `json:"failover"`
 	}
 )
@@ -114,7 +115,7 @@ func convertTraefikService(obj runtime.Object) (any, bool) {
 	case s.Mirroring != nil:
 		out.Kind, out.Services = "mirroring", traefikBackends([]traefikBackend{*s.Mirroring})
 	case s.Failover != nil:
-		out.Kind, out.Services = "failover", traefikBackends([]traefikBackend{s.Failover.Service})
+		out.Kind, out.Services = "failover", traefikBackends([]traefikBackend{s.Failover.Service, s.Failover.Fallback})
 	}
 	return &out, true
 }

@@ -49,14 +49,15 @@ func (s *settings) target(r affinity.Route) Target {
 	if path == "" {
 		path = "/"
 	}
+	named := r.ProbeWhy == "--path"
 	if s.base != nil {
 		scheme = s.base.Scheme
-		if s.base.Path != "" && s.base.Path != "/" {
-			path = s.base.RequestURI()
+		if s.base.Path != "" && s.base.Path != "/" && !named {
+			path, named = s.base.RequestURI(), true
 		}
 	}
 	t := Target{URL: withPath(scheme, path), Path: cmp.Or(r.Path, "/")}
-	if s.base != nil && s.base.Path != "" && s.base.Path != "/" || r.ProbeWhy == "--path" {
+	if named {
 		t.Path = path
 	}
 	t.URL.Host, t.Note = s.host(r)

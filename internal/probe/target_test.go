@@ -17,6 +17,7 @@ func TestTarget(t *testing.T) {
 		return r
 	}
 	up := with(func(r *affinity.Route) { r.Addresses = []string{"10.0.0.1", "lb.example.com", "fd00::1"} })
+	asked := with(func(r *affinity.Route) { r.ProbePath, r.ProbeWhy = "/mine", "--path" })
 	tests := []struct {
 		name  string
 		o     Options
@@ -39,6 +40,7 @@ func TestTarget(t *testing.T) {
 			"10.0.0.1:80 lb.example.com:80 [fd00::1]:80", "the status of ingress/msgapp", "", ""},
 		{"url", Options{URL: "https://127.0.0.1:8443"}, up, "https://chat.example.com/healthz", "127.0.0.1:8443", "--url", "", ""},
 		{"url with a path", Options{URL: "http://node:30080/chat?x=1"}, up, "http://chat.example.com/chat?x=1", "node:30080", "--url", "", ""},
+		{"url with a path, and --path", Options{URL: "http://node:30080/chat?x=1"}, asked, "http://chat.example.com/mine", "node:30080", "--url", "", ""},
 		{"url and resolve", Options{URL: "http://node:30080", Resolve: []string{"node:30080:127.0.0.5"}}, chat,
 			"http://chat.example.com/healthz", "127.0.0.5:30080", "--resolve", "", ""},
 		{"host", Options{Host: "alias.example.com"}, up, "http://alias.example.com/healthz", "10.0.0.1:80 lb.example.com:80 [fd00::1]:80",

@@ -214,18 +214,35 @@ func Routes(s *affinity.Snapshot, o Options) *RouteList {
 			}
 		}
 		for _, l := range r.Layers {
-			out.Layers = append(out.Layers, layer(l))
+			out.Layers = append(out.Layers, layer(s, l))
 		}
 		list.Items = append(list.Items, out)
 	}
 	return list
 }
 
-func layer(l affinity.Layer) Layer {
+func layer(s *affinity.Snapshot, l affinity.Layer) Layer {
 	p := l.Policy()
 	out := Layer{Where: l.Where, Object: l.Object, Mechanism: p.Mechanism.String(), Controller: p.Controller, Mode: p.Mode, Settled: l.Settled(),
 		Proof: l.Proof, Hint: l.Hint, TimeoutSeconds: p.Timeout.Seconds(), Renewal: p.Renewal.String(), Bypassed: l.Bypassed, Why: p.Why, Assumed: p.Assumed, Notes: p.Notes}
 	out.Waits = waits(p)
+	for _, b := range p.Branches {
+		x := Branch{Namespace: b.Backend.Service.Namespace, Service: b.Backend.Service.Name, Port: b.Backend.Port, Object: b.Object,
+			Share: b.Share, Canary: b.Canary, Fallback: b.Fallback, Cookie: b.Cookie}
+		for _, e := range s.BackendEndpoints(b.Backend) {
+			x.Endpoints++
+			if e.Ready {
+				x.Ready++
+			}
+		}
+		out.Branches = append(out.Branches, x)
+	}
+	if len(p.Branches) > 0 {
+		out.Choice = p.Choice.String()
+	}
+	for _, v := range p.Levels {
+		out.Levels = append(out.Levels, Level{Object: v.Object, Cookie: v.Cookie.Name})
+	}
 	if p.Mechanism == affinity.MechanismCookie {
 		out.Cookie = &Cookie{Name: p.Cookie.Name, Path: p.Cookie.Path, Domain: p.Cookie.Domain, MaxAgeSeconds: p.Cookie.MaxAge.Seconds(),
 			Secure: p.Cookie.Secure, HTTPOnly: p.Cookie.HTTPOnly, SameSite: p.Cookie.SameSite}

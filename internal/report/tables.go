@@ -157,7 +157,7 @@ func clock(t *metav1.MicroTime) string {
 func routeHeader(wide bool) []string {
 	h := []string{"NAMESPACE", "INGRESS", "HOST", "PATH", "SERVICE", "AFFINITY", "CLIENTIP", "READY"}
 	if wide {
-		h = append(h, "ASKS", "BECAUSE", "ASSUMED")
+		h = append(h, "ASKS", "BECAUSE", "ASSUMED", "SHARED")
 	}
 	return h
 }
@@ -197,7 +197,7 @@ func (r *Route) row(wide bool) []string {
 	row := []string{r.Ref.Namespace, r.Ref.Ingress, r.Ref.Host, r.Ref.Path, r.Ref.Service + ":" + r.Ref.Port, cookie, client,
 		ready}
 	if wide {
-		row = append(row, r.ProbePath, r.ProbeWhy, r.assumed())
+		row = append(row, r.ProbePath, r.ProbeWhy, r.assumed(), r.shared())
 	}
 	return row
 }
@@ -207,6 +207,39 @@ func (r *Route) assumed() string {
 	for _, l := range r.Layers {
 		if l.Assumed != "" {
 			all = append(all, l.Assumed)
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// shared lists the other Services that get requests of the route.
+func (r *Route) shared() string {
+	var all []string
+	for _, l := range r.Layers {
+		for _, b := range l.Branches {
+			text := b.Service
+			if b.Namespace != r.Ref.Namespace {
+				text = b.Namespace + "/" + text
+			}
+			if b.Port != "" {
+				text += ":" + b.Port
+			}
+			switch {
+			case b.Canary:
+				text += " canary"
+				if b.Share != "" {
+					text += ", " + b.Share
+				}
+			case b.Share == "":
+				text += " primary"
+			default:
+				text += " " + b.Share
+			}
+			ready := unknown
+			if !r.Unread {
+				ready = fmt.Sprintf("%d/%d", b.Ready, b.Endpoints)
+			}
+			all = append(all, text+" ("+ready+")")
 		}
 	}
 	return strings.Join(all, "; ")

@@ -279,9 +279,32 @@ type Layer struct {
 	Renewal        string   `json:"renewal"`
 	Bypassed       string   `json:"bypassed,omitempty"`
 	Waits          *Waits   `json:"waits,omitempty"`
+	Branches       []Branch `json:"branches,omitempty"`
+	Choice         string   `json:"choice,omitempty"` // between them: "each request", "pin" or "unknown"; absent without any
+	Levels         []Level  `json:"levels,omitempty"`
 	Why            string   `json:"why,omitempty"`
 	Assumed        string   `json:"defaultsAssumed,omitempty"` // of the controller's own configuration, which was not read
 	Notes          []string `json:"notes,omitempty"`
+}
+
+// Branch is another Service that gets requests of the route.
+type Branch struct {
+	Namespace string `json:"namespace,omitempty"`
+	Service   string `json:"service"`
+	Port      string `json:"port,omitempty"`
+	Object    string `json:"object,omitempty"` // by whose word
+	Share     string `json:"share,omitempty"`  // absent for all that the route's own does not get
+	Canary    bool   `json:"canary,omitempty"`
+	Fallback  bool   `json:"fallback,omitempty"`
+	Cookie    string `json:"cookie,omitempty"` // name of the one that holds a client there
+	Endpoints int    `json:"endpoints"`
+	Ready     int    `json:"ready"`
+}
+
+// Level is a cookie that holds a Service, and not a pod.
+type Level struct {
+	Object string `json:"object,omitempty"`
+	Cookie string `json:"cookie"`
 }
 
 // Cookie is the cookie as configured.

@@ -12,6 +12,8 @@ func branchNames(all []affinity.Branch) string {
 	switch b := all[0]; {
 	case b.Canary:
 		return "canary"
+	case b.Fallback:
+		return "fallback"
 	case b.Share == "":
 		return "primary"
 	}
