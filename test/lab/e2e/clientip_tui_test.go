@@ -22,7 +22,7 @@ func testPinsOnScreen(t *testing.T, l *lab.Lab) {
 		text := term.shows(t, 10*time.Second, "172.30.0.101", "172.30.0.105", "node2", "pinned", "kern", "of ")
 		wantFits(t, text, size.width, size.height)
 		term.key(t, "Enter")
-		text = term.shows(t, 5*time.Second, "RENEWAL", "a new connection of this address through node2", "LIST")
+		text = term.shows(t, 5*time.Second, "RENEWAL", "each new connection through a node", "node2 alone knows this pin", "LIST")
 		if !strings.Contains(text, "0:") || strings.Contains(text, "SINCE     —") {
 			t.Errorf("no time left, or not since when:\n%s", text)
 		}

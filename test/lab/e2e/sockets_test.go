@@ -377,7 +377,7 @@ func podOf(pod string) string {
 func findingsOf(t *testing.T, l *lab.Lab, args ...string) map[string]string {
 	t.Helper()
 	r := stickytop(t, l, append([]string{"get", "findings", "-n", "e2e", "-o", "json", "--max-rps", "100"}, args...)...)
-	if r.code != 0 {
+	if r.code != 0 && (r.code != 3 || !strings.Contains(r.err, "no session was answered in Engine.IO")) {
 		t.Fatalf("get findings %v: exit code %d: %s", args, r.code, r.err)
 	}
 	var list struct {
