@@ -237,11 +237,11 @@ func (st *State) observe(o Observed, now time.Time) {
 // countUnheld counts the answers that nothing held s for.
 func (st *State) countUnheld(s *session, fresh bool, now time.Time) {
 	switch {
-	case s.Pin == nil && st.wantsCookie(s):
+	case st.unheldAt(s, now):
 		s.unheld++
 		s.PinnedSince = time.Time{}
-	case s.Pin != nil:
-		if fresh && s.unheld > 0 {
+	case s.Pin != nil || st.byAddress(s, now):
+		if s.unheld > 0 && (fresh || s.Pin == nil) {
 			st.pinned(s, now)
 			s.PinnedSince = now
 		}
