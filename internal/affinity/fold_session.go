@@ -35,6 +35,7 @@ type session struct {
 	dropped     string     // why the last cookie was dropped; "" once another came
 	answered    time.Time  // of the last answer by Pod
 	against     against
+	untied      *untied
 	unheld      int       // answers since it lost its pin, or since it opened
 	hadPin      bool      // before them
 	loose       bool      // the last answer changed the pod, and nothing held it to the one before
