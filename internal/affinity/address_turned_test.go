@@ -40,6 +40,9 @@ func TestTurnedOn(t *testing.T) {
 		if x.MoveCount != 0 || x.UnheldCount != 3 || is != Stuck || !x.PinnedSince.Equal(tNow.Add(11*s)) {
 			t.Errorf("late %t: %d moves, %d unheld, %s, pinned since %s", late, x.MoveCount, x.UnheldCount, is, x.PinnedSince)
 		}
+		if m := x.Moves[0]; m.Cause != "nothing holds it: the Service's sessionAffinity is not ClientIP" {
+			t.Errorf("late %t: %+v", late, m)
+		}
 		if m := x.Moves[2]; m.FirstPin != late || m.Cause == "" {
 			t.Errorf("late %t: %+v", late, m)
 		}

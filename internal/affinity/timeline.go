@@ -151,7 +151,7 @@ func moveText(s *session, m Move) string {
 // cause looks for what was seen that accounts for a move.
 func (st *State) cause(s *session, m Move) (text string, seq uint64) {
 	if s.Pin == nil && st.wantsCookie(s) {
-		return "no affinity cookie holds it", 0
+		return st.whyUnheld(s), 0
 	}
 	since := s.answered.Add(-causeBefore)
 	if m.Unheld {
@@ -194,6 +194,16 @@ func (st *State) cause(s *session, m Move) (text string, seq uint64) {
 		return fmt.Sprintf("%s did not answer (%d failed)", m.FromTag, m.Failures), 0
 	}
 	return "", 0
+}
+
+// whyUnheld says what is not there that would hold s.
+func (st *State) whyUnheld(s *session) string {
+	if r := st.routes[s.Spec.Route]; r != nil && r.Kind == RouteService {
+		if _, ok := r.Layer(LayerIngress); !ok {
+			return "nothing holds it: the Service's sessionAffinity is not ClientIP"
+		}
+	}
+	return "no affinity cookie holds it"
 }
 
 // ofBackend reports whether f is what a proxy says, or does, when the pod that
