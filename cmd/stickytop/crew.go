@@ -331,14 +331,7 @@ func (w *crew) Run(ctx context.Context, emit func(affinity.Event)) error {
 	defer tick.Stop()
 	var last affinity.SourceStatus
 	for {
-		now := affinity.SourceStatus{Name: "agents", State: affinity.SourceLive}
-		for _, m := range w.members {
-			if why := m.lost.Load(); why != nil {
-				now.State, now.Detail = affinity.SourceStale, *why
-			} else {
-				now.Objects++
-			}
-		}
+		now := w.status()
 		if now.Since = last.Since; now.State != last.State || last.Since.IsZero() {
 			now.Since = time.Now()
 		}
@@ -352,4 +345,23 @@ func (w *crew) Run(ctx context.Context, emit func(affinity.Event)) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// status is how the agents are: how many answer, and what became of the first
+// that does not.
+func (w *crew) status() affinity.SourceStatus {
+	now := affinity.SourceStatus{Name: affinity.AgentsSource, State: affinity.SourceLive}
+	for _, m := range w.members {
+		why := m.lost.Load()
+		switch {
+		case why == nil:
+			now.Objects++
+		case now.State == affinity.SourceLive:
+			now.State, now.Detail = affinity.SourceStale, *why
+		}
+	}
+	if lost := len(w.members) - now.Objects; lost > 1 {
+		now.Detail = fmt.Sprintf("%d of %d do not answer: %s", lost, len(w.members), now.Detail)
+	}
+	return now
 }

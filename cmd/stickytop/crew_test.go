@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 // TestMusterRefused: of agents that were never made nothing is said to be left,
@@ -43,5 +45,20 @@ func TestMusterRefused(t *testing.T) {
 				t.Errorf("nothing was made, and it says %s", errs)
 			}
 		})
+	}
+}
+
+// TestCrewStatus: how many agents are lost is said with the reason of one.
+func TestCrewStatus(t *testing.T) {
+	lost := "agent a-1 does not answer: deleted"
+	w := &crew{members: []*member{{}, {}, {}}}
+	for i, want := range []struct {
+		state  affinity.SourceState
+		detail string
+	}{{affinity.SourceLive, ""}, {affinity.SourceStale, lost}, {affinity.SourceStale, "2 of 3 do not answer: " + lost}} {
+		if got := w.status(); got.State != want.state || got.Detail != want.detail || got.Objects != 3-i {
+			t.Errorf("%d lost: %+v", i, got)
+		}
+		w.members[i].lost.Store(&lost)
 	}
 }

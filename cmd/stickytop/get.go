@@ -191,7 +191,7 @@ const routesSettle = 300 * time.Millisecond
 // synced reports whether every source has said what it can.
 func synced(s *affinity.Snapshot) bool {
 	for _, src := range s.Sources {
-		if src.State == affinity.SourceSyncing || src.State == affinity.SourceStale {
+		if src.State == affinity.SourceSyncing || src.State == affinity.SourceStale && src.Name != affinity.AgentsSource {
 			return false
 		}
 	}

@@ -155,6 +155,8 @@ type addresses struct {
 	lastEnds map[AddressKey]AddressEnd
 
 	found     map[addressKeyed]Finding    // what pins showed
+	standing  map[addressKeyed]*standing  // of those of found that speak of now
+	news      bool                        // found has changed since it was told
 	foundWith uint64                      // State.routesVersion when found was told last
 	unready   map[PodRef]time.Time        // since when pods with pins are not, as far as it was seen
 	owners    map[netip.Addr]AddressOwner // nil when pods have changed

@@ -200,6 +200,15 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	if len(a.lists[key.Node]) > 0 || o.Failure != nil {
 		return
 	}
+	if key.Node == "" && st.sources["pods"].State == SourceSyncing && st.sources["pods"].Name != "" {
+		s.untied = &untied{o, now}
+		return
+	}
+	s.untied = nil
+	old := key // as long as no node was known
+	if old.Node = ""; key.Node != "" {
+		st.rename(old, key)
+	}
 	if s.Spec.Transport == "tcp" {
 		st.derive(AddressPin{AddressKey: key, Port: port.Port, Note: namesNone}, policy, o, now)
 		return
@@ -227,6 +236,42 @@ func (st *State) tieAddress(s *session, o Observed, now time.Time) {
 	key.Endpoint = b.all[at].Addr
 	st.derive(AddressPin{AddressKey: key, Port: port.Port, Pod: s.Pod}, policy, o, now)
 	st.tagLists([]AddressList{{Service: key.Service, Pod: s.Pod, Live: 1}})
+}
+
+// untied is a connection whose node is not known yet: where pods are is being
+// listed.
+type untied struct {
+	o  Observed
+	at time.Time
+}
+
+// tieUntied folds the connections that waited for what nodes there are.
+func (st *State) tieUntied() {
+	for _, id := range st.order {
+		if s := st.sessions[id]; s.untied != nil {
+			u := *s.untied
+			s.untied = nil
+			st.tieAddress(s, u.o, u.at)
+			st.judge(s)
+		}
+	}
+}
+
+// rename gives the pins of our own connections that were derived without a node
+// the one that they are on.
+func (st *State) rename(from, to AddressKey) {
+	a := &st.addresses
+	for key := range a.derived {
+		if old := a.pins[key]; holderOf(key) == from && old != nil {
+			p := *old
+			p.Node = to.Node
+			delete(a.pins, key)
+			delete(a.derived, key)
+			a.touched[key] = struct{}{}
+			a.put(&p)
+			a.derived[p.AddressKey] = true
+		}
+	}
 }
 
 // namesNone is why the pod of a pin of ours is not known.

@@ -178,3 +178,42 @@ func TestDerivedPinOfTCP(t *testing.T) {
 		t.Errorf("the tables tell: %+v", p)
 	}
 }
+
+// TestPinBeforeNodes: one client has one pin on the node that it meets, also
+// where its first connection came before it was known which nodes there are.
+func TestPinBeforeNodes(t *testing.T) {
+	for name, listing := range map[string]bool{"pods are being listed": true, "nodes come with a later pod": false} {
+		for _, transport := range []string{"tcp", "http"} {
+			t.Run(name+", "+transport, func(t *testing.T) {
+				var st State
+				at := func(e Event, after time.Duration) { st.Apply(e, tNow.Add(after)) }
+				if listing {
+					at(SourceChanged{SourceStatus{Name: "pods", State: SourceSyncing}}, 0)
+				}
+				ref := ServiceRef{"msgapp", "echo"}
+				turn(at, true, 0)
+				at(EndpointsChanged{Service: ref, Endpoints: []Endpoint{{Addr: "10.244.1.2:8080", IP: "10.244.1.2", PortName: "http", Pod: PodRef{"msgapp", "echo-a"}, Ready: true, Serving: true}}}, 0)
+				s := spec("s01", "172.30.0.101")
+				s.Spec.Transport = transport
+				at(s, 0)
+				pod := "echo-a"
+				if transport == "tcp" {
+					pod = ""
+				}
+				at(came("s01", pod), time.Second)
+				if n := len(st.Snapshot(tNow.Add(time.Second)).AddressPins); listing && n != 0 {
+					t.Errorf("%d pins of a node that is not known", n)
+				}
+				at(PodChanged{Pod{Ref: PodRef{"msgapp", "echo-a"}, IP: "10.244.1.2", HostIP: "172.30.0.12", Node: "node2", Ready: true}}, 2*time.Second)
+				if listing {
+					at(SourceChanged{SourceStatus{Name: "pods", State: SourceLive}}, 2*time.Second)
+				} else {
+					at(came("s01", pod), 3*time.Second)
+				}
+				if p := st.onlyPin(t, 4*time.Second); p.Node != "node2" || !p.Since.Equal(tNow.Add(time.Second)) {
+					t.Errorf("on %q since %s", p.Node, p.Since)
+				}
+			})
+		}
+	}
+}

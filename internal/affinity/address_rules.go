@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -47,6 +48,7 @@ func (st *State) judgeAddresses(e AddressPinsChanged, now time.Time) {
 	before := len(a.found)
 	changed := st.judgeLists(e, now)
 	st.watchReadiness(now)
+	a.judgeStanding(now)
 	for i := range e.Put[:min(len(e.Put), maxJudged)] {
 		p := &e.Put[i]
 		if p.Shadowed || p.Source != DeadlineKernel {
@@ -117,8 +119,8 @@ func (st *State) judgeUnseen(now time.Time) (changed bool) {
 // tellFound makes what was found the findings of pins, where that is news.
 func (st *State) tellFound(changed bool) {
 	a := &st.addresses
-	if changed || len(a.found) > 0 && a.foundWith != st.routesVersion {
-		a.foundWith = st.routesVersion
+	if changed || a.news || len(a.found) > 0 && a.foundWith != st.routesVersion {
+		a.foundWith, a.news = st.routesVersion, false
 		all := make([]Finding, 0, len(a.found))
 		for key, f := range a.found {
 			f.Routes = st.routesTo(key.service)
@@ -152,11 +154,6 @@ func (a *addresses) find(detail string, service ServiceRef, f Finding, now time.
 	}
 	f.Object, f.At = ObjectRef{Kind: "Service", Namespace: service.Namespace, Name: service.Name}, now
 	a.found[key] = f
-}
-
-func (a *addresses) has(rule string, service ServiceRef, detail string) bool {
-	_, had := a.found[addressKeyed{rule, service, detail}]
-	return had
 }
 
 func kernelEvidence(node, field, value, text string) FindingEvidence {
@@ -226,8 +223,15 @@ func (st *State) judgeShared(p *AddressPin, now time.Time) {
 		f.Fix = "nothing to do if only probes and agents connect from there; otherwise let clients connect with addresses of their own"
 		f.Verify = "view 6 ClientIP, filter who=node"
 	}
-	a.find(about, p.Service, f, now)
+	was := strings.Replace(f.Title, " are one client", " were one client", 1)
+	if o.Kind == OwnerNode {
+		was = strings.Replace(strings.Replace(f.Title, "what comes from", "what came from", 1), " is one client", " was one client", 1)
+	}
+	a.findWhile(about, p.Service, f, standing{holds: a.pinsHold(p), was: literal(was) + ", until %s"}, now)
 }
+
+// literal keeps a text as it is in a format.
+func literal(text string) string { return strings.ReplaceAll(text, "%", "%%") }
 
 // ownerOf says whose address it is.
 func (st *State) ownerOf(ip netip.Addr) AddressOwner {
@@ -268,10 +272,11 @@ func (st *State) judgeElsewhere(p *AddressPin, now time.Time) {
 	for _, e := range b.all {
 		if e.PortName != p.PortName {
 			if other := try(p.Node, e.PortName, e.Addr); other != nil {
-				a.find("", p.Service, Finding{Rule: "F03", Severity: SeverityMedium, Certainty: CertaintyExact, Evidence: evidence(p, other), objectsMend: true,
+				a.findWhile("", p.Service, Finding{Rule: "F03", Severity: SeverityMedium, Certainty: CertaintyExact, Evidence: evidence(p, other), objectsMend: true,
 					Title:  fmt.Sprintf("one client is on pod %s by port %s, on pod %s by port %s", p.Pod.Short(), cmp.Or(p.PortName, fmt.Sprint(p.Port)), other.Pod.Short(), cmp.Or(other.PortName, fmt.Sprint(other.Port))),
 					Impact: "what one port's connections leave in a pod, those of the other do not find",
-					Fix:    "serve both on one port, or keep what they share outside the pods", Verify: "view 6 ClientIP, filter by an address: one pod for all ports"}, now)
+					Fix:    "serve both on one port, or keep what they share outside the pods", Verify: "view 6 ClientIP, filter by an address: one pod for all ports"},
+					standing{holds: a.pinsHold(p, other), was: literal(fmt.Sprintf("one client was on pod %s by port %s, on pod %s by port %s", p.Pod.Short(), cmp.Or(p.PortName, fmt.Sprint(p.Port)), other.Pod.Short(), cmp.Or(other.PortName, fmt.Sprint(other.Port)))) + ", until %s"}, now)
 			}
 			continue
 		}
@@ -280,10 +285,11 @@ func (st *State) judgeElsewhere(p *AddressPin, now time.Time) {
 				continue
 			}
 			if other := try(node, p.PortName, e.Addr); other != nil {
-				a.find("", p.Service, Finding{Rule: "F02", Severity: SeverityHigh, Certainty: CertaintyExact, Evidence: evidence(p, other), objectsMend: true,
+				a.findWhile("", p.Service, Finding{Rule: "F02", Severity: SeverityHigh, Certainty: CertaintyExact, Evidence: evidence(p, other), objectsMend: true,
 					Title:  fmt.Sprintf("one client is on pod %s through %s, on pod %s through %s", p.Pod.Short(), p.Node, other.Pod.Short(), other.Node),
 					Impact: "one client has as many pods as it meets nodes",
-					Fix:    "let the load balancer hash by source address, or use a cookie on an ingress", Verify: "view 6 ClientIP, filter by an address: one pod on all nodes"}, now)
+					Fix:    "let the load balancer hash by source address, or use a cookie on an ingress", Verify: "view 6 ClientIP, filter by an address: one pod on all nodes"},
+					standing{holds: a.pinsHold(p, other), was: literal(fmt.Sprintf("one client was on pod %s through %s, on pod %s through %s", p.Pod.Short(), p.Node, other.Pod.Short(), other.Node)) + ", until %s"}, now)
 			}
 		}
 	}
@@ -345,7 +351,12 @@ func (st *State) judgeUnready(p *AddressPin, now time.Time) {
 			}
 		}
 	}
-	a.find(p.Pod.String(), p.Service, Finding{Rule: "D02", Severity: SeverityHigh, Certainty: CertaintyExact,
+	pinned, ref := a.pinsHold(p), p.Pod
+	holds := func(now time.Time) bool {
+		_, bad := a.unready[ref]
+		return bad && pinned(now)
+	}
+	a.findWhile(p.Pod.String(), p.Service, Finding{Rule: "D02", Severity: SeverityHigh, Certainty: CertaintyExact,
 		Title:  fmt.Sprintf("%s still sends clients to pod %s, which is %s", p.Node, p.Pod.Short(), word),
 		Impact: "pinned clients stay with a pod that does not serve, and each attempt renews their pin",
 		Fix:    "unset publishNotReadyAddresses; let the pod fail fast so that clients give up longer than the timeout",
@@ -353,7 +364,7 @@ func (st *State) judgeUnready(p *AddressPin, now time.Time) {
 		Verify: "view 6 ClientIP, filter by the pod: no pin is renewed",
 		Evidence: []FindingEvidence{kernelEvidence(p.Node, p.Client.String(), "renewed "+p.Renewed.UTC().Format("15:04:05Z"), fmt.Sprintf("in the tables of %s; pod %s since %s or before", p.Node, word, since.UTC().Format("15:04:05Z"))),
 			{Source: "object", Object: ObjectRef{Kind: "Pod", Namespace: p.Pod.Namespace, Name: p.Pod.Name}, Text: why}},
-	}, now)
+	}, standing{holds: holds, was: literal(fmt.Sprintf("%s sent clients to pod %s while it was %s", p.Node, p.Pod.Short(), word)) + ", until %s"}, now)
 }
 
 // judgeHeld is E04: new connections have kept a pin for several times its
@@ -364,15 +375,14 @@ func (st *State) judgeHeld(p *AddressPin, now time.Time) {
 	if p.Timeout <= 0 || p.Since.IsZero() || p.Renewed.IsZero() || age < heldFor*p.Timeout || a.has("E04", p.Service, "") {
 		return
 	}
-	pods, clients := 0, 0
-	for _, l := range a.lists[p.Node] {
-		if l.Service == p.Service && l.PortName == p.PortName && l.Live > 0 {
-			pods++
-			clients += l.Live
-		}
-	}
+	pods, clients := a.livesOn(p.AddressKey)
+	key, since, times := p.AddressKey, p.Since.UTC().Format("15:04:05Z"), fmt.Sprintf("%d times the timeout of %s", int(age/p.Timeout), p.Timeout)
+	held := standing{was: literal(p.Client.String()+" held its pin from "+since) + " to %s, " + literal(times), holds: func(now time.Time) bool {
+		p := a.inForce(key, now)
+		return p != nil && now.Sub(p.Since) >= heldFor*p.Timeout
+	}}
 	f := Finding{Rule: "E04", Severity: SeverityInfo, Certainty: CertaintyLikely,
-		Title:  fmt.Sprintf("%s has held its pin for %s, %d times the timeout", p.Client, shortDuration(age), int(age/p.Timeout)),
+		Title:  fmt.Sprintf("%s has held its pin since %s, for %s or more", p.Client, since, times),
 		Impact: "a client that connects more often than the timeout never moves, also when pods are added",
 		Fix:    "nothing to do for a user who is active all the time; a health check or a poller should go past the Service, to the pods",
 		Verify: "view 6 ClientIP: SINCE of that address",
@@ -381,14 +391,33 @@ func (st *State) judgeHeld(p *AddressPin, now time.Time) {
 	}
 	if o := st.ownerOf(p.Client); clients == 1 && st.endpointsOf(p.Service, p.PortName) > 1 {
 		f.Severity = SeverityHigh
-		f.Title = fmt.Sprintf("the only client, %s, has kept one pod for %d times the timeout: the others get nothing", cmp.Or(o.String(), p.Client.String()), int(age/p.Timeout))
+		who := cmp.Or(o.String(), p.Client.String())
+		f.Title = fmt.Sprintf("the only client, %s, has kept one pod for %d times the timeout: the others get nothing", who, int(age/p.Timeout))
+		alone := held.holds
+		held.was = literal("the only client, "+who+", kept one pod from "+since) + " to %s, " + literal(times)
+		held.holds = func(now time.Time) bool {
+			_, clients := a.livesOn(key)
+			return clients == 1 && alone(now)
+		}
 		f.Impact = "through this node one pod has all the traffic, the others have none"
 		if o.Kind == OwnerIngress { // whoever is behind it is not told apart
 			f.Fix = "let the ingress connect to pods, with a cookie of its own, or do without sessionAffinity"
 			f.Patch = patchService(p.Service, `{"spec":{"sessionAffinity":"None","sessionAffinityConfig":null}}`)
 		}
 	}
-	a.find("", p.Service, f, now) // one client tells the story of them all
+	a.findWhile("", p.Service, f, held, now) // one client tells the story of them all
+}
+
+// livesOn counts the pins of a Service's port on a node that are in their time,
+// and the endpoints that they are to.
+func (a *addresses) livesOn(key AddressKey) (pods, clients int) {
+	for _, l := range a.lists[key.Node] {
+		if l.Service == key.Service && l.PortName == key.PortName && l.Live > 0 {
+			pods++
+			clients += l.Live
+		}
+	}
+	return pods, clients
 }
 
 // patchService is the command that changes a Service; "" where its name is none

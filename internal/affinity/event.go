@@ -196,6 +196,13 @@ const kernelSource = "kernel"
 // OfNode reports whether the source reads a node's tables, not the API.
 func (s SourceStatus) OfNode() bool { return strings.HasPrefix(s.Name, kernelSource) }
 
+// AgentsSource is the source that tells how the agents of this run are.
+const AgentsSource = "agents"
+
+// OfObjects reports whether the source tells of the cluster's objects. A lost
+// agent or unread tables of a node leave those as they are.
+func (s SourceStatus) OfObjects() bool { return !s.OfNode() && s.Name != AgentsSource }
+
 // SourceState is how far a source can be believed.
 type SourceState uint8
 

@@ -353,6 +353,9 @@ func (st *State) applySource(s SourceStatus, now time.Time) {
 	}
 	st.sources[s.Name] = s
 	st.views.sources = nil
+	if s.Name == "pods" && s.State != SourceSyncing {
+		st.tieUntied()
+	}
 	if s.Name == IngressPodsSource {
 		st.tellFound(st.judgeUnseen(now))
 	}

@@ -35,6 +35,7 @@ type session struct {
 	dropped     string     // why the last cookie was dropped; "" once another came
 	answered    time.Time  // of the last answer by Pod
 	against     against
+	untied      *untied
 	unheld      int       // answers since it lost its pin, or since it opened
 	hadPin      bool      // before them
 	loose       bool      // the last answer changed the pod, and nothing held it to the one before
@@ -237,11 +238,11 @@ func (st *State) observe(o Observed, now time.Time) {
 // countUnheld counts the answers that nothing held s for.
 func (st *State) countUnheld(s *session, fresh bool, now time.Time) {
 	switch {
-	case s.Pin == nil && st.wantsCookie(s):
+	case st.unheldAt(s, now):
 		s.unheld++
 		s.PinnedSince = time.Time{}
-	case s.Pin != nil:
-		if fresh && s.unheld > 0 {
+	case s.Pin != nil || st.byAddress(s, now):
+		if s.unheld > 0 && (fresh || s.Pin == nil) {
 			st.pinned(s, now)
 			s.PinnedSince = now
 		}
@@ -361,6 +362,7 @@ func (st *State) contradicted(s *session, served, points PodRef, fresh bool) boo
 // land records that pod has the session now.
 func (st *State) land(s *session, pod PodRef, via Source, fresh bool, between trouble, now time.Time) {
 	s.Via = via
+	st.place(s, pod)
 	if !s.Pod.IsZero() && s.Pod != pod {
 		st.move(s, Move{At: now, From: s.Pod, To: pod, CookieChanged: fresh, Source: via, Failures: between.failures, Cuts: between.cuts})
 	} else if between != (trouble{}) && s.Pod == pod {
@@ -374,6 +376,34 @@ func (st *State) land(s *session, pod PodRef, via Source, fresh bool, between tr
 	s.Pod, s.Tag, s.answered = pod, st.tag(pod), now
 	copy(s.recent[1:], s.recent[:splitN-1])
 	s.recent[0] = visit{pod: pod, cookie: s.jar(), version: st.version(s)}
+}
+
+// place says where the pod is that answers of s named before anything of the
+// cluster was known, when pod is the first of that name that is.
+func (st *State) place(s *session, pod PodRef) {
+	old := s.Pod
+	if old.IsZero() || old.Namespace != "" || pod.Namespace == "" || old.Name != pod.Name {
+		return
+	}
+	if _, tagged := st.tags[pod]; !tagged {
+		st.tags[pod] = st.tag(old)
+	}
+	s.Pod = pod
+	for i := range s.recent {
+		if s.recent[i].pod == old {
+			s.recent[i].pod = pod
+		}
+	}
+	used := func(x *session) bool {
+		return x.Pod == old || slices.ContainsFunc(x.Moves, func(m Move) bool { return m.From == old || m.To == old })
+	}
+	for _, x := range st.sessions {
+		if used(x) {
+			return
+		}
+	}
+	delete(st.pods, old)
+	st.views.pods = nil
 }
 
 // recognise tells a pod from another of its name: a StatefulSet's is replaced by

@@ -3,6 +3,7 @@ package affinity
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestIdentify(t *testing.T) {
@@ -77,4 +78,32 @@ func FuzzIdentify(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestNamedBeforeTheWatch: the pod that answers named before anything of the
+// cluster was known is the one that the EndpointSlices have.
+func TestNamedBeforeTheWatch(t *testing.T) {
+	var st State
+	at := func(e Event, after time.Duration) { st.Apply(e, tNow.Add(after)) }
+	ref := ServiceRef{"msgapp", "echo"}
+	policy := Policy{Mechanism: MechanismClientIP, Timeout: time.Minute}
+	at(Routes{Source: "direct", Routes: []Route{{ID: "r", Kind: RouteService, Backend: Backend{Service: ref, Port: "80", PortName: "http"},
+		Layers: []Layer{{Where: LayerService, Candidates: []Policy{policy}}}}}}, 0)
+	at(spec("s01", "172.30.0.101"), 0)
+	at(spec("s02", "172.30.0.102"), 0)
+	at(came("s01", "echo-a"), time.Second)
+	at(came("s02", "echo-a"), time.Second)
+	at(EndpointsChanged{Service: ref, Endpoints: []Endpoint{{Addr: "10.244.1.2:8080", IP: "10.244.1.2", PortName: "http", Pod: PodRef{"msgapp", "echo-a"}, Ready: true, Serving: true}}}, 2*time.Second)
+	at(PodChanged{Pod{Ref: PodRef{"msgapp", "echo-a"}, IP: "10.244.1.2", Ready: true}}, 2*time.Second)
+	at(came("s01", "echo-a"), 3*time.Second)
+	at(came("s02", "echo-a"), 3*time.Second)
+	s := st.Snapshot(tNow.Add(4 * time.Second))
+	for _, x := range s.Sessions {
+		if len(x.Moves) != 0 || x.Pod.Namespace != "msgapp" || !x.PodSince.Equal(tNow.Add(time.Second)) {
+			t.Errorf("%s on %s since %s, moves %+v", x.Spec.ID, x.Pod, x.PodSince, x.Moves)
+		}
+	}
+	if len(s.Pods) != 1 || s.Pods[0].NamedOnly {
+		t.Errorf("pods %+v", s.Pods)
+	}
 }

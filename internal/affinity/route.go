@@ -213,6 +213,17 @@ func (p Pod) turns(old Pod, had bool, now time.Time) []ReadyTurn {
 // Terminating reports whether the pod was asked to end.
 func (p Pod) Terminating() bool { return !p.Deletion.IsZero() }
 
+// leftBy reports whether the pod was asked to end, or was gone, by that time.
+func (p Pod) leftBy(at time.Time) bool {
+	switch {
+	case p.Terminating():
+		return !p.Deletion.Add(-p.Grace).After(at)
+	case !p.Gone.IsZero():
+		return !p.Gone.After(at)
+	}
+	return false
+}
+
 // PathStep is one step of reaching an ingress: DNS, TCP, TLS, HTTP, affinity.
 type PathStep struct {
 	Name   string

@@ -154,7 +154,7 @@ func (s *Snapshot) Health() (SourceState, time.Time) {
 	rank := map[SourceState]int{SourceOff: 0, SourceAbsent: 0, SourceLive: 1, SourceForbidden: 2, SourceSyncing: 3, SourceStale: 4}
 	for _, src := range s.Sources {
 		switch {
-		case src.OfNode(): // says nothing of the cluster's objects
+		case !src.OfObjects():
 		case rank[src.State] > rank[worst]:
 			worst, since = src.State, src.Since
 		case src.State == worst && src.Since.Before(since):

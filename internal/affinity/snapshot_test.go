@@ -60,3 +60,16 @@ func TestNoneReady(t *testing.T) {
 		}
 	}
 }
+
+// TestHealthIsOfObjects: what an agent or a node's tables do not tell leaves the
+// view of the cluster as it is.
+func TestHealthIsOfObjects(t *testing.T) {
+	for name, want := range map[string]SourceState{"pods": SourceStale, AgentsSource: SourceLive, "kernel/node-1": SourceLive} {
+		var st State
+		st.Apply(SourceChanged{SourceStatus{Name: "services", State: SourceLive}}, tNow)
+		st.Apply(SourceChanged{SourceStatus{Name: name, State: SourceStale, Detail: "gone"}}, tNow)
+		if got, _ := st.Snapshot(tNow).Health(); got != want {
+			t.Errorf("%s lost: %s, want %s", name, got, want)
+		}
+	}
+}

@@ -20,6 +20,7 @@ type State struct {
 	settled       map[RouteID]settlement
 	steps         map[RouteID][]PathStep
 	services      map[ServiceRef]Service
+	turned        map[ServiceRef]turned
 	backends      map[ServiceRef]*backend
 	policies      map[RouteID]*Policy // in force, worked out on demand
 	tables        map[tableKey]tableEntry
@@ -90,6 +91,7 @@ func (st *State) init() {
 	st.settled = map[RouteID]settlement{}
 	st.steps = map[RouteID][]PathStep{}
 	st.services = map[ServiceRef]Service{}
+	st.turned = map[ServiceRef]turned{}
 	st.backends = map[ServiceRef]*backend{}
 	st.tables = map[tableKey]tableEntry{}
 	st.policies = map[RouteID]*Policy{}
@@ -113,10 +115,10 @@ func (st *State) Apply(e Event, now time.Time) {
 	case Routes:
 		st.applyRoutes(e, now)
 	case ServiceChanged:
-		st.services[e.Service.Ref] = e.Service
-		st.views.services = nil
+		st.applyService(e.Service, now)
 	case ServiceGone:
 		delete(st.services, e.Ref)
+		delete(st.turned, e.Ref)
 		st.views.services = nil
 		st.applyEndpoints(EndpointsChanged{Service: e.Ref}, now)
 	case EndpointsChanged:

@@ -51,8 +51,8 @@ func (st *State) happenTogether(h Happening, verb, name, what string) {
 // the session: one that changes pods with every request would fill it.
 func (st *State) move(s *session, m Move) {
 	m.FromTag, m.ToTag = st.tag(m.From), st.tag(m.To)
-	held := s.Pin != nil || !st.wantsCookie(s)
-	m.FirstPin = s.Pin != nil && s.unheld > 0
+	held := !st.unheldAt(s, m.At)
+	m.FirstPin = (s.Pin != nil || st.byAddress(s, m.At)) && s.unheld > 0
 	m.Unheld = !held || m.FirstPin
 	s.loose = m.Unheld
 	m.Cause, m.CauseSeq = st.cause(s, m)
@@ -99,6 +99,9 @@ func (st *State) changes(s *session, m Move) {
 func (st *State) pinned(s *session, now time.Time) {
 	delete(st.loose, s.Spec.Route)
 	h := Happening{At: now, Source: "probe", Kind: "pinned", Session: s.Spec.ID, Pod: s.Pod, Route: s.Spec.Route, Level: LevelChange}
+	if s.Pin == nil && s.Via == SourceNone {
+		h.Pod = PodRef{} // who was named once is not who answered
+	}
 	if h.Pod.IsZero() {
 		h.Pod, _ = st.decodedPod(s)
 	}
@@ -106,12 +109,19 @@ func (st *State) pinned(s *session, now time.Time) {
 	if !h.Pod.IsZero() {
 		on = " to " + st.podLabel(h.Pod)
 	}
-	h.Text = fmt.Sprintf("%s PINNED first%s, cookie %s", s.Spec.ID, on, s.Pin.Key)
-	if s.hadPin {
-		h.Text = fmt.Sprintf("%s PINNED again%s, cookie %s", s.Spec.ID, on, s.Pin.Key)
+	by, word := "by its address", "first"
+	if s.Pin != nil {
+		by = "cookie " + s.Pin.Key
 	}
+	if s.hadPin {
+		word = "again"
+	}
+	h.Text = fmt.Sprintf("%s PINNED %s%s, %s", s.Spec.ID, word, on, by)
 	if e, ok := st.edits[s.Spec.Route]; ok && e.at.After(now.Add(-causeAfter)) {
 		h.Cause, h.CauseText = e.seq, e.text
+	}
+	if s.Pin == nil && h.CauseText == "" {
+		h.CauseText = st.turnedCause(s, Move{At: now}, time.Time{})
 	}
 	st.happen(h)
 	s.unheld, s.hadPin = 0, true
@@ -141,11 +151,19 @@ func moveText(s *session, m Move) string {
 // cause looks for what was seen that accounts for a move.
 func (st *State) cause(s *session, m Move) (text string, seq uint64) {
 	if s.Pin == nil && st.wantsCookie(s) {
-		return "no affinity cookie holds it", 0
+		return st.whyUnheld(s), 0
 	}
 	since := s.answered.Add(-causeBefore)
+	if m.Unheld {
+		if text := st.turnedCause(s, m, time.Time{}); text != "" {
+			return text, 0
+		}
+	}
 	if text, seq, ok := st.endpointCause(s, m, since); ok {
 		return text, seq
+	}
+	if text := st.turnedCause(s, m, since); text != "" {
+		return text, 0
 	}
 	if s.dropped != "" {
 		return "its cookie was dropped: " + s.dropped, 0
@@ -176,6 +194,16 @@ func (st *State) cause(s *session, m Move) (text string, seq uint64) {
 		return fmt.Sprintf("%s did not answer (%d failed)", m.FromTag, m.Failures), 0
 	}
 	return "", 0
+}
+
+// whyUnheld says what is not there that would hold s.
+func (st *State) whyUnheld(s *session) string {
+	if r := st.routes[s.Spec.Route]; r != nil && r.Kind == RouteService {
+		if _, ok := r.Layer(LayerIngress); !ok {
+			return "nothing holds it: the Service's sessionAffinity is not ClientIP"
+		}
+	}
+	return "no affinity cookie holds it"
 }
 
 // ofBackend reports whether f is what a proxy says, or does, when the pod that
@@ -219,9 +247,9 @@ func (st *State) endpointCause(s *session, m Move, since time.Time) (string, uin
 	if ended >= 0 {
 		return st.leftText(s, m.From, b.changes[ended].left[m.From]), b.changes[ended].seq, true
 	}
-	if p, ok := st.pods[m.From]; ok && (p.Terminating() || !p.Gone.IsZero()) {
+	if p, ok := st.pods[m.From]; ok && p.leftBy(m.At.Add(causeAfter)) {
 		for _, c := range slices.Backward(b.changes) { // that was too long ago to explain this by itself
-			if why, ok := c.left[m.From]; ok && (keeps || !c.ended[m.From]) {
+			if why, ok := c.left[m.From]; ok && !c.from.After(m.At.Add(causeAfter)) && (keeps || !c.ended[m.From]) {
 				return st.leftText(s, m.From, why), c.seq, true
 			}
 		}
@@ -241,6 +269,10 @@ func (st *State) explainAgain(s *session, now time.Time) {
 	// s.answered is the last answer of the pod moved to; what explains the
 	// move lies around the move itself.
 	text, seq, ok := st.endpointCause(s, m, m.At.Add(-causeBefore))
+	if !ok && !m.Explained() {
+		text = st.turnedCause(s, m, m.At.Add(-causeBefore))
+		ok = text != ""
+	}
 	if !ok || text == m.Cause {
 		return
 	}

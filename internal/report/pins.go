@@ -40,6 +40,7 @@ type AddressPin struct {
 	Shadowed         bool              `json:"shadowed"`
 	Note             string            `json:"note,omitempty"`
 	Ended            string            `json:"ended,omitempty"` // with -w: expired, evicted, endpoint-removed, affinity-off, gone, unread
+	EndedAt          *metav1.MicroTime `json:"endedAt,omitempty"` // when that was seen; one that expired did so at expires
 }
 
 // ServicePort is the port of a Service that a pin is for.
@@ -154,6 +155,9 @@ func (p *AddressPin) row(wide bool) []string {
 	switch {
 	case p.Ended != "":
 		state, left = p.Ended, ""
+		if p.EndedAt != nil {
+			state += " " + clock(p.EndedAt)
+		}
 	case p.Shadowed:
 		state = "shadowed"
 	}
@@ -204,7 +208,7 @@ func (w *PinWatch) Write(out io.Writer, s *affinity.Snapshot) error {
 			continue
 		}
 		x := newAddressPin(s, end.AddressPin, known)
-		x.Ended, x.RemainingSeconds = end.Reason.String(), nil
+		x.Ended, x.EndedAt, x.RemainingSeconds = end.Reason.String(), instant(end.At), nil
 		if err := w.line(out, x); err != nil {
 			return err
 		}

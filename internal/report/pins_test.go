@@ -112,6 +112,9 @@ func TestPinWatch(t *testing.T) {
 			if x.Ended != "" && x.RemainingSeconds != nil {
 				t.Errorf("one that ended has time left: %s", line)
 			}
+			if (x.Ended != "") != (x.EndedAt != nil) || x.EndedAt != nil && !x.EndedAt.Time.Equal(now) {
+				t.Errorf("ended at %v, want %s: %s", x.EndedAt, now, line)
+			}
 			got = append(got, strings.TrimSpace(x.Client+" "+x.Pod+" "+x.Ended))
 		}
 		return got

@@ -398,6 +398,16 @@ func (d *data) nodeTrouble() string {
 	return ""
 }
 
+// agentTrouble says which agents are lost, "" when all answer.
+func (d *data) agentTrouble() string {
+	for _, s := range d.snap.Sources {
+		if s.Name == affinity.AgentsSource && s.State == affinity.SourceStale {
+			return s.Detail
+		}
+	}
+	return ""
+}
+
 // addressNote says of the Service's own layer of r what is known of it: whether
 // it decides, and how many clients it holds.
 func (d *data) addressNote(l affinity.Layer) string {

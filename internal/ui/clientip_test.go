@@ -257,3 +257,18 @@ func BenchmarkClientIP(b *testing.B) {
 	press(m, "/", "type:fuse<30s or 10.100.7", "enter")
 	b.Run("adopt-filtered", again)
 }
+
+// TestLostAgent: the watches go on without an agent, and its loss is said.
+func TestLostAgent(t *testing.T) {
+	w := story()
+	w.sources(affinity.SourceLive, "")
+	const why = "agent a-1 does not answer: its pod is gone"
+	w.apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: affinity.AgentsSource, State: affinity.SourceStale, Objects: 2, Detail: why}})
+	m := sized(w.options(), 140, 40)
+	for _, view := range []string{"1", "2", "3", "6"} {
+		press(m, view)
+		if got := text(m); strings.Contains(got, "STALE") || strings.Contains(got, "stale") || !strings.Contains(got, why) {
+			t.Errorf("view %s:\n%s", view, got)
+		}
+	}
+}

@@ -150,7 +150,7 @@ func (d *data) unread(name string) bool {
 func (d *data) sources(states ...affinity.SourceState) []affinity.SourceStatus {
 	var out []affinity.SourceStatus
 	for _, s := range d.snap.Sources {
-		if slices.Contains(states, s.State) && !s.OfNode() {
+		if slices.Contains(states, s.State) && s.OfObjects() {
 			out = append(out, s)
 		}
 	}

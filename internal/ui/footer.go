@@ -182,6 +182,8 @@ func (m *Model) degraded() string {
 		return "stale since " + m.d.clock.format(since, m.d.now)
 	case m.view == viewClientIP && m.d.nodeTrouble() != "":
 		return m.d.nodeTrouble()
+	case m.d.agentTrouble() != "":
+		return m.d.agentTrouble()
 	case m.d.sum.limited > 0:
 		return plural(m.d.sum.limited, "session is", "sessions are") + " rate limited (429): probes back off"
 	}
