@@ -260,7 +260,7 @@ func (c *check) lasting(r *route, nginx bool) (all []edit) {
 		}
 	}
 	if nginx && r.socketHint() != "" {
-		if o := c.look().nginx; o == nil || seconds(o.Str("data", shutdownKey)) < 3600 {
+		if o := c.look().nginx; o != nil && seconds(o.Str("data", shutdownKey)) < 3600 {
 			all = append(all, c.shutdownPatch()...)
 		}
 	}

@@ -19,7 +19,7 @@ var i06 = Rule{
 	Needs:   []string{"ConfigMap"},
 	check: func(c *check) {
 		value, config, known := c.controllerConfig(shutdownKey)
-		if seconds(value) >= 3600 {
+		if seconds(value) >= 3600 || c.Unread["ConfigMap"] != "" {
 			return
 		}
 		all := c.stickyRoutes(nginxKey)
@@ -30,6 +30,10 @@ var i06 = Rule{
 		slices.SortStableFunc(all, func(a, b *route) int { return cmp.Compare(hints[b], hints[a]) }) // of one object's, the worst
 		for _, r := range all {
 			hint := hints[r]
+			if hint != "" && !known {
+				c.notChecked(r.object, "the controller's ConfigMap, which may set "+shutdownKey+", "+ifElse(c.Cluster, "was not found where ingress-nginx keeps it", "is not among the objects")+": 240 s by default")
+				continue
+			}
 			h := hit{title: "an Ingress edit ends WebSockets after 240 s", route: r.ID, likely: !known, patch: c.shutdownPatch()}
 			if seconds(value) > 0 {
 				h.title = fmt.Sprintf("an Ingress edit ends WebSockets after %d s", seconds(value))
