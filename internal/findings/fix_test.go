@@ -454,3 +454,41 @@ func (w *objects) kubectl(args []string) error {
 	}
 	return fmt.Errorf("no verb of a fix: %s", verb)
 }
+
+// TestFixChain mends one finding after the other, the worst first: none comes
+// back, and in the end none is left that has a fix.
+func TestFixChain(t *testing.T) {
+	files := manifests(t)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if chained[name] != "" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			w := parse(t, files[name])
+			mended := map[string]string{}
+			for {
+				f := slices.Collect(func(yield func(affinity.Finding) bool) {
+					for _, f := range findings.Check(w.facts(t, "yaml"), findings.Options{}).Findings {
+						if f.Fails() && f.Patch != "" && !listed(mitigated, f) && !yield(f) {
+							return
+						}
+					}
+				})
+				if len(f) == 0 {
+					return
+				}
+				key := f[0].Rule + " " + f[0].Object.String() + " " + f[0].Title
+				if was, again := mended[key]; again || len(mended) == 100 {
+					t.Fatalf("%s is there again; mended with\n%s", key, was)
+				}
+				mended[key] = f[0].Patch
+				if err := w.apply(f[0], "yaml"); err != nil {
+					t.Fatalf("%s: %v\n%s", key, err, f[0].Patch)
+				}
+			}
+		})
+	}
+}
+
+// chained are files that TestFixChain leaves out, and why.
+var chained = map[string]string{}
