@@ -345,7 +345,11 @@ func (c *check) cookieEdit(r *route, f flag, value string) []edit {
 	case r.by("nginx-inc") && r.object.Kind == "Ingress":
 		for _, key := range []string{"nginx.org/sticky-cookie-services", "nginx.com/sticky-cookie-services"} {
 			if text := r.object.annotation(key); text != "" {
-				return annotate(r.object, key, nginxIncCookie(text, r.Backend.Service.Name, f, value))
+				text = nginxIncCookie(text, r.Backend.Service.Name, f, value)
+				if g, other := beside(r, f, value); other != "" {
+					text = nginxIncCookie(text, r.Backend.Service.Name, g, other)
+				}
+				return annotate(r.object, key, text)
 			}
 		}
 	case r.by("haproxytech") && f == flagName && r.service != nil:
@@ -376,6 +380,19 @@ func (c *check) cookieEdit(r *route, f flag, value string) []edit {
 		}
 	}
 	return nil
+}
+
+// beside is the flag that B03 or B04 would set next, of a cookie whose flags are
+// in one setting: the fix of each would undo the other's. "" for none.
+func beside(r *route, f flag, value string) (flag, string) {
+	switch cookie := r.policy.Cookie; {
+	case value == "" || !r.TLS:
+	case f == flagSecure && cookie.SameSite == "":
+		return flagSameSite, "Lax"
+	case f == flagSameSite && !cookie.Secure:
+		return flagSecure, "true"
+	}
+	return f, ""
 }
 
 // typed is a flag's value as YAML has it.
@@ -435,20 +452,29 @@ func haproxyIngressCookie(r *route, f flag, value string) []edit {
 			words = slices.Delete(words, i, min(i+1+and, len(words)))
 		}
 	}
+	mark := func(f flag, value string) {
+		switch {
+		case f == flagSameSite:
+			words = append(words, "attr", "SameSite="+value)
+		default:
+			if without("secure", 0); value == "true" {
+				words = append(words, "secure")
+			}
+		}
+	}
 	switch f {
 	case flagName:
 		return annotate(on, prefix+"session-cookie-name", value)
 	case flagDomain:
 		return annotate(on, prefix+"session-cookie-domain", value)
-	case flagSecure:
-		if without("secure", 0); value == "true" {
-			words = append(words, "secure")
-		}
-	case flagSameSite:
-		if value == "None" {
+	case flagSecure, flagSameSite:
+		if f == flagSameSite && value == "None" {
 			return annotate(on, prefix+"session-cookie-same-site", "true")
 		}
-		words = append(words, "attr", "SameSite="+value)
+		mark(f, value)
+		if g, other := beside(r, f, value); other != "" {
+			mark(g, other)
+		}
 	case flagAge:
 		without("maxlife", 1)
 	default:
