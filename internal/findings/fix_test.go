@@ -28,6 +28,7 @@ import (
 // title, and why.
 var noFix = map[string]string{
 	"C05 Contour ": "Contour has no affinity but by hash, and its pods, which a budget would keep, are not among the objects",
+	"C05 Kong ":    "Kong hashes unless it is Enterprise, and its pods, which a budget would keep, are not among the objects",
 	"B08 goes by ": "which rule should set the cookie instead is the author's to say",
 	"L01 Traefik's provider, which runs beside it,": "it tells of what comes after a migration; until then the annotation counts",
 }
@@ -40,6 +41,7 @@ var price = map[string]string{
 // mitigated are those whose fix makes them rarer, and does not end them.
 var mitigated = map[string]string{
 	"C05 Contour ": "Contour has no affinity but by hash",
+	"C05 Kong ":    "Kong hashes unless it is Enterprise",
 }
 
 func listed(list map[string]string, f affinity.Finding) bool {
