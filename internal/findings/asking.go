@@ -3,6 +3,7 @@ package findings
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -369,6 +370,10 @@ func (c *check) cookieEdit(r *route, f flag, value string) []edit {
 		}
 	case r.by("istio"):
 		return c.istioEdit(r, f, value)
+	case r.object.Kind == "HTTPProxy":
+		return contourCookie(r, f, value)
+	case r.object.Kind == "HTTPRoute" && r.by("envoy-gateway") && r.policy.Mode == "consistent hash":
+		return c.envoyHashCookie(r, f, value)
 	case r.object.Kind == "HTTPRoute":
 		return routeCookie(r.object, f, value)
 	case r.by("kong") && r.service != nil && (f == flagName || f == flagPath):
@@ -491,6 +496,84 @@ func (o *Object) annotationOf(key string) string {
 	return o.annotation(key)
 }
 
+// contourCookie: the flags of Contour's cookie are those of a
+// cookieRewritePolicy for its name. The list is written whole, so that it may
+// be applied twice.
+func contourCookie(r *route, f flag, value string) []edit {
+	const name = "X-Contour-Session-Affinity"
+	set := func(p map[string]any, f flag, value string) {
+		switch f {
+		case flagSecure:
+			p["secure"] = value == "true"
+		case flagSameSite:
+			p["sameSite"] = value
+		case flagPath:
+			p["pathRewrite"] = map[string]any{"value": value}
+		case flagDomain:
+			p["domainRewrite"] = map[string]any{"value": value}
+		}
+	}
+	if f == flagName || f == flagAge || value == "" && f != flagSecure {
+		return nil
+	}
+	var ops []operation
+	for i, route := range r.object.Items("spec", "routes") {
+		if route.Str("loadBalancerPolicy", "strategy") != "Cookie" {
+			continue
+		}
+		var all []any
+		own := map[string]any{"name": name}
+		for _, p := range route.Items("cookieRewritePolicies") {
+			if x, ok := p.plain().(map[string]any); ok && p.Str("name") == name {
+				own = x
+			} else {
+				all = append(all, p.plain())
+			}
+		}
+		set(own, f, value)
+		if g, other := beside(r, f, value); other != "" {
+			set(own, g, other)
+		}
+		ops = append(ops, put(append(all, own), "spec", "routes", strconv.Itoa(i), "cookieRewritePolicies"))
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	return operated(r.object, ops...)
+}
+
+// envoyHashCookie changes the cookie of Envoy Gateway's BackendTrafficPolicy for
+// an HTTPRoute or its Gateway.
+func (c *check) envoyHashCookie(r *route, f flag, value string) []edit {
+	at := []string{"spec", "loadBalancer", "consistentHash", "cookie"}
+	for _, o := range c.objects("BackendTrafficPolicy") {
+		if !o.Has(at...) || !strings.HasSuffix(r.policy.Why, "backendtrafficpolicy/"+o.Name) {
+			continue
+		}
+		names := [...]string{"", "Path", "Secure", "SameSite", "Domain"}
+		switch f {
+		case flagName:
+			return patched(o, nest(value, append(at, "name")...))
+		case flagAge:
+			return patched(o, nest("0s", append(at, "ttl")...))
+		}
+		name := names[f]
+		for key := range o.Strings(append(slices.Clip(at), "attributes")...) {
+			if strings.EqualFold(key, name) {
+				name = key
+			}
+		}
+		switch {
+		case f == flagSecure && value == "true":
+			return patched(o, nest("", append(at, "attributes", name)...))
+		case value == "" || f == flagSecure:
+			return patched(o, nest(nil, append(at, "attributes", name)...))
+		}
+		return patched(o, nest(value, append(at, "attributes", name)...))
+	}
+	return nil
+}
+
 // routeCookie: Gateway API has no flags for the cookie.
 func routeCookie(o *Object, f flag, value string) []edit {
 	var ops []operation
@@ -518,6 +601,9 @@ func routeCookie(o *Object, f flag, value string) []edit {
 	return operated(o, ops...)
 }
 
+// istioFlags are names of attributes of an httpCookie.
+var istioFlags = [...]string{flagSecure: "Secure", flagSameSite: "SameSite", flagDomain: "Domain"}
+
 // istioEdit changes the httpCookie of the DestinationRule of a route's Service.
 func (c *check) istioEdit(r *route, f flag, value string) []edit {
 	at := []string{"spec", "trafficPolicy", "loadBalancer", "consistentHash", "httpCookie"}
@@ -531,19 +617,24 @@ func (c *check) istioEdit(r *route, f flag, value string) []edit {
 		case flagAge:
 			return patched(o, nest("0s", append(at, "ttl")...))
 		case flagSecure, flagSameSite, flagDomain:
-			name := [...]string{"", "", "Secure", "SameSite", "Domain"}[f]
+			flags := map[string]string{istioFlags[f]: value}
+			if g, other := beside(r, f, value); other != "" {
+				flags[istioFlags[g]] = other
+			}
 			var kept []any
 			for _, a := range o.Items(append(at, "attributes")...) {
-				if !strings.EqualFold(a.Str("name"), name) {
+				if !slices.ContainsFunc(slices.Collect(maps.Keys(flags)), func(name string) bool { return strings.EqualFold(a.Str("name"), name) }) {
 					kept = append(kept, a.plain())
 				}
 			}
-			attribute := map[string]any{"name": name}
-			if f != flagSecure {
-				attribute["value"] = value
-			}
-			if value != "" && value != "false" {
-				kept = append(kept, attribute)
+			for _, name := range slices.Sorted(maps.Keys(flags)) {
+				attribute := map[string]any{"name": name}
+				if name != "Secure" {
+					attribute["value"] = flags[name]
+				}
+				if v := flags[name]; v != "" && v != "false" {
+					kept = append(kept, attribute)
+				}
 			}
 			return patched(o, nest(kept, append(at, "attributes")...))
 		}
