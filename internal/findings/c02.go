@@ -16,8 +16,11 @@ var c02 = Rule{
 	Needs:   []string{"PodDisruptionBudget"},
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes(nginxKey) {
-			x := firstOf(r.loads)
-			if r.policy.Mode != "persistent" || x == nil || c.Unread["PodDisruptionBudget"] != "" {
+			if r.policy.Mode != "persistent" {
+				continue
+			}
+			x := firstOf(c.loadsOf(r))
+			if x == nil || c.Unread["PodDisruptionBudget"] != "" {
 				continue
 			}
 			h := hit{title: "persistent still re-pins when a pod is replaced", route: r.ID,
