@@ -58,10 +58,15 @@ func (c *check) repeat(r, s *route) []edit {
 		return c.ask(r)
 	}
 	e := of(r.object)
+	var path []edit
+	if !pathMatch(rootIfEmpty(r.Path), s.policy.Cookie.Path) || s.object.annotation(nginxPrefix+"session-cookie-path") == "" { // else each issues one of its own Path
+		e = e.set(nginxPrefix+"session-cookie-path", "/")
+		path = everywhere(c.deciding(s), nginxPrefix+"session-cookie-path", "/")
+	}
 	own := s.object.Strings("metadata", "annotations")
 	for _, name := range ingress.NginxAffinityAnnotations() {
 		k := nginxPrefix + name
-		if value, ok := own[k]; ok && (name == "affinity" || name == "affinity-mode" || strings.HasPrefix(name, "session-cookie-")) && r.object.annotation(k) != value {
+		if value, ok := own[k]; ok && (name == "affinity" || name == "affinity-mode" || strings.HasPrefix(name, "session-cookie-")) && (path == nil || name != "session-cookie-path") && r.object.annotation(k) != value {
 			e = e.set(k, value)
 		}
 	}
@@ -70,7 +75,7 @@ func (c *check) repeat(r, s *route) []edit {
 			e = e.unset(nginxPrefix + name)
 		}
 	}
-	return append([]edit{e}, c.lasting(r, true)...)
+	return append(append([]edit{e}, path...), c.lasting(r, true)...)
 }
 
 func rootIfEmpty(path string) string {

@@ -32,11 +32,18 @@ var gatewayControllers = []struct {
 }{
 	{"gateway.envoyproxy.io/", "Envoy Gateway", true, false, "", nil},
 	{"kgateway.dev/kgateway", "kgateway", true, false, "", nil},
-	{"istio.io/gateway-controller", "Istio", false, false, "a DestinationRule with consistentHash", istioInstead},
-	{"traefik.io/gateway-controller", "Traefik's Gateway provider", false, false, "an IngressRoute with sticky.cookie", traefikInstead},
+	{"istio.io/gateway-controller", "Istio", false, false, "a DestinationRule with consistentHash. It pins nothing: a part of the sessions moves with each pod that comes or goes (C05)", istioInstead},
+	{traefikGateway, "Traefik's Gateway provider", false, false, "an IngressRoute with sticky.cookie", traefikInstead},
 	{"networking.gke.io/", "GKE", false, true, "a GCPBackendPolicy with sessionAffinity", gkeInstead},
 	{"io.cilium/", "Cilium", false, false, "", nil},
+	{nginxGateway, "NGINX Gateway Fabric", true, false, "", nil},
 }
+
+const traefikGateway = "traefik.io/gateway-controller"
+
+// nginxGateway reads it with NGINX Plus. [nginx-gateway-fabric
+// docs/proposals/session-persistence.md]
+const nginxGateway = "gateway.nginx.org/nginx-gateway-controller"
 
 func checkPersistence(c *check) {
 	for _, r := range c.objects("HTTPRoute") {
@@ -80,6 +87,11 @@ func (c *check) persistence(r *Object, at []string, parent *Value, n string) {
 		if !strings.HasPrefix(name, g.prefix) {
 			continue
 		}
+		if g.prefix == nginxGateway {
+			c.hit(r, hit{title: g.title + " reads sessionPersistence with NGINX Plus only", severity: affinity.SeverityInfo, likely: true, evidence: evidence,
+				impact: "with NGINX Plus and experimental features on, none; with open source NGINX no cookie is issued",
+				fix:    "nothing with NGINX Plus; else tie clients by address, with an UpstreamSettingsPolicy of loadBalancingMethod: ip_hash, or serve the route by an implementation that has cookies"})
+		}
 		if !g.reads {
 			h := hit{title: g.title + " does not read sessionPersistence", evidence: evidence, patch: operated(r, take(at...)),
 				fix: "take it out: this implementation has no affinity by cookie; serve the route by one that has"}
@@ -90,7 +102,12 @@ func (c *check) persistence(r *Object, at []string, parent *Value, n string) {
 				h.fix = "use " + g.instead
 			}
 			if g.use != nil {
-				h.patch = append(append(h.patch, g.use(c, r, r.At(at[:len(at)-1]...))...), c.lastingOf(r)...)
+				use := g.use(c, r, r.At(at[:len(at)-1]...))
+				if g.prefix == traefikGateway && len(use) > 0 {
+					h.patch = withoutRule(r, at[:len(at)-1])
+					h.fix += ", in place of the rule, whose router would stay beside it"
+				}
+				h.patch = append(append(h.patch, use...), c.lastingOf(r)...)
 			}
 			c.hit(r, h)
 		}
@@ -200,13 +217,56 @@ func gkeInstead(_ *check, r *Object, rule *Value) (all []edit) {
 	return all
 }
 
+// withoutRule takes a rule from an HTTPRoute, which goes with its last one.
+func withoutRule(r *Object, at []string) []edit {
+	if len(r.Items("spec", "rules")) > 1 {
+		return operated(r, take(at...))
+	}
+	e := of(r)
+	e.deleted = true
+	return []edit{e}
+}
+
+// servesTLS is the tls of an IngressRoute that takes the place of an HTTPRoute:
+// nil where a listener of its Gateways speaks HTTP.
+func (c *check) servesTLS(r *Object) map[string]any {
+	var tls map[string]any
+	for _, parent := range r.Items("spec", "parentRefs") {
+		ns := cmp.Or(parent.Str("namespace"), r.Namespace)
+		gateway := c.named("Gateway", ns, parent.Str("name"))
+		if gateway == nil {
+			return nil
+		}
+		for _, l := range gateway.Items("spec", "listeners") {
+			if section := parent.Str("sectionName"); section != "" && section != l.Str("name") {
+				continue
+			}
+			if l.Str("protocol") != "HTTPS" {
+				return nil
+			}
+			if tls == nil {
+				tls = map[string]any{}
+			}
+			if secret := l.Str("tls", "certificateRefs", "0", "name"); secret != "" && ns == r.Namespace && cmp.Or(l.Str("tls", "certificateRefs", "0", "namespace"), ns) == ns {
+				tls["secretName"] = secret
+			}
+		}
+	}
+	return tls
+}
+
 // traefikInstead is an IngressRoute with the paths of the rule, beside which the
 // HTTPRoute keeps its others.
-func traefikInstead(_ *check, r *Object, rule *Value) []edit {
+func traefikInstead(c *check, r *Object, rule *Value) []edit {
+	tls := c.servesTLS(r)
+	cookie := map[string]any{"name": cookieName(r.Name)}
+	if tls != nil {
+		cookie["secure"] = true
+	}
 	var services, routes []any
 	for _, b := range rule.Items("backendRefs") {
 		if port, ok := b.Int("port"); ok && b.Str("name") != "" {
-			services = append(services, map[string]any{"name": b.Str("name"), "port": port, "sticky": nest(cookieName(r.Name), "cookie", "name")})
+			services = append(services, map[string]any{"name": b.Str("name"), "port": port, "sticky": map[string]any{"cookie": cookie}})
 		}
 	}
 	var hosts []string
@@ -240,5 +300,9 @@ func traefikInstead(_ *check, r *Object, rule *Value) []edit {
 	if len(services) == 0 {
 		return nil
 	}
-	return []edit{{apiVersion: "traefik.io/v1alpha1", kind: "IngressRoute", namespace: r.Namespace, name: r.Name, made: nest(routes, "spec", "routes")}}
+	spec := map[string]any{"routes": routes}
+	if tls != nil {
+		spec["tls"] = tls
+	}
+	return []edit{{apiVersion: "traefik.io/v1alpha1", kind: "IngressRoute", namespace: r.Namespace, name: r.Name, made: map[string]any{"spec": spec}}}
 }

@@ -3,6 +3,7 @@ package findings
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -260,7 +261,7 @@ func (c *check) lasting(r *route, nginx bool) (all []edit) {
 		}
 	}
 	if nginx && r.socketHint() != "" {
-		if o := c.look().nginx; o == nil || seconds(o.Str("data", shutdownKey)) < 3600 {
+		if o := c.look().nginx; o != nil && seconds(o.Str("data", shutdownKey)) < 3600 {
 			all = append(all, c.shutdownPatch()...)
 		}
 	}
@@ -345,7 +346,11 @@ func (c *check) cookieEdit(r *route, f flag, value string) []edit {
 	case r.by("nginx-inc") && r.object.Kind == "Ingress":
 		for _, key := range []string{"nginx.org/sticky-cookie-services", "nginx.com/sticky-cookie-services"} {
 			if text := r.object.annotation(key); text != "" {
-				return annotate(r.object, key, nginxIncCookie(text, r.Backend.Service.Name, f, value))
+				text = nginxIncCookie(text, r.Backend.Service.Name, f, value)
+				if g, other := beside(r, f, value); other != "" {
+					text = nginxIncCookie(text, r.Backend.Service.Name, g, other)
+				}
+				return annotate(r.object, key, text)
 			}
 		}
 	case r.by("haproxytech") && f == flagName && r.service != nil:
@@ -365,6 +370,10 @@ func (c *check) cookieEdit(r *route, f flag, value string) []edit {
 		}
 	case r.by("istio"):
 		return c.istioEdit(r, f, value)
+	case r.object.Kind == "HTTPProxy":
+		return contourCookie(r, f, value)
+	case r.object.Kind == "HTTPRoute" && r.by("envoy-gateway") && r.policy.Mode == "consistent hash":
+		return c.envoyHashCookie(r, f, value)
 	case r.object.Kind == "HTTPRoute":
 		return routeCookie(r.object, f, value)
 	case r.by("kong") && r.service != nil && (f == flagName || f == flagPath):
@@ -376,6 +385,19 @@ func (c *check) cookieEdit(r *route, f flag, value string) []edit {
 		}
 	}
 	return nil
+}
+
+// beside is the flag that B03 or B04 would set next, of a cookie whose flags are
+// in one setting: the fix of each would undo the other's. "" for none.
+func beside(r *route, f flag, value string) (flag, string) {
+	switch cookie := r.policy.Cookie; {
+	case value == "" || !r.TLS:
+	case f == flagSecure && cookie.SameSite == "":
+		return flagSameSite, "Lax"
+	case f == flagSameSite && !cookie.Secure:
+		return flagSecure, "true"
+	}
+	return f, ""
 }
 
 // typed is a flag's value as YAML has it.
@@ -435,20 +457,29 @@ func haproxyIngressCookie(r *route, f flag, value string) []edit {
 			words = slices.Delete(words, i, min(i+1+and, len(words)))
 		}
 	}
+	mark := func(f flag, value string) {
+		switch {
+		case f == flagSameSite:
+			words = append(words, "attr", "SameSite="+value)
+		default:
+			if without("secure", 0); value == "true" {
+				words = append(words, "secure")
+			}
+		}
+	}
 	switch f {
 	case flagName:
 		return annotate(on, prefix+"session-cookie-name", value)
 	case flagDomain:
 		return annotate(on, prefix+"session-cookie-domain", value)
-	case flagSecure:
-		if without("secure", 0); value == "true" {
-			words = append(words, "secure")
-		}
-	case flagSameSite:
-		if value == "None" {
+	case flagSecure, flagSameSite:
+		if f == flagSameSite && value == "None" {
 			return annotate(on, prefix+"session-cookie-same-site", "true")
 		}
-		words = append(words, "attr", "SameSite="+value)
+		mark(f, value)
+		if g, other := beside(r, f, value); other != "" {
+			mark(g, other)
+		}
 	case flagAge:
 		without("maxlife", 1)
 	default:
@@ -463,6 +494,84 @@ func (o *Object) annotationOf(key string) string {
 		return ""
 	}
 	return o.annotation(key)
+}
+
+// contourCookie: the flags of Contour's cookie are those of a
+// cookieRewritePolicy for its name. The list is written whole, so that it may
+// be applied twice.
+func contourCookie(r *route, f flag, value string) []edit {
+	const name = "X-Contour-Session-Affinity"
+	set := func(p map[string]any, f flag, value string) {
+		switch f {
+		case flagSecure:
+			p["secure"] = value == "true"
+		case flagSameSite:
+			p["sameSite"] = value
+		case flagPath:
+			p["pathRewrite"] = map[string]any{"value": value}
+		case flagDomain:
+			p["domainRewrite"] = map[string]any{"value": value}
+		}
+	}
+	if f == flagName || f == flagAge || value == "" && f != flagSecure {
+		return nil
+	}
+	var ops []operation
+	for i, route := range r.object.Items("spec", "routes") {
+		if route.Str("loadBalancerPolicy", "strategy") != "Cookie" {
+			continue
+		}
+		var all []any
+		own := map[string]any{"name": name}
+		for _, p := range route.Items("cookieRewritePolicies") {
+			if x, ok := p.plain().(map[string]any); ok && p.Str("name") == name {
+				own = x
+			} else {
+				all = append(all, p.plain())
+			}
+		}
+		set(own, f, value)
+		if g, other := beside(r, f, value); other != "" {
+			set(own, g, other)
+		}
+		ops = append(ops, put(append(all, own), "spec", "routes", strconv.Itoa(i), "cookieRewritePolicies"))
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	return operated(r.object, ops...)
+}
+
+// envoyHashCookie changes the cookie of Envoy Gateway's BackendTrafficPolicy for
+// an HTTPRoute or its Gateway.
+func (c *check) envoyHashCookie(r *route, f flag, value string) []edit {
+	at := []string{"spec", "loadBalancer", "consistentHash", "cookie"}
+	for _, o := range c.objects("BackendTrafficPolicy") {
+		if !o.Has(at...) || !strings.HasSuffix(r.policy.Why, "backendtrafficpolicy/"+o.Name) {
+			continue
+		}
+		names := [...]string{"", "Path", "Secure", "SameSite", "Domain"}
+		switch f {
+		case flagName:
+			return patched(o, nest(value, append(at, "name")...))
+		case flagAge:
+			return patched(o, nest("0s", append(at, "ttl")...))
+		}
+		name := names[f]
+		for key := range o.Strings(append(slices.Clip(at), "attributes")...) {
+			if strings.EqualFold(key, name) {
+				name = key
+			}
+		}
+		switch {
+		case f == flagSecure && value == "true":
+			return patched(o, nest("", append(at, "attributes", name)...))
+		case value == "" || f == flagSecure:
+			return patched(o, nest(nil, append(at, "attributes", name)...))
+		}
+		return patched(o, nest(value, append(at, "attributes", name)...))
+	}
+	return nil
 }
 
 // routeCookie: Gateway API has no flags for the cookie.
@@ -492,6 +601,9 @@ func routeCookie(o *Object, f flag, value string) []edit {
 	return operated(o, ops...)
 }
 
+// istioFlags are names of attributes of an httpCookie.
+var istioFlags = [...]string{flagSecure: "Secure", flagSameSite: "SameSite", flagDomain: "Domain"}
+
 // istioEdit changes the httpCookie of the DestinationRule of a route's Service.
 func (c *check) istioEdit(r *route, f flag, value string) []edit {
 	at := []string{"spec", "trafficPolicy", "loadBalancer", "consistentHash", "httpCookie"}
@@ -505,19 +617,24 @@ func (c *check) istioEdit(r *route, f flag, value string) []edit {
 		case flagAge:
 			return patched(o, nest("0s", append(at, "ttl")...))
 		case flagSecure, flagSameSite, flagDomain:
-			name := [...]string{"", "", "Secure", "SameSite", "Domain"}[f]
+			flags := map[string]string{istioFlags[f]: value}
+			if g, other := beside(r, f, value); other != "" {
+				flags[istioFlags[g]] = other
+			}
 			var kept []any
 			for _, a := range o.Items(append(at, "attributes")...) {
-				if !strings.EqualFold(a.Str("name"), name) {
+				if !slices.ContainsFunc(slices.Collect(maps.Keys(flags)), func(name string) bool { return strings.EqualFold(a.Str("name"), name) }) {
 					kept = append(kept, a.plain())
 				}
 			}
-			attribute := map[string]any{"name": name}
-			if f != flagSecure {
-				attribute["value"] = value
-			}
-			if value != "" && value != "false" {
-				kept = append(kept, attribute)
+			for _, name := range slices.Sorted(maps.Keys(flags)) {
+				attribute := map[string]any{"name": name}
+				if name != "Secure" {
+					attribute["value"] = flags[name]
+				}
+				if v := flags[name]; v != "" && v != "false" {
+					kept = append(kept, attribute)
+				}
 			}
 			return patched(o, nest(kept, append(at, "attributes")...))
 		}

@@ -31,6 +31,9 @@ var b02 = Rule{
 			seen := map[seenKey]bool{}
 			for _, r := range all {
 				cookie := r.policy.Cookie.Path
+				if borrowed(r) {
+					continue // it issues none; A05
+				}
 				if seen[seenKey{r.object, cookie}] || cookie == "" || cookie == "/" && rooted || strings.ContainsAny(cookie, patternChars) {
 					continue
 				}

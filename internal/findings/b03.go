@@ -1,7 +1,9 @@
 package findings
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -25,7 +27,7 @@ var b03 = Rule{
 			h := hit{route: r.ID}
 			switch {
 			case r.annotated():
-				h.evidence = []affinity.FindingEvidence{r.object.field(annotationPath(key)...), r.object.field("spec", "tls")}
+				h.evidence = []affinity.FindingEvidence{r.object.field(annotationPath(key)...), c.tlsOf(r)}
 			case !r.by("traefik"):
 				h.evidence = []affinity.FindingEvidence{r.setting("")}
 			default:
@@ -39,6 +41,12 @@ var b03 = Rule{
 			switch {
 			case cookie.SameSite == "None" && !cookie.Secure:
 				h.title = "SameSite=None without Secure: browsers refuse the cookie"
+				if len(h.patch) > 0 && balancer == nil {
+					h.fix = "set Secure, which SameSite=None needs" + withCertificate(r)
+					if !r.TLS && outer == "" {
+						h.patch = append(h.patch, withTLS(r.object)...)
+					}
+				}
 				c.hit(r.object, h)
 			case balancer != nil && r.by(nginxKey) && !strings.EqualFold(r.object.annotation(key), "true"), balancer != nil && !cookie.Secure:
 				h.title, h.likely = "TLS ends at the load balancer, so the cookie lacks Secure", true
@@ -65,6 +73,33 @@ var b03 = Rule{
 
 // noSetting is the fix where no object can ask for a flag.
 const noSetting = "its controller has no setting for this flag of its cookie: where it matters, a proxy before it has to add the flag, or another controller to serve the route"
+
+// tlsOf is where the objects say that a route's host speaks TLS, or would.
+func (c *check) tlsOf(r *route) affinity.FindingEvidence {
+	switch r.object.Kind {
+	case "HTTPProxy":
+		if at := []string{"spec", "virtualhost", "tls"}; r.object.Has(at...) || !r.TLS {
+			return r.object.field(at...)
+		}
+		return affinity.FindingEvidence{Object: r.object.ObjectRef, Field: "host " + r.Host, Source: "object", Text: "the HTTPProxy that includes it has the certificate"}
+	case "HTTPRoute":
+		for _, parent := range r.object.Items("spec", "parentRefs") {
+			gateway := c.named("Gateway", cmp.Or(parent.Str("namespace"), r.Namespace), parent.Str("name"))
+			if gateway == nil {
+				continue
+			}
+			for i, l := range gateway.Items("spec", "listeners") {
+				if section := parent.Str("sectionName"); (section == "" || section == l.Str("name")) && (l.Str("protocol") == "HTTPS") == r.TLS {
+					return gateway.field("spec", "listeners", strconv.Itoa(i), "protocol")
+				}
+			}
+		}
+		return r.object.field("spec", "parentRefs")
+	case "VirtualService":
+		return r.object.noted(ifElse(r.TLS, "they speak TLS", ""), "spec", "gateways")
+	}
+	return r.object.field("spec", "tls")
+}
 
 // unsecure takes Secure from a cookie; where SameSite=None needs it, it adds TLS
 // instead.

@@ -34,9 +34,21 @@ var b04 = Rule{
 				c.hit(r.object, hit{title: "CORS is on, and the cookie is not for other sites", severity: affinity.SeverityMedium, likely: true, route: r.ID,
 					evidence: []affinity.FindingEvidence{r.object.field(annotationPath(nginxPrefix + "enable-cors")...), r.object.field(annotationPath(key)...)},
 					fix:      "if clients are on another site, set SameSite=None and Secure; another origin of the same site needs nothing" + withCertificate(r), patch: c.sameSite(r, "None")})
+			case r.by("openshift") && r.object.annotation(openshiftSameSite) != "" && cookie.SameSite == "":
+				site := r.object.annotation(openshiftSameSite)
+				h := hit{title: "cookie-same-site is for TLS alone: the cookie has no SameSite, browsers take Lax", severity: affinity.SeverityMedium, route: r.ID,
+					evidence: []affinity.FindingEvidence{r.object.field(annotationPath(openshiftSameSite)...), r.object.field("spec", "tls")},
+					fix:      "let the router end TLS and redirect HTTP to it, or take the annotation away"}
+				if site != "None" && site != "Strict" {
+					h.severity = affinity.SeverityInfo
+				}
+				if r.object.Kind == "Route" {
+					h.patch = patched(r.object, nest(map[string]any{"termination": cmp.Or(r.object.Str("spec", "tls", "termination"), "edge"), "insecureEdgeTerminationPolicy": "Redirect"}, "spec", "tls"))
+				}
+				c.hit(r.object, h)
 			case r.TLS && cookie.SameSite == "":
 				h := hit{title: "the cookie of a TLS host says no SameSite: browsers take Lax", severity: affinity.SeverityLow, route: r.ID,
-					evidence: []affinity.FindingEvidence{r.object.field("spec", "tls")}, fix: "say Lax, or None with Secure for frames on other sites"}
+					evidence: []affinity.FindingEvidence{c.tlsOf(r)}, fix: "say Lax, or None with Secure for frames on other sites"}
 				if nginx {
 					h.evidence = append(h.evidence, r.object.field(annotationPath(key)...))
 				}
@@ -48,6 +60,10 @@ var b04 = Rule{
 		}
 	},
 }
+
+// openshiftSameSite is read of routes whose TLS the router ends, and that take
+// no HTTP. [openshift/router images/router/haproxy/conf/haproxy-config.template]
+const openshiftSameSite = "router.openshift.io/cookie-same-site"
 
 // sameSite sets SameSite and, with None, what that needs: Secure, and TLS where
 // nothing speaks it.

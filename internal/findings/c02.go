@@ -16,21 +16,33 @@ var c02 = Rule{
 	Needs:   []string{"PodDisruptionBudget"},
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes(nginxKey) {
-			x := firstOf(r.loads)
-			if r.policy.Mode != "persistent" || x == nil || c.Unread["PodDisruptionBudget"] != "" {
+			if r.policy.Mode != "persistent" {
+				continue
+			}
+			x := firstOf(c.loadsOf(r))
+			if x == nil || c.Unread["PodDisruptionBudget"] != "" {
 				continue
 			}
 			h := hit{title: "persistent still re-pins when a pod is replaced", route: r.ID,
 				evidence: []affinity.FindingEvidence{r.object.field(annotationPath(nginxPrefix + "affinity-mode")...)}}
 			_, fewer := x.surge(c.replicas(x))
-			if p := c.pdb(x); p != nil && fewer <= 1 {
+			p := c.pdb(x)
+			if p != nil && fewer <= 1 {
 				h.severity = affinity.SeverityInfo
 				h.evidence = append(h.evidence, p.noted("covers the pods", "spec", "selector"))
 			} else if c.most(x) <= 1 { // a budget for one pod would stop drains
 				h.severity = affinity.SeverityInfo
 				h.evidence = append(h.evidence, x.noted("one pod", "spec", "replicas"))
 			} else {
-				h.evidence = append(h.evidence, x.noted(fmt.Sprintf("no PodDisruptionBudget covers its pods; a rollout ends %d of them at a time", fewer), "spec", "template", "metadata", "labels"))
+				if p == nil {
+					h.evidence = append(h.evidence, x.noted("no PodDisruptionBudget covers its pods", "spec", "template", "metadata", "labels"))
+				} else {
+					h.evidence = append(h.evidence, p.noted("covers the pods, of evictions alone", "spec", "selector"))
+				}
+				if recreates := x.Str("spec", "strategy", "type") == "Recreate"; recreates || fewer > 1 {
+					at := ifElse(recreates, "type", "rollingUpdate")
+					h.evidence = append(h.evidence, x.noted(fmt.Sprintf("a rollout ends %d pods at a time", fewer), "spec", "strategy", at))
+				}
 				h.patch = c.budgetPatch(x)
 			}
 			c.hit(r.object, h)

@@ -11,7 +11,7 @@ import (
 
 var c05 = Rule{
 	ID: "C05", Title: "Affinity by hash moves with every change of the endpoints", Severity: affinity.SeverityHigh,
-	What:    "Ring hash and Maglev (Contour's Cookie, Istio's consistentHash, Envoy Gateway's ConsistentHash, ingress-nginx' upstream-hash-by) compute the pod from the endpoints of the moment. There is no pin: when the endpoints change, some clients move, with nothing in the browser to show it.",
+	What:    "Ring hash and Maglev (Contour's Cookie, Istio's consistentHash, Envoy Gateway's ConsistentHash, Kong's consistent-hashing, ingress-nginx' upstream-hash-by) compute the pod from the endpoints of the moment. There is no pin: when the endpoints change, some clients move, with nothing in the browser to show it.",
 	Impact:  "a part of the sessions moves with each pod that comes or goes",
 	Fix:     "use affinity that names the pod where the controller has it: sessionPersistence of Envoy Gateway, ingress-nginx' affinity: cookie with mode persistent, Istio's PERSISTENT_SESSION_LABEL",
 	Verify:  "scale by one while stickytop runs on the route: no MOVED-SILENT",
@@ -60,6 +60,15 @@ func (c *check) pinned(h hashing) (fix string, edits []edit) {
 			}
 		}
 		return "give the rules of the HTTPRoutes a sessionPersistence, whose cookie names the pod, and take the hash away", edits
+	case "KongUpstreamPolicy":
+		for i := range c.routes {
+			if r := &c.routes[i]; len(edits) < maxSharing && r.service != nil && r.service.Namespace == o.Namespace && r.service.annotation("konghq.com/upstream-policy") == o.Name {
+				for _, x := range r.loads {
+					edits = append(edits, c.budgetPatch(x)...)
+				}
+			}
+		}
+		return "Kong has another affinity in its Enterprise version only, stickySessions: without it keep changes of the pods few (a PodDisruptionBudget, slow scale-downs), or serve the route by a controller whose cookie names the pod", edits
 	case "HTTPProxy":
 		for _, r := range c.look().routes[o] {
 			for _, x := range r.loads {
@@ -95,6 +104,11 @@ func (w *world) hashed() []hashing {
 	for _, o := range w.objects("BackendTrafficPolicy") {
 		if o.Str("spec", "loadBalancer", "type") == "ConsistentHash" {
 			all = append(all, hashing{o, "Envoy Gateway ConsistentHash", o.field("spec", "loadBalancer", "type")})
+		}
+	}
+	for _, o := range w.objects("KongUpstreamPolicy") {
+		if o.Str("spec", "algorithm") == "consistent-hashing" && o.Has("spec", "hashOn") && !o.Has("spec", "stickySessions") {
+			all = append(all, hashing{o, "Kong consistent-hashing", o.field("spec", "algorithm")})
 		}
 	}
 	for _, ing := range w.ingresses {

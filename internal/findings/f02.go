@@ -2,6 +2,7 @@ package findings
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
@@ -109,11 +110,22 @@ func (b sourceHashing) runs(w *world, s *Object) bool {
 }
 
 // balancesBySource reports whether an annotation asks the load balancer for
-// stickiness of its own.
+// stickiness of its own. [digitalocean-cloud-controller-manager
+// docs/controllers/services/annotations.md, do-loadbalancer-sticky-sessions-type;
+// scaleway-cloud-controller-manager docs/loadbalancer-annotations.md,
+// scw-loadbalancer-sticky-sessions; hcloud-cloud-controller-manager
+// internal/annotation/load_balancer.go, http-sticky-sessions]
 func balancesBySource(s *Object) bool {
+	if s.Str("spec", "type") != "LoadBalancer" {
+		return false
+	}
 	for k, v := range s.Strings("metadata", "annotations") {
-		k, v = strings.ToLower(k), strings.ToLower(v)
-		if strings.Contains(k, "sticky") || strings.Contains(v, "stickiness.enabled=true") || (strings.Contains(k, "algorithm") || strings.Contains(k, "lb-method")) && strings.Contains(v, "source") {
+		k, v = strings.ToLower(k), strings.ToLower(strings.TrimSpace(v))
+		if !strings.Contains(k, "loadbalancer") && !strings.Contains(k, "load-balancer") {
+			continue
+		}
+		sticky := strings.Contains(k, "sticky-session") && !slices.Contains([]string{"", "none", "false", "off"}, v)
+		if sticky || strings.Contains(v, "stickiness.enabled=true") || (strings.Contains(k, "algorithm") || strings.Contains(k, "lb-method")) && strings.Contains(v, "source") {
 			return true
 		}
 	}

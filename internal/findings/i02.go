@@ -21,7 +21,7 @@ var i02 = Rule{
 		"Where a cookie alone names the pod of a refused request it stays likely, unless other answers on the route have borne the cookie out, the objects declare several workers, the Service has had one endpoint all along, or a log tells (--log-evidence).",
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes("") {
-			for _, x := range r.loads {
+			for _, x := range c.loadsOf(r) {
 				for i, cont := range x.containers() {
 					n, at := workers(cont)
 					if n == "" {

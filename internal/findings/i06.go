@@ -19,7 +19,7 @@ var i06 = Rule{
 	Needs:   []string{"ConfigMap"},
 	check: func(c *check) {
 		value, config, known := c.controllerConfig(shutdownKey)
-		if seconds(value) >= 3600 {
+		if seconds(value) >= 3600 || c.Unread["ConfigMap"] != "" {
 			return
 		}
 		all := c.stickyRoutes(nginxKey)
@@ -38,12 +38,15 @@ var i06 = Rule{
 			if config != nil {
 				h.evidence = append(h.evidence, config.noted("240s when absent", "data", "worker-shutdown-timeout"))
 			} else {
-				h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "240s is the default; the controller's ConfigMap is not among the objects"})
+				h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "240s is the default; the controller's ConfigMap, which may set it, " + ifElse(c.Cluster, "was not found where ingress-nginx keeps it", "is not among the objects")})
 			}
 			if hint == "" {
 				h.severity, h.likely, h.impact = affinity.SeverityInfo, true, "only if clients of this app hold WebSockets"
 			} else {
 				h.evidence = append(h.evidence, affinity.FindingEvidence{Source: "object", Text: "sockets: " + hint})
+				if !known { // an application's files never have it
+					h.severity = affinity.SeverityMedium
+				}
 			}
 			c.hit(r.object, h)
 		}

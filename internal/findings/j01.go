@@ -27,7 +27,7 @@ var j01 = Rule{
 			switch {
 			case headless && !clientIP(s):
 				c.hit(s, hit{title: database + " is headless and without affinity: right", severity: affinity.SeverityInfo, evidence: evidence,
-					impact: "drivers see the members and find the primary themselves", fix: "nothing; use a replica-set connection string"})
+					impact: "clients see the members, and can choose the one that takes writes", fix: "nothing; " + cmp.Or(connecting[database], "let clients name the members")})
 			case headless:
 				// J02 says it
 			case x != nil && x.Kind == "StatefulSet" && c.most(x) > 1 && database == "MongoDB" && !oneMember(s):
@@ -44,6 +44,17 @@ var j01 = Rule{
 			}
 		}
 	},
+}
+
+// connecting is how clients of each database find the member that takes writes.
+var connecting = map[string]string{
+	"MongoDB":    "use a replica-set connection string",
+	"PostgreSQL": "name the primary, or list the members with target_session_attrs=read-write",
+	"MySQL":      "name the primary, or go through what elects it",
+	"Redis":      "name the primary, or use a client of Redis Sentinel or Redis Cluster",
+	"Cassandra":  "give drivers some members as contact points",
+	"Kafka":      "give clients some members as bootstrap servers",
+	"etcd":       "list the members as endpoints",
 }
 
 // headlessPatch is a headless Service beside s, whose own clusterIP can't change

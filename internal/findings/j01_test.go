@@ -39,3 +39,15 @@ func TestHeadlessPatch(t *testing.T) {
 	}
 	t.Fatalf("nothing about mongo: %s", titles(all))
 }
+
+// TestConnecting wants each database's own words: only MongoDB has replica sets.
+func TestConnecting(t *testing.T) {
+	for port, want := range map[int64]string{27017: "replica-set", 5432: "target_session_attrs", 6379: "Sentinel", 5672: "let clients name the members"} {
+		o := object(t, map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "db"},
+			"spec": map[string]any{"clusterIP": "None", "selector": map[string]any{"app": "db"}, "ports": []any{map[string]any{"port": port}}}})
+		all := findings.Check(findings.Facts{Objects: []*findings.Object{o}}, findings.Options{Only: []string{"J01"}}).Findings
+		if len(all) != 1 || !strings.Contains(all[0].Fix, want) || want != "replica-set" && strings.Contains(all[0].Fix, "replica-set") {
+			t.Errorf("port %d: %s, fix %q", port, titles(all), all[0].Fix)
+		}
+	}
+}

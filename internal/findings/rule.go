@@ -117,6 +117,9 @@ func (c *check) hit(o *Object, h hit) {
 	if f.Fix == "" && !h.passed {
 		f.Fix = c.rule.Fix
 	}
+	if f.Patch != "" && (c.rule.ID[0] == 'A' || c.rule.ID == "C05" || c.rule.ID == "F02") {
+		f.Fix += besides(h.patch)
+	}
 	for _, e := range h.evidence {
 		if e.Object.Line > 0 && e.Object.Kind == o.Kind && e.Object.Name == o.Name && e.Object.Namespace == o.Namespace {
 			f.Object.Line = e.Object.Line
@@ -124,6 +127,47 @@ func (c *check) hit(o *Object, h hit) {
 		}
 	}
 	*c.found = append(*c.found, f)
+}
+
+// besides tells what a fix has that its finding does not speak of: what other
+// rules would say next.
+func besides(edits []edit) string {
+	var also []string
+	add := func(what string) {
+		if !slices.Contains(also, what) {
+			also = append(also, what)
+		}
+	}
+	for _, e := range edits {
+		switch {
+		case e.kind == "PodDisruptionBudget":
+			add("a PodDisruptionBudget (C02)")
+		case e.kind == "ConfigMap" && fieldOf(e.fields, "data", shutdownKey):
+			add("WebSockets that outlive an Ingress edit, for all of the controller's routes (I06)")
+		case slices.Contains(workloadKinds, e.kind) && fieldOf(e.fields, "spec", "template", "spec", "terminationGracePeriodSeconds"):
+			add("pods that have time to end (C03)")
+		case slices.Contains(workloadKinds, e.kind) && fieldOf(e.fields, "spec", "strategy"):
+			add("rollouts of one pod at a time (C02)")
+		}
+	}
+	if len(also) == 0 {
+		return ""
+	}
+	return ". The patch also has what makes it last: " + strings.Join(also, ", ")
+}
+
+// fieldOf reports whether a merge patch has a field.
+func fieldOf(fields map[string]any, path ...string) bool {
+	for i, name := range path {
+		x, ok := fields[name]
+		if !ok || i == len(path)-1 {
+			return ok
+		}
+		if fields, ok = x.(map[string]any); !ok {
+			return false
+		}
+	}
+	return false
 }
 
 // notChecked says what is missing, once for each reason.

@@ -67,18 +67,29 @@ func likeliest(r Running) []Controller {
 // candidates returns the controllers that may serve an object, likeliest
 // first, and what is presumed about it.
 func (w *World) candidates(c classOf, annotations map[string]string) (found []Controller, notes []string) {
-	found, notes = fitting(c, annotations, w.likeliest)
+	found, notes = fitting(c, annotations, w.likeliest, w.running.Key != "")
 	if len(found) > 1 && found[0].Key() == w.running.Key {
 		notes = append(slices.Clip(notes), fmt.Sprintf("%s presumed before %s, which answers to the same class: %s runs it", titleOf(found[0].Key()), titleOf(found[1].Key()), w.running.By))
 	}
 	return found, notes
 }
 
-// fitting are those of all that may serve an object.
-func fitting(c classOf, annotations map[string]string, all []Controller) (found []Controller, notes []string) {
+// fitting are those of all that may serve an object. running is whether it is
+// known which of those that share a class runs.
+func fitting(c classOf, annotations map[string]string, all []Controller, running bool) (found []Controller, notes []string) {
 	for _, x := range all {
-		if c.controller != "" && x.Claims(c.controller) || c.controller == "" && c.name != "" && x.KnownAs(c.name) {
+		switch {
+		case c.controller != "" && x.Claims(c.controller),
+			c.controller == "" && c.name != "" && x.KnownAs(c.name),
+			!running && c.controller == "" && c.name != "" && alsoKnownAs[x.Key()] == c.name && owns(x, annotations):
 			found = append(found, x)
+		}
+	}
+	why := ""
+	if c.controller == "" && len(found) > 1 { // whose annotations it has, for that it is likely written
+		slices.SortStableFunc(found, func(a, b Controller) int { return rank(a, annotations) - rank(b, annotations) })
+		if rank(found[0], annotations) != rank(found[len(found)-1], annotations) {
+			why = " and the object's annotations"
 		}
 	}
 	key, title := recognise(c)
@@ -88,7 +99,7 @@ func fitting(c classOf, annotations map[string]string, all []Controller) (found 
 	case c.controller != "" && (len(found) > 0 || key != ""):
 		return found, nil
 	case len(found) > 0:
-		return found, []string{fmt.Sprintf("controller presumed by the class name %s: %s", quote(c.name), c.doubt)}
+		return found, []string{fmt.Sprintf("controller presumed by the class name %s%s: %s", quote(c.name), why, c.doubt)}
 	case key != "":
 		return nil, []string{fmt.Sprintf("controller presumed by the class name %s, %s: %s", quote(c.name), title, c.doubt)}
 	}
@@ -108,6 +119,19 @@ func fitting(c classOf, annotations map[string]string, all []Controller) (found 
 		return found, []string{fmt.Sprintf("%s presumed by the object's annotations: %s", subject, doubt)}
 	}
 	return nil, []string{fmt.Sprintf("%s unknown: %s", subject, doubt)}
+}
+
+// alsoKnownAs are class names that controllers share with likelier ones: they
+// are candidates only for objects with their annotations.
+// [nginx/kubernetes-ingress charts/nginx-ingress/values.yaml, controller.ingressClass.name]
+var alsoKnownAs = map[string]string{nginxIncKey: "nginx"}
+
+// rank is lower for controllers whose annotations an object has.
+func rank(c Controller, annotations map[string]string) int {
+	if owns(c, annotations) {
+		return 0
+	}
+	return 1
 }
 
 func owns(c Controller, annotations map[string]string) bool {

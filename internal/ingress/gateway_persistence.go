@@ -223,8 +223,9 @@ func readKgateway(w *World, g gatewayPlace) Reading {
 }
 
 // readNginxGateway: the `sticky cookie` of NGINX Plus, written on every
-// response, so that its lifetime slides. [nginx-gateway-fabric
-// internal/controller/state/graph/route_common.go]
+// response, so that its lifetime slides; always Secure and HttpOnly.
+// [nginx-gateway-fabric internal/controller/state/graph/route_common.go,
+// docs/proposals/session-persistence.md]
 func readNginxGateway(w *World, g gatewayPlace) Reading {
 	p, ok := w.persistence(g)
 	switch {
@@ -241,6 +242,7 @@ func readNginxGateway(w *World, g gatewayPlace) Reading {
 	}
 	policy := nginxStickyPolicy("", p.name)
 	policy.Why = p.where
+	policy.Cookie.Secure, policy.Cookie.HTTPOnly = true, true
 	if p.permanent && p.absolute > 0 {
 		slidingAge(&policy, p.absolute)
 	}

@@ -79,6 +79,13 @@ func (w *World) readAll(places []*Place) [][]candidate {
 			}
 		}
 	}
+	for i, p := range places {
+		if p.class.controller == "" {
+			slices.SortStableFunc(all[i], func(a, b candidate) int {
+				return rank(a.controller, p.Ingress.Annotations) - rank(b.controller, p.Ingress.Annotations)
+			})
+		}
+	}
 	return all
 }
 

@@ -39,7 +39,7 @@ type AddressPin struct {
 	Source           string            `json:"source"` // kernel, derived or assumed
 	Shadowed         bool              `json:"shadowed"`
 	Note             string            `json:"note,omitempty"`
-	Ended            string            `json:"ended,omitempty"` // with -w: expired, evicted, endpoint-removed, affinity-off, gone, unread
+	Ended            string            `json:"ended,omitempty"`   // with -w: expired, evicted, endpoint-removed, affinity-off, gone, unread
 	EndedAt          *metav1.MicroTime `json:"endedAt,omitempty"` // when that was seen; one that expired did so at expires
 }
 
