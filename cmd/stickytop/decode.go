@@ -52,7 +52,8 @@ whether the cookie had been issued or had ended by then, and, from a cluster,
 whether its pod had been made.
 
 Exit codes: 0 decoded; 1 not decodable, with the reason and what to do instead;
-2 the command line is wrong; 3 the cluster could not be asked.`,
+2 the command line is wrong; 3 the cluster could not be asked, or its endpoints
+may not be read.`,
 		Example: fmt.Sprintf(`  %[1]s decode 'INGRESSCOOKIE=VALUE' -n msgapp
   %[1]s decode 'lb=8284434f14da8452' --endpoints 10.244.0.5:8080,10.244.1.7:8080
   %[1]s decode --har chat.example.com.har -A -o json
@@ -119,6 +120,9 @@ func runDecode(ctx context.Context, args []string, f decodeFlags, cluster *clust
 		return nil
 	case clusterErr != nil:
 		return clusterErr
+	case slices.ContainsFunc(results, func(r decode.Result) bool { return r.Unread }):
+		r := results[slices.IndexFunc(results, func(r decode.Result) bool { return r.Unread })]
+		return cannot(r.Instead, "not decoded: %s", r.Reason)
 	case len(results) == 1:
 		return &failure{code: exitNotDecoded, err: errors.New("not decoded: " + results[0].Reason), hint: results[0].Instead}
 	}
@@ -276,6 +280,9 @@ func askCluster(ctx context.Context, w *decode.World, only affinity.Backend, clu
 	for _, src := range snap.Sources {
 		if src.State == affinity.SourceForbidden {
 			fmt.Fprintf(warn, "warning: %s %s: %s\n", src.Name, src.State, src.Detail)
+			if src.Name == "endpointslices" || src.Name == "services" {
+				w.Unread = append(w.Unread, src.Name)
+			}
 		}
 	}
 	w.Scopes, w.Where = decode.Cluster(snap, only), s.where()

@@ -56,7 +56,7 @@ func TestReadStates(t *testing.T) {
 	current := w.Scopes[0].Set.Current
 	current[0].Ready, current[1].Terminating = false, true
 	for value, want := range map[affinity.Secret]string{"8284434f14da8452": "not ready", "d4aa9682826109e9": "terminating", "85427b4e0b26f588": "ready"} {
-		if r := Read(capture.Cookie{Value: value}, w); r.State != want || r.Gone {
+		if r := Read(capture.Cookie{Value: value}, w); r.State != want || (r.Gone != nil) != (want != "") || r.Gone != nil && *r.Gone {
 			t.Errorf("%+v, want %s", r, want)
 		}
 	}
