@@ -43,7 +43,7 @@ func newDecode(name string, streams genericiooptions.IOStreams, cluster *cluster
 		Long: `Tells which controller made a cookie, which backend and pod it names, when it
 was issued where the value tells, and whether that pod is gone. COOKIE is a
 value, name=value, a whole Cookie or Set-Cookie line, or a request copied as
-cURL; without it, standard input is read.
+cURL; without it, or with -, standard input is read.
 
 The endpoints are those of the cluster, or with --endpoints those you give; then
 no cluster is asked. Only the shape of a value proposes a controller; an
@@ -190,6 +190,9 @@ func parseAt(text string, now time.Time) (time.Time, error) {
 // cookies are those of the argument, the HAR file or standard input, and how
 // many were left out for being too many or too long.
 func (f decodeFlags) cookies(args []string, streams genericiooptions.IOStreams) (all []capture.Cookie, left int, err error) {
+	if len(args) > 0 && args[0] == "-" { // as of every other command's files
+		args = nil
+	}
 	switch {
 	case f.har != "" && len(args) > 0:
 		return nil, 0, usageError("either COOKIE or --har")
@@ -201,6 +204,8 @@ func (f decodeFlags) cookies(args []string, streams genericiooptions.IOStreams) 
 			return nil, 0, &failure{code: exitNotDecoded, err: errors.New("the HAR file holds no cookies"), hint: "browsers leave them out unless asked: export it with sensitive data"}
 		}
 		return all, left, nil
+	case len(args) > 0 && strings.HasSuffix(strings.ToLower(args[0]), ".har"):
+		return nil, 0, usageError("%q is a file's name and no cookie: --har reads it", affinity.Clean(args[0], 200))
 	case len(args) > 0:
 		all, left = capture.Text(args[0])
 	default:
@@ -210,6 +215,9 @@ func (f decodeFlags) cookies(args []string, streams genericiooptions.IOStreams) 
 		text, err := io.ReadAll(io.LimitReader(streams.In, capture.MaxText))
 		if err != nil {
 			return nil, 0, usageError("standard input: %w", err)
+		}
+		if capture.LooksLikeHAR(text) {
+			return nil, 0, usageError("standard input is a HAR file, or JSON of another kind, and no cookie: decode --har - reads one")
 		}
 		all, left = capture.Text(string(text))
 	}

@@ -134,6 +134,27 @@ func TestDecodeWithoutRights(t *testing.T) {
 	}
 }
 
+// TestDecodeStandardInput wants - to be standard input, and a HAR file in it told.
+func TestDecodeStandardInput(t *testing.T) {
+	run := func(in string, args ...string) (string, int) {
+		cmd := exec.CommandContext(t.Context(), binary, append([]string{"decode", "--endpoints", "10.244.0.5:8080"}, args...)...)
+		cmd.Stdin = strings.NewReader(in)
+		out, _ := cmd.CombinedOutput() // its code tells
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	for _, args := range [][]string{nil, {"-"}} {
+		if out, code := run("lb=0fba5c0ba8372774\n", args...); code != 0 || !strings.Contains(out, "10.244.0.5:8080") {
+			t.Errorf("%v: exit %d, %s", args, code, out)
+		}
+		if out, code := run("\ufeff{\n  \"log\": {\"entries\": []}}", args...); code != exitUsage || !strings.Contains(out, "--har -") {
+			t.Errorf("%v: exit %d, %s", args, code, out)
+		}
+	}
+	if out, code := run("", "chat.har"); code != exitUsage || !strings.Contains(out, "--har") {
+		t.Errorf("a file's name: exit %d, %s", code, out)
+	}
+}
+
 func toJSON(t *testing.T, v any) string {
 	t.Helper()
 	text, err := json.Marshal(v)

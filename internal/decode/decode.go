@@ -321,7 +321,11 @@ func (r *Result) shaped(v ingress.Verdict, w World) {
 			r.Instead = "a cookie of that name is set for " + service(v.Routed[0]) + ": the pod it named has most likely left; " + r.Instead
 		}
 	case len(w.Scopes) > 0:
-		r.Instead = "the endpoints that were given are not all, or --backend NAMESPACE/SERVICE:PORT is missing" + key
+		backend := "--backend NAMESPACE/SERVICE:PORT is missing"
+		if b := w.Scopes[0].Backend; b.Service.Name != "" {
+			backend = "it is not the cookie of " + service(b) + " (--backend; the port as the Ingress writes it, its number or name)"
+		}
+		r.Instead = "the endpoints that were given are not all, or " + backend + key
 	default:
 		r.Instead = "its pod is found among endpoints: --endpoints IP:PORT,… or a cluster"
 	}

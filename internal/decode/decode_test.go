@@ -133,6 +133,18 @@ func TestInstead(t *testing.T) {
 	}
 }
 
+// TestInsteadOfAnotherBackend wants no flag called missing that was given.
+func TestInsteadOfAnotherBackend(t *testing.T) {
+	w := world(t)
+	w.Where = ""
+	w.Scopes[0].Backend.Service = affinity.ServiceRef{Namespace: "shop", Name: "other"}
+	w.Scopes[0].Names = names(w.Scopes[0].Backend)
+	r := Read(capture.Cookie{Name: "INGRESSCOOKIE", Value: affinity.Secret("1767225823.823.28.617683|" + webKey[:31] + "0")}, w)
+	if r.Decoded || strings.Contains(r.Instead, "missing") || !strings.Contains(r.Instead, "not the cookie of shop/other") {
+		t.Errorf("%q, %q", r.Reason, r.Instead)
+	}
+}
+
 // TestServersAsGiven: Traefik hashes a server's URL to the letter. The digests
 // are of sha256sum; the one without a port was recorded from Traefik 3.7.13.
 func TestServersAsGiven(t *testing.T) {
