@@ -166,7 +166,8 @@ func evidenceText(e affinity.FindingEvidence, about affinity.ObjectRef) string {
 func (l Lint) json(w io.Writer) error {
 	list := newList[Finding](&affinity.Snapshot{}, "FindingList")
 	list.Metadata.Warnings, list.Metadata.Unread = l.Warnings, l.Unread
-	return writeAround(w, list, "items", "        ", "    ", len(l.Findings), func(i int) any { return newFinding(l.Findings[i]) })
+	names := namesOf(l.Findings)
+	return writeAround(w, list, "items", "        ", "    ", len(l.Findings), func(i int) any { return newFinding(l.Findings[i], names[i]) })
 }
 
 // writeAround writes v as indented JSON, with n values in place of the empty list
