@@ -43,7 +43,7 @@ func newDecode(name string, streams genericiooptions.IOStreams, cluster *cluster
 		Long: `Tells which controller made a cookie, which backend and pod it names, when it
 was issued where the value tells, and whether that pod is gone. COOKIE is a
 value, name=value, a whole Cookie or Set-Cookie line, or a request copied as
-cURL; without it, standard input is read.
+cURL; without it, or with -, standard input is read.
 
 The endpoints are those of the cluster, or with --endpoints those you give; then
 no cluster is asked. Only the shape of a value proposes a controller; an
@@ -52,7 +52,8 @@ whether the cookie had been issued or had ended by then, and, from a cluster,
 whether its pod had been made.
 
 Exit codes: 0 decoded; 1 not decodable, with the reason and what to do instead;
-2 the command line is wrong; 3 the cluster could not be asked.`,
+2 the command line is wrong; 3 the cluster could not be asked, or its endpoints
+may not be read.`,
 		Example: fmt.Sprintf(`  %[1]s decode 'INGRESSCOOKIE=VALUE' -n msgapp
   %[1]s decode 'lb=8284434f14da8452' --endpoints 10.244.0.5:8080,10.244.1.7:8080
   %[1]s decode --har chat.example.com.har -A -o json
@@ -119,6 +120,9 @@ func runDecode(ctx context.Context, args []string, f decodeFlags, cluster *clust
 		return nil
 	case clusterErr != nil:
 		return clusterErr
+	case slices.ContainsFunc(results, func(r decode.Result) bool { return r.Unread }):
+		r := results[slices.IndexFunc(results, func(r decode.Result) bool { return r.Unread })]
+		return cannot(r.Instead, "not decoded: %s", r.Reason)
 	case len(results) == 1:
 		return &failure{code: exitNotDecoded, err: errors.New("not decoded: " + results[0].Reason), hint: results[0].Instead}
 	}
@@ -186,6 +190,9 @@ func parseAt(text string, now time.Time) (time.Time, error) {
 // cookies are those of the argument, the HAR file or standard input, and how
 // many were left out for being too many or too long.
 func (f decodeFlags) cookies(args []string, streams genericiooptions.IOStreams) (all []capture.Cookie, left int, err error) {
+	if len(args) > 0 && args[0] == "-" { // as of every other command's files
+		args = nil
+	}
 	switch {
 	case f.har != "" && len(args) > 0:
 		return nil, 0, usageError("either COOKIE or --har")
@@ -197,6 +204,8 @@ func (f decodeFlags) cookies(args []string, streams genericiooptions.IOStreams) 
 			return nil, 0, &failure{code: exitNotDecoded, err: errors.New("the HAR file holds no cookies"), hint: "browsers leave them out unless asked: export it with sensitive data"}
 		}
 		return all, left, nil
+	case len(args) > 0 && strings.HasSuffix(strings.ToLower(args[0]), ".har"):
+		return nil, 0, usageError("%q is a file's name and no cookie: --har reads it", affinity.Clean(args[0], 200))
 	case len(args) > 0:
 		all, left = capture.Text(args[0])
 	default:
@@ -206,6 +215,9 @@ func (f decodeFlags) cookies(args []string, streams genericiooptions.IOStreams) 
 		text, err := io.ReadAll(io.LimitReader(streams.In, capture.MaxText))
 		if err != nil {
 			return nil, 0, usageError("standard input: %w", err)
+		}
+		if capture.LooksLikeHAR(text) {
+			return nil, 0, usageError("standard input is a HAR file, or JSON of another kind, and no cookie: decode --har - reads one")
 		}
 		all, left = capture.Text(string(text))
 	}
@@ -276,6 +288,9 @@ func askCluster(ctx context.Context, w *decode.World, only affinity.Backend, clu
 	for _, src := range snap.Sources {
 		if src.State == affinity.SourceForbidden {
 			fmt.Fprintf(warn, "warning: %s %s: %s\n", src.Name, src.State, src.Detail)
+			if src.Name == "endpointslices" || src.Name == "services" {
+				w.Unread = append(w.Unread, src.Name)
+			}
 		}
 	}
 	w.Scopes, w.Where = decode.Cluster(snap, only), s.where()

@@ -77,23 +77,23 @@ func TestDecodeAsksTheCluster(t *testing.T) {
 		code int
 	}{
 		{"a pod", []string{"INGRESSCOOKIE=a4218db18517898613a5b988c1d68087|" + key},
-			decode.Result{Decoded: true, Controller: "ingress-nginx", Mode: "persistent", Backend: "default/web:80", Endpoint: "10.244.0.5:8080", Pod: "default/web-a", State: "ready", Exact: true}, "", 0},
+			decode.Result{Decoded: true, Controller: "ingress-nginx", Mode: "persistent", Backend: "default/web:80", Endpoint: "10.244.0.5:8080", Pod: "default/web-a", State: "ready", Gone: new(false), Exact: true}, "", 0},
 		{"a pod that was made later", []string{"INGRESSCOOKIE=f80e698df1ee02ab3cbfca44f7769f63|" + key, "--at", "2026-01-01T00:00:00Z"},
-			decode.Result{Decoded: true, Controller: "ingress-nginx", Mode: "persistent", Backend: "default/web:80", Endpoint: "10.244.1.7:8080", Pod: "default/web-b", State: "ready", Exact: true},
+			decode.Result{Decoded: true, Controller: "ingress-nginx", Mode: "persistent", Backend: "default/web:80", Endpoint: "10.244.1.7:8080", Pod: "default/web-b", State: "ready", Gone: new(false), Exact: true},
 			"the address was another's then", 0},
 		{"a pod that is gone", []string{"INGRESSCOOKIE=14b39e16b47200d60fa233790cd75e71|" + key},
-			decode.Result{Decoded: true, Controller: "ingress-nginx", Mode: "persistent", Backend: "default/web:80", State: "gone", Gone: true, Exact: true}, "the pod is gone", 0},
+			decode.Result{Decoded: true, Controller: "ingress-nginx", Mode: "persistent", Backend: "default/web:80", State: "gone", Gone: new(true), Exact: true}, "the pod is gone", 0},
 		{"a backend that is no more", []string{"INGRESSCOOKIE=14b39e16b47200d60fa233790cd75e71|9cd18470ce6eb663a7d180ff6eb997bb"},
 			decode.Result{Controller: "ingress-nginx"}, "unknown backend", 1},
 		{"a mode that the Ingress has not", []string{"INGRESSCOOKIE=1767225601.5.31.42|" + key}, decode.Result{}, "", 1},
 		{"another controller's", []string{"lb=0fba5c0ba8372774"},
-			decode.Result{Decoded: true, Controller: "haproxytech", Mode: "dynamic", Backend: "default/web:80", Endpoint: "10.244.0.5:8080", Pod: "default/web-a", State: "ready", Exact: true}, "", 0},
+			decode.Result{Decoded: true, Controller: "haproxytech", Mode: "dynamic", Backend: "default/web:80", Endpoint: "10.244.0.5:8080", Pod: "default/web-a", State: "ready", Gone: new(false), Exact: true}, "", 0},
 		{"a pod's UID", []string{"8c9ad4f1-6c0e-4b0e-9d53-0d9f4b8f4b57"},
-			decode.Result{Decoded: true, Controller: "haproxy-ingress", Mode: "static", Backend: "default/web:80", Endpoint: "10.244.0.5:8080", Pod: "default/web-a", State: "ready", Exact: true}, "", 0},
+			decode.Result{Decoded: true, Controller: "haproxy-ingress", Mode: "static", Backend: "default/web:80", Endpoint: "10.244.0.5:8080", Pod: "default/web-a", State: "ready", Gone: new(false), Exact: true}, "", 0},
 		{"an address in clear", []string{"Cg8xMC4yNDQuMC41OjgwODA="},
-			decode.Result{Decoded: true, Controller: "envoy", Mode: "stateful-session", Backend: "default/web:80", Endpoint: "10.244.0.5:8080", Pod: "default/web-a", State: "ready", Exact: true}, "", 0},
+			decode.Result{Decoded: true, Controller: "envoy", Mode: "stateful-session", Backend: "default/web:80", Endpoint: "10.244.0.5:8080", Pod: "default/web-a", State: "ready", Gone: new(false), Exact: true}, "", 0},
 		{"an address that nobody has", []string{"MS4yLjMuNDo4MA=="},
-			decode.Result{Decoded: true, Controller: "envoy", Mode: "stateful-session", Endpoint: "1.2.3.4:80", State: "gone", Gone: true, Exact: true}, "no endpoint in", 0},
+			decode.Result{Decoded: true, Controller: "envoy", Mode: "stateful-session", Endpoint: "1.2.3.4:80", State: "gone", Gone: new(true), Exact: true}, "no endpoint in", 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,6 +107,51 @@ func TestDecodeAsksTheCluster(t *testing.T) {
 				t.Errorf("exit %d, %s; want exit %d, %s", code, toJSON(t, told), tt.code, toJSON(t, tt.want))
 			}
 		})
+	}
+}
+
+// TestDecodeWithoutRights wants no pod called gone that merely may not be seen.
+func TestDecodeWithoutRights(t *testing.T) {
+	server := startServer(t, decodeObjects)
+	server.Deny(apiserver.Rule{Group: "discovery.k8s.io", Resource: "endpointslices"}, apiserver.Rule{Resource: "pods"})
+	for _, cookie := range []string{
+		"INGRESSCOOKIE=a4218db18517898613a5b988c1d68087|6cde5721ec2c7e2bce07cff7d0e4ac37", // its backend is certain
+		"lb=0fba5c0ba8372774",
+		"web-a", // a server's name in clear
+	} {
+		r, code := runDecodeJSON(t, cookie, "--server", "http://"+server.Addr(), "-n", "default")
+		if code != exitCannot || r.Decoded || r.Gone != nil || r.State != "" {
+			t.Errorf("%s: exit %d, %+v; want exit %d and nothing about the pod", cookie, code, r, exitCannot)
+		}
+		text := r.Reason + r.Instead + strings.Join(r.Notes, " ")
+		if !strings.Contains(text, "endpointslices may not be read") || strings.Contains(text, "gone") || strings.Contains(text, "has most likely left") {
+			t.Errorf("%s: %q", cookie, text)
+		}
+	}
+	r, code := runDecodeJSON(t, "Cg8xMC4yNDQuMC41OjgwODA=", "--server", "http://"+server.Addr(), "-n", "default") // the address in clear
+	if code != 0 || r.Endpoint != "10.244.0.5:8080" || r.Gone != nil || !strings.Contains(strings.Join(r.Notes, " "), "endpointslices may not be read") {
+		t.Errorf("exit %d, %+v", code, r)
+	}
+}
+
+// TestDecodeStandardInput wants - to be standard input, and a HAR file in it told.
+func TestDecodeStandardInput(t *testing.T) {
+	run := func(in string, args ...string) (string, int) {
+		cmd := exec.CommandContext(t.Context(), binary, append([]string{"decode", "--endpoints", "10.244.0.5:8080"}, args...)...)
+		cmd.Stdin = strings.NewReader(in)
+		out, _ := cmd.CombinedOutput() // its code tells
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	for _, args := range [][]string{nil, {"-"}} {
+		if out, code := run("lb=0fba5c0ba8372774\n", args...); code != 0 || !strings.Contains(out, "10.244.0.5:8080") {
+			t.Errorf("%v: exit %d, %s", args, code, out)
+		}
+		if out, code := run("\ufeff{\n  \"log\": {\"entries\": []}}", args...); code != exitUsage || !strings.Contains(out, "--har -") {
+			t.Errorf("%v: exit %d, %s", args, code, out)
+		}
+	}
+	if out, code := run("", "chat.har"); code != exitUsage || !strings.Contains(out, "--har") {
+		t.Errorf("a file's name: exit %d, %s", code, out)
 	}
 }
 

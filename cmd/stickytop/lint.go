@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -51,8 +52,8 @@ A comment in a document, or an annotation, silences a rule for its object:
 One without a reason, or of no rule, silences nothing, and a warning says so.
 
 Exit codes: 0 nothing at or over --fail-on, 1 something, 2 the command line is
-wrong, 3 something could not be read, a Helm template among it, or all that -f
-names is empty. Input without an object that rules read exits 0, with a warning.`,
+wrong, 3 something could not be read, a Helm template, or Services or routes that
+a right is missing for, among it, or all that -f names is empty. Input without an object that rules read exits 0, with a warning.`,
 		Example: fmt.Sprintf(`  helm template ./chart | %[1]s lint -f -
   kustomize build overlays/prod | %[1]s lint -f - -o sarif
   %[1]s lint -f manifests/ --fail-on medium --skip L01
@@ -130,10 +131,21 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 		return err
 	}
 	objects := len(facts.Objects)
-	facts = findings.Facts{} // they may be a gigabyte that nobody needs any more
+	facts.Objects = nil // they may be a gigabyte that nobody needs any more
 	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: objects, All: o.all, FailOn: limit}
+	for _, p := range unread.problems {
+		out.Unread = append(out.Unread, report.Unread{File: affinity.Clean(p.File, 500), Line: p.Line, Text: affinity.Clean(p.Text, 1000)})
+	}
+	kinds := result.Unread
+	if objects == 0 && len(facts.Unread) > 0 { // nothing is known, not nothing wrong
+		kinds = slices.Sorted(maps.Values(facts.Unread))
+	}
+	for _, why := range kinds {
+		out.Unread = append(out.Unread, report.Unread{Text: report.Inert(why)})
+	}
 	if w := unread.unrendered(); w != "" {
 		out.Warnings = append(out.Warnings, w)
+		out.Unread = append(out.Unread, report.Unread{Text: w})
 	}
 	for _, u := range result.Unheeded {
 		out.Warnings = append(out.Warnings, u.String())
@@ -157,6 +169,12 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	}
 	for _, p := range unread.problems {
 		fmt.Fprintln(streams.ErrOut, report.Inert(p.Error()))
+	}
+	if len(kinds) > 0 {
+		for _, why := range kinds {
+			fmt.Fprintln(streams.ErrOut, "warning: not read: "+report.Inert(why))
+		}
+		return cannot("stickytop rbac --missing prints the Role to ask for; -n NAMESPACE may be allowed where -A is not", "%d kinds of objects in %s could not be read", len(kinds), where)
 	}
 	switch problems, templates := len(unread.problems), len(unread.templates); {
 	case problems > 0 && templates > 0:
@@ -255,10 +273,11 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 			read(in, "<stdin>")
 			continue
 		}
-		names, err := manifestsIn(file)
+		names, unreadable, err := manifestsIn(file)
 		if err != nil {
 			return facts, not, "", cannot("", "%w", err)
 		}
+		not.problems = append(not.problems, unreadable...)
 		for _, name := range names {
 			if known[filepath.Clean(name)] {
 				continue // named twice, it is still there once
@@ -266,7 +285,8 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 			known[filepath.Clean(name)] = true
 			chart, err := unrenderedIn(name)
 			if err != nil {
-				return facts, not, "", cannot("", "%w", err)
+				not.problems = append(not.problems, unreadableFile(name, err))
+				continue
 			}
 			if chart != "" {
 				not.templates = append(not.templates, filepath.ToSlash(chart))
@@ -274,7 +294,8 @@ func lintFacts(ctx context.Context, o lintFlags, cluster *clusterFlags, in io.Re
 			}
 			f, err := os.Open(name)
 			if err != nil {
-				return facts, not, "", cannot("", "%w", err)
+				not.problems = append(not.problems, unreadableFile(name, err))
+				continue
 			}
 			read(f, filepath.ToSlash(name))
 			f.Close()
@@ -361,13 +382,24 @@ func holds(r io.Reader, text []byte) (bool, error) {
 	}
 }
 
+// unreadableFile is the problem of a file that cannot be opened.
+func unreadableFile(name string, err error) manifest.Problem {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return manifest.Problem{File: filepath.ToSlash(name), Text: "cannot be read: " + err.Error()}
+}
+
 // manifestsIn is a file itself, or the YAML and JSON below a directory, hidden
-// ones left out.
-func manifestsIn(path string) (names []string, err error) {
+// ones left out. What of a directory cannot be looked into is unreadable; that
+// path itself cannot is an error.
+func manifestsIn(path string) (names []string, unreadable []manifest.Problem, err error) {
 	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
 		switch {
-		case err != nil:
+		case err != nil && d == nil: // path is not there
 			return err
+		case err != nil:
+			unreadable = append(unreadable, unreadableFile(name, err))
 		case name != path && strings.HasPrefix(d.Name(), "."):
 			if d.IsDir() {
 				return fs.SkipDir
@@ -377,10 +409,10 @@ func manifestsIn(path string) (names []string, err error) {
 		}
 		return nil
 	})
-	if err == nil && len(names) == 0 {
+	if err == nil && len(names)+len(unreadable) == 0 {
 		err = errors.New(path + ": no .yaml, .yml or .json in it")
 	}
-	return names, err
+	return names, unreadable, err
 }
 
 // ruleNames are the rules that read objects, for completion.

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -215,4 +216,15 @@ func broken(err error) error {
 		return errors.New("the HAR file ends in the middle")
 	}
 	return fmt.Errorf("the HAR file cannot be read: %w", err)
+}
+
+// LooksLikeHAR reports whether a text begins as a HAR file does: with an object
+// of JSON, which no cookie does, nor what browsers copy as cURL.
+func LooksLikeHAR(text []byte) bool {
+	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))
+	if len(text) == 0 || text[0] != '{' {
+		return false
+	}
+	text = bytes.TrimSpace(text[1:])
+	return len(text) > 0 && (text[0] == '"' || text[0] == '}')
 }

@@ -23,6 +23,7 @@ type World struct {
 	// Where says what the Scopes are of: "namespace \"default\"". Empty when
 	// no cluster was asked, and the Scopes are what the user gave.
 	Where      string
+	Unread     []string // what of the cluster's may not be read and could hold the pod: "endpointslices"
 	Pods       map[affinity.PodRef]affinity.Pod
 	Keys       []string  // HAProxy's dynamic-cookie-keys besides the defaults
 	Controller string    // the key of the only one whose cookie it may be; "" for any
@@ -92,7 +93,7 @@ func unquoted(value string) string {
 func (r *Result) decided(answers []ingress.Answer, w World) {
 	a := answers[0]
 	d := a.Decoded
-	r.Decoded, r.Controller, r.Mode, r.Exact, r.Gone, r.Detail = true, a.Controller, a.Mode, d.Exact, d.Gone, d.Detail
+	r.Decoded, r.Controller, r.Mode, r.Exact, r.Detail = true, a.Controller, a.Mode, d.Exact, d.Detail
 	r.Issued, r.Expires = instant(d.Issued), instant(d.Expires)
 	r.Backend = backendOf(a)
 	if others := distinct(answers, backendOf); len(others) > 1 {
@@ -107,7 +108,7 @@ func (r *Result) decided(answers []ingress.Answer, w World) {
 		e := d.Endpoints[0]
 		r.Endpoint = affinity.Clean(e.Addr, maxText)
 		if w.Where != "" {
-			r.State = state(e, d.Gone)
+			r.State, r.Gone = state(e, d.Gone), &d.Gone
 		}
 		if !e.Pod.IsZero() {
 			r.Pod = affinity.Clean(e.Pod.String(), maxText)
@@ -119,6 +120,11 @@ func (r *Result) decided(answers []ingress.Answer, w World) {
 		r.Notes = append(r.Notes, "it names a Service that a weighted service chose, no pod; another cookie may name the pod")
 	default:
 		r.Exact = true // about the backend
+		if len(w.Unread) > 0 {
+			r.undo("its backend is "+r.Backend+"; "+unread(w), unreadHint)
+			r.Unread = true
+			return
+		}
 		r.gone("the backend is certain, and none of its endpoints is the one: the pod is gone, and the next request is pinned anew", w)
 		if w.Where == "" {
 			r.undo("its backend is "+r.Backend+"; none of the endpoints that were given is the one", "the pod is gone, or --endpoints is not complete")
@@ -126,12 +132,24 @@ func (r *Result) decided(answers []ingress.Answer, w World) {
 	}
 }
 
-// gone says so of a pod where the cluster was asked.
+// unread says what of the cluster's endpoints is not known.
+func unread(w World) string {
+	return "which pods there are is not known: " + strings.Join(w.Unread, " and ") + " may not be read"
+}
+
+const unreadHint = "stickytop rbac --missing prints the Role to ask for; --endpoints IP:PORT,… needs no rights"
+
+// gone says so of a pod where the cluster was asked, and answered.
 func (r *Result) gone(note string, w World) {
 	if w.Where == "" {
 		return
 	}
-	r.Gone, r.State = true, "gone"
+	if len(w.Unread) > 0 {
+		r.Notes = append(r.Notes, unread(w))
+		return
+	}
+	is := true
+	r.Gone, r.State = &is, "gone"
 	r.Notes = append(r.Notes, note)
 }
 
@@ -255,6 +273,8 @@ func (r *Result) undecided(v ingress.Verdict, w World) {
 	case len(v.Opaques) > 0:
 		o := v.Opaques[0]
 		r.Reason, r.Instead = "it may be "+o.Title+": opaque, as "+o.Why, o.Instead
+	case len(w.Unread) > 0:
+		r.Reason, r.Instead, r.Unread = "no controller writes values of that shape, but it may be the name of a pod or server; "+unread(w), unreadHint, true
 	default:
 		r.Reason = "no controller is known to write such a value"
 		r.Instead = "look at the controller's access log, or let the application name its pod in a header: stickytop TARGET --pod-header NAME reads it; a cookie of the application's own that APISIX or Skipper hashes is read with --controller"
@@ -292,13 +312,20 @@ func (r *Result) shaped(v ingress.Verdict, w World) {
 		r.Instead = "ask HAProxy: echo 'show servers state' | socat stdio SOCKET"
 	case strings.Contains(d.Detail, "not established"):
 		r.Instead = "the controller's access log names the address that answered"
+	case w.Where != "" && len(w.Unread) > 0:
+		r.Reason += "; " + unread(w)
+		r.Instead, r.Unread = unreadHint, true
 	case w.Where != "":
 		r.Instead = "the pod it named is gone, or is not in " + w.Where + " (-n, -A)" + key
 		if len(v.Routed) > 0 {
 			r.Instead = "a cookie of that name is set for " + service(v.Routed[0]) + ": the pod it named has most likely left; " + r.Instead
 		}
 	case len(w.Scopes) > 0:
-		r.Instead = "the endpoints that were given are not all, or --backend NAMESPACE/SERVICE:PORT is missing" + key
+		backend := "--backend NAMESPACE/SERVICE:PORT is missing"
+		if b := w.Scopes[0].Backend; b.Service.Name != "" {
+			backend = "it is not the cookie of " + service(b) + " (--backend; the port as the Ingress writes it, its number or name)"
+		}
+		r.Instead = "the endpoints that were given are not all, or " + backend + key
 	default:
 		r.Instead = "its pod is found among endpoints: --endpoints IP:PORT,… or a cluster"
 	}

@@ -56,7 +56,7 @@ func TestReadStates(t *testing.T) {
 	current := w.Scopes[0].Set.Current
 	current[0].Ready, current[1].Terminating = false, true
 	for value, want := range map[affinity.Secret]string{"8284434f14da8452": "not ready", "d4aa9682826109e9": "terminating", "85427b4e0b26f588": "ready"} {
-		if r := Read(capture.Cookie{Value: value}, w); r.State != want || r.Gone {
+		if r := Read(capture.Cookie{Value: value}, w); r.State != want || (r.Gone != nil) != (want != "") || r.Gone != nil && *r.Gone {
 			t.Errorf("%+v, want %s", r, want)
 		}
 	}
@@ -130,6 +130,18 @@ func TestInstead(t *testing.T) {
 	}
 	if r := Read(capture.Cookie{Value: "fcde627de0fe23ff"}, w); !strings.Contains(r.Instead, "--key") {
 		t.Errorf("a value that may be HAProxy's: %q, %q", r.Reason, r.Instead)
+	}
+}
+
+// TestInsteadOfAnotherBackend wants no flag called missing that was given.
+func TestInsteadOfAnotherBackend(t *testing.T) {
+	w := world(t)
+	w.Where = ""
+	w.Scopes[0].Backend.Service = affinity.ServiceRef{Namespace: "shop", Name: "other"}
+	w.Scopes[0].Names = names(w.Scopes[0].Backend)
+	r := Read(capture.Cookie{Name: "INGRESSCOOKIE", Value: affinity.Secret("1767225823.823.28.617683|" + webKey[:31] + "0")}, w)
+	if r.Decoded || strings.Contains(r.Instead, "missing") || !strings.Contains(r.Instead, "not the cookie of shop/other") {
+		t.Errorf("%q, %q", r.Reason, r.Instead)
 	}
 }
 

@@ -27,7 +27,7 @@ type Result struct {
 	Endpoint   string     `json:"endpoint,omitempty"`
 	Pod        string     `json:"pod,omitempty"`
 	State      string     `json:"state,omitempty"` // of the endpoint: ready, not ready, terminating, gone
-	Gone       bool       `json:"gone"`
+	Gone       *bool      `json:"gone,omitempty"`  // nil where that is not known
 	Issued     *time.Time `json:"issued,omitempty"`
 	Expires    *time.Time `json:"expires,omitempty"`
 	Exact      bool       `json:"exact"` // a digest or a name proves it, unlike a place on a ring
@@ -41,6 +41,9 @@ type Result struct {
 	Candidates []Candidate `json:"candidates,omitempty"`
 
 	Seen *Seen `json:"seen,omitempty"`
+
+	// Unread: not decoded because the cluster's endpoints may not be read.
+	Unread bool `json:"-"`
 }
 
 // Candidate is one of several things a cookie may name, or may be.

@@ -14,6 +14,7 @@ var c03 = Rule{
 	Fix:     "wait in preStop until clients have left, and give the pod the time for it: five minutes, or the life of a shorter cookie. preStop.sleep takes Kubernetes 1.30; before, an exec of sleep",
 	Verify:  "delete one pod while stickytop runs on its ingress: no FAILING",
 	Sources: []string{"Kubernetes documentation, Pod Lifecycle, Termination of Pods", "nginx/kubernetes-ingress#267", "kubernetes/ingress-nginx#13484", "emissary-ingress/emissary#1473", "kubernetes/kubernetes#140018"},
+	Needs:   []string{"Deployment", "StatefulSet", "DaemonSet"},
 	check: func(c *check) {
 		needs := map[*Object]time.Duration{} // of the longest cookie that leads to it
 		for _, r := range c.stickyRoutes("") {

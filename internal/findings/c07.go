@@ -13,6 +13,7 @@ var c07 = Rule{
 	Fix:     "use mode persistent (each session moves once), and few, large steps: a higher maxSurge",
 	Verify:  "kubectl rollout restart while stickytop runs on its ingress: one move for each session",
 	Sources: []string{"nforgeio/neonKUBE#1017", "kubernetes/kubernetes#55603", "istio/istio#7878"},
+	Needs:   []string{"Deployment", "StatefulSet", "DaemonSet"},
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes(nginxKey) {
 			if r.policy.Mode != "balanced" {

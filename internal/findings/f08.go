@@ -18,6 +18,7 @@ var f08 = Rule{
 	Fix:     "make the last hop sticky too, or send the ingress to the app itself",
 	Verify:  "let the app name its pod in a header: stickytop shows the last pod, not the proxy's",
 	Sources: []string{"agentic-community/mcp-gateway-registry#1101", "agentgateway/agentgateway#573", "canonical/microk8s#322"},
+	Needs:   []string{"Deployment", "StatefulSet", "DaemonSet"},
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes("") {
 			for _, x := range r.loads {

@@ -15,6 +15,7 @@ var g01 = Rule{
 	Fix:     "keep the sidecar out of the controller's outbound connections, or out of its pods",
 	Verify:  "stickytop get sessions on a sticky route --for 30s: the pod stays",
 	Sources: []string{"linkerd/linkerd2#11604", "linkerd/linkerd2#4956", "kubernetes/ingress-nginx#6019"},
+	Needs:   []string{"Namespace"},
 	check: func(c *check) {
 		sticky := c.stickyRoutes("")
 		if len(sticky) == 0 || c.unasked[sticky[0].ID] != "" {

@@ -19,6 +19,7 @@ var i02 = Rule{
 	Sources: []string{"miguelgrinberg/Flask-SocketIO#402", "benoitc/gunicorn#1147", "Unitech/pm2#389", "socketio/socket.io-sticky#2"},
 	Shown: "the pod of the handshake itself refuses a later request with code 1. Told apart by the pod's restart count: when it grew, the session was lost with the container; when not, likely several workers, and certain with the second handshake that meets it. " +
 		"Where a cookie alone names the pod of a refused request it stays likely, unless other answers on the route have borne the cookie out, the objects declare several workers, the Service has had one endpoint all along, or a log tells (--log-evidence).",
+	Needs: []string{"Deployment", "StatefulSet", "DaemonSet"},
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes("") {
 			for _, x := range c.loadsOf(r) {

@@ -2,6 +2,7 @@ package findings
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -214,6 +215,9 @@ type Result struct {
 	// print; "" when nothing was.
 	Unjudged string
 	Unheeded []Unheeded
+	// Unread are the reasons why objects that most rules look at could not be
+	// read, safe to print: with one, that nothing was found says little.
+	Unread []string
 }
 
 // Ignored is a finding that its object silences.
@@ -237,6 +241,9 @@ func (r Result) Told() []affinity.Finding {
 	all := slices.Clip(r.Findings)
 	if r.Unjudged != "" {
 		all = append(all, affinity.Finding{Rule: affinity.NoRule, Title: "not everything is judged", NotChecked: r.Unjudged})
+	}
+	if len(r.Unread) > 0 {
+		all = append(all, affinity.Finding{Rule: affinity.NoRule, Title: "not everything could be read", NotChecked: strings.Join(r.Unread, "; ")})
 	}
 	for _, u := range r.Unheeded {
 		all = append(all, affinity.Finding{Rule: affinity.NoRule, Title: "an ignore is not heeded: " + u.Why, Severity: affinity.SeverityInfo, Certainty: affinity.CertaintyExact,
@@ -308,7 +315,7 @@ func Check(f Facts, o Options) Result {
 	all := w.check(o)
 	concerned := w.concerned()
 	w.doubt(all)
-	out := Result{Findings: all[:0], Unjudged: *w.unjudged, Unheeded: w.unheeded()}
+	out := Result{Findings: all[:0], Unjudged: *w.unjudged, Unheeded: w.unheeded(), Unread: w.unread()}
 	for i, u := range out.Unheeded {
 		out.Unheeded[i].Routes = concerned[nameKey{u.Object.Kind, u.Object.Namespace, u.Object.Name}]
 	}
@@ -344,11 +351,26 @@ func (o Options) wants(r *Rule) bool {
 func (w *world) run(r *Rule, found *[]affinity.Finding) {
 	c := &check{world: w, rule: r, found: found, seen: map[seenKey]bool{}}
 	r.check(c)
+	var missing []string
 	for _, kind := range r.Needs {
 		if why := w.Unread[kind]; why != "" {
-			c.notChecked(nil, why)
+			missing = append(missing, why)
 		}
 	}
+	if len(missing) > 0 {
+		c.notChecked(nil, strings.Join(missing, "; "))
+	}
+}
+
+// unread says which kinds could not be read that most rules look at, so that none
+// names them among its Needs.
+func (w *world) unread() (all []string) {
+	for _, kind := range slices.Sorted(maps.Keys(w.Unread)) {
+		if !slices.ContainsFunc(Rules, func(r Rule) bool { return slices.Contains(r.Needs, kind) }) {
+			all = append(all, affinity.Clean(w.Unread[kind], maxText))
+		}
+	}
+	return all
 }
 
 // ignored is why the finding's object silences it; "" when it does not.

@@ -1,6 +1,7 @@
 package findings
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -187,6 +188,49 @@ func (v *Value) Strings(path ...string) map[string]string {
 		}
 	}
 	return out
+}
+
+// NotTexts returns the fields of the map at path that the API server, which wants
+// texts there, refuses: maps, lists, and booleans and numbers without quotes. A
+// null is none: it is taken for "".
+func (v *Value) NotTexts(path ...string) (all []Field) {
+	for _, f := range v.At(path...).fields() {
+		switch x := f.Value; {
+		case x.kind == kindMap, x.kind == kindList, x.kind == kindScalar && !x.quoted && wordOf(x.text) != "":
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// Is says what kind of value it is, for people.
+func (v *Value) Is() string {
+	switch {
+	case v == nil || v.kind == kindNull:
+		return "null"
+	case v.kind == kindMap:
+		return "a map"
+	case v.kind == kindList:
+		return "a list"
+	case v.quoted:
+		return "a text"
+	}
+	return cmp.Or(wordOf(v.text), "a text")
+}
+
+// wordOf is what a word without quotes is to kubectl, which reads YAML as JSON;
+// "" for a text, as a date is.
+func wordOf(text string) string {
+	if strings.EqualFold(text, "true") || strings.EqualFold(text, "false") {
+		return "a boolean"
+	}
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		return "a number"
+	}
+	if _, err := strconv.ParseInt(text, 0, 64); err == nil {
+		return "a number"
+	}
+	return ""
 }
 
 // words returns every scalar of a list, for command lines.

@@ -24,6 +24,9 @@ var opaques = []struct {
 	// [aws-load-balancer-controller docs/guide/ingress/annotations.md; AWS documentation, sticky sessions]
 	{"aws-alb", "AWS Application Load Balancer", nameBegins("AWSALB"), nil,
 		"AWS encrypts it", "the load balancer's access log has the target (target:port)"},
+	// [AWS documentation, Classic Load Balancers, sticky sessions]
+	{"aws-elb", "AWS Classic Load Balancer", nameIs("AWSELB", "AWSELBCORS"), nil,
+		"its value is not documented", "the load balancer's access log has the instance (backend:port), a node unless pods are registered themselves"},
 	// [ingress-gce pkg/fuzz/features/affinity.go]
 	{"gce", "Google Cloud load balancer", nameIs("GCLB", "GCILB"), nil,
 		"its value is not documented, and without container-native load balancing it means a node", "the load balancer's log names the backend (backendTargetProjectNumber, serverIp)"},

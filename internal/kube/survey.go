@@ -22,6 +22,8 @@ type survey struct {
 	gvr     schema.GroupVersionResource
 	cluster bool
 	wide    bool // of all namespaces, where that is allowed
+	// optional is what need not be installed.
+	optional bool
 }
 
 // surveyed are the resources that rules read: those of ingress.CustomKinds
@@ -38,12 +40,12 @@ func surveyed() []survey {
 		{kind: "PodDisruptionBudget", gvr: schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}},
 		{kind: "Node", gvr: schema.GroupVersionResource{Version: "v1", Resource: "nodes"}, cluster: true},
 		{kind: "Namespace", gvr: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, cluster: true},
-		{kind: "IngressRoute", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutes"}},
-		{kind: "TraefikService", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "traefikservices"}},
-		{kind: "VirtualService", gvr: schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}},
+		{kind: "IngressRoute", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutes"}, optional: true},
+		{kind: "TraefikService", gvr: schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "traefikservices"}, optional: true},
+		{kind: "VirtualService", gvr: schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}, optional: true},
 	}
 	for _, k := range ingress.CustomKinds {
-		all = append(all, survey{kind: k.Kind, gvr: schema.GroupVersionResource{Group: k.Group(), Version: k.Version, Resource: k.Resource()}, cluster: k.Cluster, wide: k.Wide})
+		all = append(all, survey{kind: k.Kind, gvr: schema.GroupVersionResource{Group: k.Group(), Version: k.Version, Resource: k.Resource()}, cluster: k.Cluster, wide: k.Wide, optional: true})
 	}
 	return all
 }
@@ -77,6 +79,11 @@ func Survey(ctx context.Context, cfg *rest.Config, opts Options) (findings.Facts
 		switch {
 		case err == nil, apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
 		case apierrors.IsForbidden(err):
+			if k.optional {
+				if err := c.installed(ctx, kind{group: k.gvr.Group, version: k.gvr.Version, name: k.gvr.Resource}); apierrors.IsNotFound(err) {
+					continue // 403 comes before 404 to whom no Role names it
+				}
+			}
 			where := "in namespace " + namespace
 			if namespace == "" {
 				where = "in all namespaces"

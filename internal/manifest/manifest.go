@@ -245,7 +245,24 @@ func (d *reader) object(v *findings.Value, silenced []string) {
 	for _, text := range silenced {
 		o.AddIgnore(text)
 	}
+	d.refused(o)
 	d.objects = append(d.objects, o)
+}
+
+// refused tells what of an object the API server refuses though it is YAML. What
+// else it says is judged all the same, as if it were mended.
+func (d *reader) refused(o *findings.Object) {
+	for _, part := range []string{"annotations", "labels"} {
+		for _, f := range o.NotTexts("metadata", part) {
+			if len(d.problems) >= maxProblems {
+				return
+			}
+			d.problem(max(int(f.Value.Line), int(o.Value.Line)), fmt.Sprintf("metadata.%s[%s] is %s, and only texts are taken there: the API server refuses the object; put it in quotes", part, affinity.Clean(f.Name, 120), f.Value.Is()))
+		}
+	}
+	if spec := o.At("spec"); spec.Is() == "a list" || spec != nil && spec.Str() != "" {
+		d.problem(max(int(spec.Line), int(o.Value.Line)), "spec is "+spec.Is()+" and no map: the API server refuses the object")
+	}
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)

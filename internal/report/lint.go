@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -19,6 +20,24 @@ type LintRule struct {
 	Severity        affinity.Severity
 }
 
+// Unread is something that lint could not read, and why: a file, a part of it, or
+// a kind of a cluster's objects.
+type Unread struct {
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"` // from 1; 0 when it is about all of it
+	Text string `json:"text"`
+}
+
+func (u Unread) String() string {
+	switch {
+	case u.File == "":
+		return u.Text
+	case u.Line == 0:
+		return u.File + ": " + u.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", u.File, u.Line, u.Text)
+}
+
 // Lint is what a lint run found.
 type Lint struct {
 	Version  string
@@ -26,11 +45,15 @@ type Lint struct {
 	Findings []affinity.Finding
 	Root     string            // absolute path that files' names are relative to, with slashes; "" where that is not known
 	FailOn   affinity.Severity // JUnit: least severity that fails
-	Warnings []string          // JSON alone; others have them beside
+	Warnings []string          // JSON and SARIF; others have them beside
+	Unread   []Unread          // with one, the run is no success, whatever it found
 	Ignored  int
 	Objects  int
 	All      bool // text: those that passed, and those not checked, too
 }
+
+// stdin stands for the file's name of what was read from standard input.
+const stdin = "<stdin>"
 
 // LintFormats are the values of lint's -o.
 var LintFormats = []string{"text", "json", "junit", "sarif", "github", "markdown"}
@@ -105,7 +128,11 @@ func (l Lint) text(b io.Writer) error {
 			fmt.Fprintf(b, "%s not checked: %s\n", f.Rule, f.NotChecked)
 		}
 	}
-	_, err := fmt.Fprintf(b, "%d objects: %d problems, %d facts, %d passed, %d not checked, %d ignored\n", l.Objects, count["problem"], count["fact"], count["ok"], count["not checked"], l.Ignored)
+	unread := ""
+	if n := len(l.Unread); n > 0 {
+		unread = fmt.Sprintf(", %d not read", n)
+	}
+	_, err := fmt.Fprintf(b, "%d objects: %d problems, %d facts, %d passed, %d not checked, %d ignored%s\n", l.Objects, count["problem"], count["fact"], count["ok"], count["not checked"], l.Ignored, unread)
 	return err
 }
 
@@ -138,8 +165,9 @@ func evidenceText(e affinity.FindingEvidence, about affinity.ObjectRef) string {
 
 func (l Lint) json(w io.Writer) error {
 	list := newList[Finding](&affinity.Snapshot{}, "FindingList")
-	list.Metadata.Warnings = l.Warnings
-	return writeAround(w, list, "items", "        ", "    ", len(l.Findings), func(i int) any { return newFinding(l.Findings[i]) })
+	list.Metadata.Warnings, list.Metadata.Unread = l.Warnings, l.Unread
+	names := namesOf(l.Findings)
+	return writeAround(w, list, "items", "        ", "    ", len(l.Findings), func(i int) any { return newFinding(l.Findings[i], names[i]) })
 }
 
 // writeAround writes v as indented JSON, with n values in place of the empty list
@@ -198,6 +226,7 @@ type (
 		Name     string      `xml:"name,attr"`
 		Tests    int         `xml:"tests,attr"`
 		Failures int         `xml:"failures,attr"`
+		Errors   int         `xml:"errors,attr"`
 		Skipped  int         `xml:"skipped,attr"`
 		Cases    []junitCase `xml:"testcase"`
 	}
@@ -208,6 +237,7 @@ type (
 		File    string        `xml:"file,attr,omitempty"`
 		Line    int           `xml:"line,attr,omitempty"`
 		Failure *junitFailure `xml:"failure"`
+		Error   *junitFailure `xml:"error"`
 		Skipped *junitSkipped `xml:"skipped"`
 		Out     string        `xml:"system-out,omitempty"`
 	}
@@ -227,7 +257,7 @@ func junitText(f affinity.Finding) string { return f.Impact + "\nfix: " + f.Fix 
 // itself as the case's output.
 func (l Lint) junit(w io.Writer) error {
 	by := map[string][]int{}
-	suite := junitSuite{Name: "stickytop lint"}
+	suite := junitSuite{Name: "stickytop lint", Tests: len(l.Unread), Errors: len(l.Unread)}
 	for i, f := range l.Findings {
 		by[f.Rule] = append(by[f.Rule], i)
 	}
@@ -260,6 +290,11 @@ func (l Lint) junit(w io.Writer) error {
 			_, err = fmt.Fprintf(w, "\n%s", text)
 		}
 		return err
+	}
+	for _, u := range l.Unread {
+		if err := write(junitCase{Class: "unread", Name: "could not be read: " + cmp.Or(u.File, u.Text), File: u.File, Line: u.Line, Error: &junitFailure{Message: u.String(), Type: "unread"}}); err != nil {
+			return err
+		}
 	}
 	for _, r := range l.Rules {
 		for _, i := range by[r.ID] {
@@ -295,6 +330,15 @@ func (l Lint) fails(f affinity.Finding) bool { return f.Fails() && f.Severity >=
 func (l Lint) github(w io.Writer) error {
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	for _, u := range l.Unread {
+		at := ""
+		if u.File != "" && u.File != stdin {
+			at = "file=" + property.Replace(u.File) + ",line=" + strconv.Itoa(max(1, u.Line)) + ","
+		}
+		if _, err := fmt.Fprintf(w, "::error %stitle=stickytop lint could not read it::%s\n", at, data.Replace(u.String())); err != nil {
+			return err
+		}
+	}
 	for _, f := range l.Findings {
 		if f.Certainty == affinity.CertaintyNotChecked || f.Severity == affinity.SeverityOK {
 			continue

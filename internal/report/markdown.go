@@ -50,7 +50,13 @@ func (l Lint) markdown(b io.Writer) error {
 			item("more", code("stickytop explain "+f.Rule))
 		}
 	}
-	if len(l.Findings) == 0 {
+	for i, u := range l.Unread {
+		if i == 0 {
+			fmt.Fprintf(b, "\n## Not read\n\n")
+		}
+		fmt.Fprintf(b, "- %s\n", code(u.String()))
+	}
+	if len(l.Findings)+len(l.Unread) == 0 {
 		fmt.Fprintln(b, "Nothing found.")
 	}
 	return nil // the writer remembers an error

@@ -254,3 +254,42 @@ func TestUnread(t *testing.T) {
 		t.Errorf("a route: %q", row)
 	}
 }
+
+// TestFindingNames wants every name of a list once, the same whatever the order.
+func TestFindingNames(t *testing.T) {
+	finding := func(rule, namespace, title string) affinity.Finding {
+		return affinity.Finding{Rule: rule, Title: title, Object: affinity.ObjectRef{Kind: "Ingress", Namespace: namespace, Name: "web"}}
+	}
+	all := []affinity.Finding{finding("A04", "shop", "x"), finding("C08", "shop", "minReplicas is 1"), finding("C08", "shop", "scales down fast"), finding("B10", "shop", "x"), finding("B10", "chat", "x")}
+	names := namesOf(all)
+	if names[0] != "A04-ingress-web" || names[3] != "B10-ingress-web-shop" || names[4] != "B10-ingress-web-chat" {
+		t.Errorf("%q", names)
+	}
+	seen := map[string]bool{}
+	for _, n := range names {
+		if seen[n] {
+			t.Errorf("%q twice in %q", n, names)
+		}
+		seen[n] = true
+	}
+	all[1], all[2] = all[2], finding("C08", "shop", "minReplicas is 12")
+	if again := namesOf(all); again[1] != names[2] || again[2] != names[1] {
+		t.Errorf("%q, then %q", names, again)
+	}
+	list := FindingList{}
+	for i, f := range all {
+		f.Patch = []string{"metadata:\n  annotations: {}\n", "kubectl annotate ingress web a=b\n"}[i%2]
+		list.Items = append(list.Items, newFinding(f, names[i]))
+	}
+	if list.Items[0].Command != "" || list.Items[0].Patch == "" || list.Items[1].Command == "" || list.Items[1].Patch != "" {
+		t.Errorf("%+v", list.Items[:2])
+	}
+	table := list.table(false)
+	if table.rows[0][3] != "shop/ingress/web" || table.rows[4][3] != "chat/ingress/web" {
+		t.Errorf("%q", table.rows)
+	}
+	list.Items = list.Items[:4]
+	if table := list.table(false); table.rows[0][3] != "ingress/web" {
+		t.Errorf("%q", table.rows)
+	}
+}

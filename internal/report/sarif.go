@@ -25,7 +25,21 @@ func (l Lint) sarif(w io.Writer) error {
 		rules = append(rules, obj{"id": r.ID, "shortDescription": obj{"text": r.Title}, "fullDescription": obj{"text": r.Help},
 			"help": obj{"text": r.Help + " More: stickytop explain " + r.ID}, "defaultConfiguration": obj{"level": sarifLevel(r.Severity)}})
 	}
-	notes, said := []obj{}, make([]affinity.Finding, 0, len(l.Findings))
+	notes := []obj{}
+	for _, u := range l.Unread {
+		note := obj{"level": "error", "message": obj{"text": "could not be read: " + u.String()}}
+		if u.File != "" && u.File != stdin {
+			note["locations"] = []obj{{"physicalLocation": obj{"artifactLocation": obj{"uri": l.uri(u.File)}, "region": obj{"startLine": max(1, u.Line)}}}}
+		}
+		notes = append(notes, note)
+	}
+	for _, text := range l.Warnings {
+		if slices.Contains(l.Unread, Unread{Text: text}) {
+			continue
+		}
+		notes = append(notes, obj{"level": "warning", "message": obj{"text": text}})
+	}
+	said := make([]affinity.Finding, 0, len(l.Findings))
 	indexOf := func(f affinity.Finding) int {
 		return slices.IndexFunc(l.Rules, func(r LintRule) bool { return r.ID == f.Rule })
 	}
@@ -70,7 +84,7 @@ func (l Lint) sarif(w io.Writer) error {
 	}
 	return writeAround(w, obj{"$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json", "version": "2.1.0",
 		"runs": []obj{{"tool": obj{"driver": obj{"name": "stickytop", "version": l.Version, "rules": rules}}, "results": []obj{},
-			"invocations": []obj{{"executionSuccessful": true, "toolExecutionNotifications": notes}}}}}, "results", "        ", "  ", len(said), result)
+			"invocations": []obj{{"executionSuccessful": len(l.Unread) == 0, "toolExecutionNotifications": notes}}}}}, "results", "        ", "  ", len(said), result)
 }
 
 const fingerprintName = "ruleOfObject/v1"

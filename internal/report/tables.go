@@ -33,6 +33,7 @@ func (l *List[T]) names() []string {
 
 func (l *List[T]) table(wide bool) table {
 	var t table
+	several := false
 	switch any(l).(type) {
 	case *SessionList:
 		t = table{header: sessionHeader(wide), empty: "No sessions."}
@@ -44,6 +45,7 @@ func (l *List[T]) table(wide bool) table {
 		t = table{header: pinHeader(wide), empty: l.Metadata.noPins()}
 	case *FindingList:
 		t = table{header: findingHeader(wide), empty: "No findings."}
+		several = severalNamespaces(any(l.Items).([]Finding))
 	case *AgentList:
 		t = table{header: agentHeader, empty: "No agents."}
 	}
@@ -58,7 +60,7 @@ func (l *List[T]) table(wide bool) table {
 		case *AddressPin:
 			t.rows = append(t.rows, x.row(wide))
 		case *Finding:
-			t.rows = append(t.rows, x.row(wide))
+			t.rows = append(t.rows, x.row(wide, several))
 		case *Agent:
 			t.rows = append(t.rows, x.row(l.Metadata.At.Time))
 		}

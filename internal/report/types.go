@@ -27,6 +27,9 @@ type ListMeta struct {
 	// Warnings are what a reader of lint's FindingList should know beside it, as
 	// of a stickytop.dev/ignore that is not heeded.
 	Warnings []string `json:"warnings,omitempty"`
+	// Unread is what lint's FindingList says nothing about, because it could not be
+	// read.
+	Unread []Unread `json:"unread,omitempty"`
 	// Dataplane is what keeps pins by address, of a PinList; absent where the
 	// cluster was not asked.
 	Dataplane *Dataplane `json:"dataplane,omitempty"`

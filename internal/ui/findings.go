@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ type findingsPanel struct {
 	passed   bool     // those that passed and those muted are shown, too
 	full     bool     // the one under the cursor fills the screen
 	page     scrolled // of it
+	several  bool     // namespaces are watched: names alone do not tell objects apart
 	counts   findingCounts
 	made     findingsInput
 }
@@ -54,7 +56,7 @@ var findingFields = []string{"rule", "severity", "object", "namespace", "session
 type findingRow struct{ affinity.Finding }
 
 func (r findingRow) text() string {
-	return r.Rule + " " + severityWord(r.Finding) + " " + r.Title + " " + r.Object.String() + " " + string(r.Session) + " " + r.NotChecked
+	return r.Rule + " " + severityWord(r.Finding) + " " + r.Title + " " + r.Object.Namespace + " " + r.Object.String() + " " + string(r.Session) + " " + r.NotChecked
 }
 
 func (r findingRow) field(name string) field {
@@ -87,6 +89,7 @@ func (p *findingsPanel) refresh(d *data) {
 	p.made = input
 	p.of = make(map[findingID]affinity.Finding, input.n)
 	p.counts = findingCounts{}
+	p.several = slices.ContainsFunc(d.snap.Services, func(s affinity.Service) bool { return s.Ref.Namespace != d.snap.Services[0].Ref.Namespace })
 	var rows []findingID
 	for _, f := range d.snap.FindingsOf(d.target) {
 		id := idOf(f)
@@ -156,7 +159,7 @@ func severityStyle(f affinity.Finding) style {
 
 func (p *findingsPanel) draw(a area, d *data) {
 	if f, ok := p.finding(); ok && p.full {
-		p.page.draw(a.sub(1, 0, a.w-2, a.h), findingLines(f, a.w-2), "pgdn")
+		p.page.draw(a.sub(1, 0, a.w-2, a.h), append([][]run{objectLine(f)}, findingLines(f, a.w-2)...), "pgdn")
 		return
 	}
 	p.page.top = 0
@@ -241,6 +244,9 @@ func (p *findingsPanel) cell(d *data, f affinity.Finding, name string) string {
 		}
 		return f.Title
 	case "object":
+		if p.several && f.Object.Namespace != "" {
+			return f.Object.Namespace + "/" + shortObject(f.Object)
+		}
 		return orDash(shortObject(f.Object))
 	case "since":
 		if f.At.IsZero() {
@@ -325,6 +331,15 @@ func findingLines(f affinity.Finding, w int) [][]run {
 		say("MORE", plain, "", "stickytop explain "+f.Rule)
 	}
 	return out
+}
+
+// objectLine says what a finding is about.
+func objectLine(f affinity.Finding) []run {
+	text := orDash(f.Object.String())
+	if f.Object.Namespace != "" {
+		text += " in namespace " + f.Object.Namespace
+	}
+	return []run{{muted, "OBJECT    "}, {plain, text}}
 }
 
 // evidenceLine is a field and its value, with the object when it is another

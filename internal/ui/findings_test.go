@@ -204,3 +204,27 @@ func TestSaveFindings(t *testing.T) {
 		t.Errorf("notice %q", m.notice.text)
 	}
 }
+
+// TestFindingsOfSeveralNamespaces wants objects told apart that share their names.
+func TestFindingsOfSeveralNamespaces(t *testing.T) {
+	snap := &affinity.Snapshot{Services: []affinity.Service{{Ref: affinity.ServiceRef{Namespace: "chat", Name: "web"}}}}
+	for _, ns := range []string{"chat", "shop"} {
+		snap.Findings = append(snap.Findings, affinity.Finding{Rule: "B10", Title: "x", Severity: affinity.SeverityHigh, Certainty: affinity.CertaintyExact, Object: affinity.ObjectRef{Kind: "Ingress", Namespace: ns, Name: "web"}})
+	}
+	p, d := &findingsPanel{}, &data{snap: snap}
+	p.refresh(d)
+	if got := p.cell(d, snap.Findings[0], "object"); got != "ing/web" {
+		t.Errorf("of one namespace: %q", got)
+	}
+	p, snap.Services = &findingsPanel{}, append(snap.Services, affinity.Service{Ref: affinity.ServiceRef{Namespace: "shop", Name: "web"}})
+	p.refresh(d)
+	if got := p.cell(d, snap.Findings[1], "object"); got != "shop/ing/web" {
+		t.Errorf("of two: %q", got)
+	}
+	if text := (findingRow{snap.Findings[1]}).text(); !strings.Contains(text, "shop") {
+		t.Errorf("a filter sees %q", text)
+	}
+	if line := objectLine(snap.Findings[1]); line[1].text != "ingress/web in namespace shop" {
+		t.Errorf("%+v", line)
+	}
+}
