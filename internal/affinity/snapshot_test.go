@@ -59,4 +59,9 @@ func TestNoneReady(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+	var st State
+	st.Apply(SourceChanged{SourceStatus{Name: "endpointslices", State: SourceStale, Unread: true}}, tNow)
+	if got := st.Snapshot(tNow).NoneReady(route); got != "" {
+		t.Errorf("never listed: %q", got)
+	}
 }
