@@ -56,7 +56,7 @@ func live(ctx context.Context, s *setup, name string, screen screenFlags, kept *
 	})
 	running.Go(func() { s.tidyMemory(ctx) })
 	o := ui.Options{
-		Snapshots: s.engine.Snapshot, Controls: s.engine, Title: name, Context: s.context, Namespace: s.namespace, Selector: s.selector, User: s.user, As: s.as.UserName, AsGroups: s.as.Groups,
+		Snapshots: s.engine.Snapshot, Controls: s.engine, Title: name, Context: s.context, Server: s.apiServer, Namespace: s.namespace, Selector: s.selector, User: s.user, As: s.as.UserName, AsGroups: s.as.Groups,
 		Target: s.target, ReadOnly: s.readOnly, Term: ability, Theme: screen.theme, NoSync: screen.noSync,
 		Round: s.round, MaxRPS: s.maxRPS, Actions: s.actions, Caption: s.caption, Reports: reports{}, In: streams.In, Out: streams.Out,
 	}

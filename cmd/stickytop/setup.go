@@ -32,6 +32,7 @@ type setup struct {
 
 	context   string
 	server    string                   // clusterID
+	apiServer string                   // its URL; "" without a cluster
 	namespace string                   // "" for all
 	selector  string                   // of -l
 	user      string                   // of the kubeconfig
@@ -140,7 +141,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{target: c.target, namespace: namespace, selector: c.cluster.selector, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg), as: cfg.Impersonate, server: clusterID(cfg)}
+	s := &setup{target: c.target, namespace: namespace, selector: c.cluster.selector, cluster: true, readOnly: c.probe.noProbe, prompts: prompts(cfg), as: cfg.Impersonate, server: clusterID(cfg), apiServer: source.Server()}
 	if c.cluster.all {
 		s.namespace = ""
 	} else {

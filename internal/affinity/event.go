@@ -188,6 +188,12 @@ type SourceStatus struct {
 	Objects int
 	Detail  string    // error, or what is lost without it
 	Retry   time.Time // next attempt; zero when none is planned
+	// Unread says that no complete list has arrived yet: that nothing is known is
+	// then no word about what is there.
+	Unread bool
+	// Unreached says of what is stale that nothing answers for the API server, or
+	// nothing that is one.
+	Unreached bool
 }
 
 // kernelSource begins the names of the sources that read nodes' tables.

@@ -83,7 +83,9 @@ func (s *Snapshot) PlaneOf(node string) Dataplane {
 // "" elsewhere.
 func (s *Snapshot) NoneReady(r Route) string {
 	name := r.Backend.Service.Name
-	known := s.Is("endpointslices", SourceLive) || s.Is("endpointslices", SourceStale)
+	known := slices.ContainsFunc(s.Sources, func(x SourceStatus) bool {
+		return x.Name == "endpointslices" && (x.State == SourceLive || x.State == SourceStale && !x.Unread)
+	})
 	all := s.RouteEndpoints(r)
 	if r.Kind == RouteURL || name == "" || !known || slices.ContainsFunc(all, func(e Endpoint) bool { return e.Ready }) {
 		return ""
@@ -172,6 +174,18 @@ func (s *Snapshot) Named(t Target) *Service {
 		}
 	}
 	return nil
+}
+
+// Unknown returns the sources whose objects nobody has seen, because the API
+// server was lost before it listed them: nothing may be called absent then.
+func (s *Snapshot) Unknown() []SourceStatus {
+	var out []SourceStatus
+	for _, src := range s.Sources {
+		if src.State == SourceStale && src.Unread {
+			out = append(out, src)
+		}
+	}
+	return out
 }
 
 // Is reports whether the source of that name is in a state.

@@ -59,6 +59,11 @@ func TestNoneReady(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+	var st State
+	st.Apply(SourceChanged{SourceStatus{Name: "endpointslices", State: SourceStale, Unread: true}}, tNow)
+	if got := st.Snapshot(tNow).NoneReady(route); got != "" {
+		t.Errorf("never listed: %q", got)
+	}
 }
 
 // TestHealthIsOfObjects: what an agent or a node's tables do not tell leaves the

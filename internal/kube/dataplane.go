@@ -59,7 +59,9 @@ func (d *Dataplane) Run(ctx context.Context, emit func(affinity.Event)) error {
 	say(affinity.SourceSyncing, "waits for the Services")
 	for {
 		wait := planePoll
-		switch needed, known := needsPlane(d.objects()); {
+		switch needed, known, forbidden := needsPlane(d.objects()); {
+		case forbidden:
+			say(affinity.SourceOff, "Services may not be read")
 		case known && !needed:
 			say(affinity.SourceOff, "no Service has ClientIP affinity")
 		case needed:
@@ -88,13 +90,13 @@ func (d *Dataplane) Run(ctx context.Context, emit func(affinity.Event)) error {
 }
 
 // needsPlane reports whether a Service pins by address, and whether the
-// Services are known.
-func needsPlane(s *affinity.Snapshot) (needed, known bool) {
+// Services are known, or may not be read.
+func needsPlane(s *affinity.Snapshot) (needed, known, forbidden bool) {
 	needed = slices.ContainsFunc(s.Services, func(s affinity.Service) bool { return s.Policy.Mechanism == affinity.MechanismClientIP })
 	known = slices.ContainsFunc(s.Sources, func(src affinity.SourceStatus) bool {
-		return src.Name == resServices && src.State != affinity.SourceSyncing
+		return src.Name == resServices && src.State != affinity.SourceSyncing && !src.Unread
 	})
-	return needed, known
+	return needed, known, !needed && !known && s.Is(resServices, affinity.SourceForbidden)
 }
 
 // Detect looks once; ok is false when the API server could not be asked.

@@ -82,3 +82,25 @@ func TestCiliumNamespace(t *testing.T) {
 		}
 	}
 }
+
+// TestPlaneWaitsForServices: that no Service pins by address is said once they
+// were listed, not while they could not be.
+func TestPlaneWaitsForServices(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		status           affinity.SourceStatus
+		known, forbidden bool
+	}{
+		{"listed", affinity.SourceStatus{State: affinity.SourceLive}, true, false},
+		{"lost later", affinity.SourceStatus{State: affinity.SourceStale}, true, false},
+		{"first list", affinity.SourceStatus{State: affinity.SourceSyncing, Unread: true}, false, false},
+		{"never reached", affinity.SourceStatus{State: affinity.SourceStale, Unread: true}, false, false},
+		{"forbidden", affinity.SourceStatus{State: affinity.SourceForbidden, Unread: true}, false, true},
+	} {
+		tt.status.Name = resServices
+		needed, known, forbidden := needsPlane(&affinity.Snapshot{Sources: []affinity.SourceStatus{tt.status}})
+		if needed || known != tt.known || forbidden != tt.forbidden {
+			t.Errorf("%s: needed %v, known %v, forbidden %v", tt.name, needed, known, forbidden)
+		}
+	}
+}

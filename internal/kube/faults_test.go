@@ -66,6 +66,9 @@ func TestExpiredToken(t *testing.T) {
 	s.fail("* *", refuse(401, metav1.StatusReasonUnauthorized, "Unauthorized"))
 	s.server.CloseClientConnections()
 	got := r.stateWith(resPods, affinity.SourceStale, "401")
+	if got.Unreached {
+		t.Errorf("%+v: the API server did answer", got)
+	}
 	if !strings.Contains(got.Detail, "credentials") {
 		t.Errorf("detail = %q, want the credentials named", got.Detail)
 	}
@@ -167,13 +170,19 @@ func TestServerThatIsNotThereYet(t *testing.T) {
 	chat(s)
 	s.stop()
 	r := watchServer(t, s, chatOptions())
-	r.stateWith(resPods, affinity.SourceStale, "refused")
+	if got := r.stateWith(resPods, affinity.SourceStale, "refused"); !got.Unread || !got.Unreached {
+		t.Errorf("%+v, want nothing known of the pods, and nobody reached", got)
+	}
 	if n := count(r.since(0), anyOf[affinity.Routes]); n != 0 {
 		t.Errorf("routes were told %d times before anything was known", n)
 	}
 	s.restart()
 	r.live()
 	await(r, 0, "routes", func(e affinity.Routes) bool { return len(e.Routes) == 1 })
+	s.stop()
+	if got := r.stateWith(resPods, affinity.SourceStale, ""); got.Unread {
+		t.Errorf("%+v: the pods were listed before", got)
+	}
 }
 
 // A server that hangs with its connections open is found when something else

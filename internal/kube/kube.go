@@ -70,6 +70,9 @@ func New(cfg *rest.Config, opts Options) (*Source, error) {
 	return s, nil
 }
 
+// Server is the URL of the API server, without user, path and query.
+func (s *Source) Server() string { return hostOf(s.clients.host) }
+
 // Run lists and watches until ctx ends, and returns when every goroutine it
 // started has. It calls emit from one goroutine only. It must be called once.
 func (s *Source) Run(ctx context.Context, emit func(affinity.Event)) error {

@@ -64,7 +64,7 @@ func explain(err error, host, what string) error {
 	case apierrors.IsForbidden(err):
 		return &Problem{What: what + ": " + plain(err), Hint: "kubectl stickytop rbac --missing prints the Role to ask for", Err: err}
 	}
-	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
+	if hasStatus(err) {
 		return &Problem{What: fmt.Sprintf("%s: the API server %s answered: %s", what, where, plain(err)), Err: err}
 	}
 	p := &Problem{What: fmt.Sprintf("%s: cannot reach the API server %s: %s", what, where, plain(err)), Err: err}
@@ -77,6 +77,12 @@ func explain(err error, host, what string) error {
 		p.Hint = "check the address (kubectl config view --minify), a VPN, and --context"
 	}
 	return p
+}
+
+// hasStatus reports whether err is an answer of the API server.
+func hasStatus(err error) bool {
+	status := apierrors.APIStatus(nil)
+	return errors.As(err, &status)
 }
 
 // hostOf returns the server's URL without user, path and query, cleaned.

@@ -15,6 +15,8 @@ type status struct {
 	detail string
 	retry  time.Time
 	listed int // objects seen by the first list, while it is under way
+
+	unreached bool // as in affinity.SourceStatus
 }
 
 // believed reports whether s depends on the API server still talking.
@@ -70,15 +72,15 @@ func (r *reporter) absent(what string, wait time.Duration) {
 }
 
 // lost marks the API server as out of reach, or as refusing the credentials.
-func (r *reporter) lost(detail string, wait time.Duration) {
-	r.set(status{state: affinity.SourceStale, detail: detail, retry: time.Now().Add(wait)})
+func (r *reporter) lost(detail string, unreached bool, wait time.Duration) {
+	r.set(status{state: affinity.SourceStale, detail: detail, unreached: unreached, retry: time.Now().Add(wait)})
 }
 
 // mute marks what is live or syncing as not to be believed since then.
 func (r *reporter) mute(since time.Time, detail string, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.silent = &status{state: affinity.SourceStale, since: since, detail: detail, retry: time.Now().Add(wait)}
+	r.silent = &status{state: affinity.SourceStale, since: since, detail: detail, unreached: true, retry: time.Now().Add(wait)}
 	r.flush()
 }
 

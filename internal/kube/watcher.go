@@ -125,19 +125,19 @@ func (w *watcher) failed(err error, pause *backoff) time.Duration {
 		return wait
 	case apierrors.IsNotFound(err) && w.installed == nil: // what every cluster has
 		wait := pause.next(retryLost)
-		w.reported.lost("404 for "+w.name+": is this a Kubernetes API server?", wait)
+		w.reported.lost("404 for "+w.name+": is this a Kubernetes API server?", false, wait)
 		return wait
 	case apierrors.IsNotFound(err):
 		w.reported.absent(w.group+"/"+w.version+" "+w.name+" is not installed", retryAbsent)
 		return retryAbsent
 	case apierrors.IsUnauthorized(err):
 		wait := pause.next(retryForbidden)
-		w.reported.lost(plain(err), wait)
+		w.reported.lost(plain(err), false, wait)
 		return wait
 	}
 	wait := pause.next(retryLost)
 	if w.reported.state() != affinity.SourceAbsent { // what was not there is not out of date
-		w.reported.lost(plain(err), wait)
+		w.reported.lost(plain(err), !hasStatus(err), wait)
 	}
 	w.pulse.poke()
 	return wait
@@ -201,7 +201,7 @@ func (w *watcher) WatchWithContext(ctx context.Context, opts metav1.ListOptions)
 			return nil, err
 		}
 		wait := pause.next(retryLost)
-		w.reported.lost(plain(err), wait)
+		w.reported.lost(plain(err), !hasStatus(err), wait)
 		w.pulse.poke()
 		w.sleep(ctx, wait)
 	}

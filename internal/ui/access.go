@@ -59,17 +59,22 @@ func staleWhy(d *data) string {
 // drawAbsent names in at most three lines what is not installed, and returns
 // how many they are.
 func drawAbsent(a area, y int, absent []string) int {
+	lines := absentLines(a, absent)
+	for i, line := range lines {
+		a.put(2, y+i, muted, line)
+	}
+	return len(lines)
+}
+
+func absentLines(a area, absent []string) []string {
 	if len(absent) == 0 {
-		return 0
+		return nil
 	}
 	lines := wrap("Not installed: "+strings.Join(absent, ", "), max(20, a.w-4))
 	if len(lines) > 3 {
 		lines = append(lines[:2], fmt.Sprintf("… %d in all", len(absent)))
 	}
-	for i, line := range lines {
-		a.put(2, y+i, muted, line)
-	}
-	return len(lines)
+	return lines
 }
 
 // drawAccess is the screen about what may be read, and what is lost without.
@@ -87,6 +92,9 @@ func drawAccess(a area, d *data) {
 		text, st := "Nothing that was asked for is forbidden.", plain
 		if why := staleWhy(d); why != "" {
 			text, st = "What was read is stale: "+why, broken
+			if unknown := d.snap.Unknown(); len(unknown) > 0 {
+				text = unreadWhy(d, unknown)
+			}
 		}
 		for i, line := range wrap(text, max(a.w-9-1, 10)) {
 			y += min(i, 1)
@@ -188,7 +196,10 @@ func drawAccessRow(a area, y int, s affinity.SourceStatus) int {
 		mark, st = "◌ stale", warn
 	}
 	a.clip(16, y, 9, st, " "+mark)
-	if s.State == affinity.SourceLive || s.State == affinity.SourceStale {
+	switch {
+	case s.State == affinity.SourceStale && s.Unread:
+		a.right(33, y, warn, "unknown")
+	case s.State == affinity.SourceLive, s.State == affinity.SourceStale:
 		a.right(33, y, plain, strconv.Itoa(s.Objects))
 	}
 	lost := "—"

@@ -3,6 +3,7 @@ package ui
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -455,7 +456,13 @@ func (p *clientIPPanel) drawEmpty(a area, d *data) {
 		}
 	}
 	sources := d.kernelSources()
-	if services == 0 && len(d.snap.Sources) > 0 {
+	switch {
+	case services > 0 || len(d.snap.Sources) == 0:
+	case slices.ContainsFunc(d.snap.Unknown(), func(s affinity.SourceStatus) bool { return s.Name == "services" }):
+		say(broken, unreadWhy(d, d.snap.Unknown()))
+		say(plain, "Whether a Service here pins by address is not known before that is read. "+tryingAgain(d, d.snap.Unknown()))
+		y++
+	default:
 		say(strong, "No Service here pins by address: none has sessionAffinity: ClientIP.")
 		y++
 	}

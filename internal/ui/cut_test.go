@@ -61,7 +61,7 @@ func TestNothingIsCut(t *testing.T) {
 		switch tt.name {
 		case "detail", "detail-split", "detail-revealed", "sockets-detail", "sockets-refused", "sockets-cut", "error-page-detail", "error-of-pods-detail",
 			"nameless-detail", "limited", "nopath", "nopath-service", "stale", "sync", "nothing", "palette", "picker", "help", "topo-notes-full",
-			"clientip-none", "clientip-forbidden", "sessions", "error-page-sessions", "sockets", "no-probe":
+			"clientip-none", "clientip-forbidden", "unread", "sessions", "error-page-sessions", "sockets", "no-probe":
 		default:
 			continue
 		}

@@ -53,6 +53,7 @@ type Options struct {
 
 	Title     string          // how the program was called; "" for stickytop
 	Context   string          // kubeconfig context, or what else stands for the cluster
+	Server    string          // the URL of the API server; "" where there is none
 	Namespace string          // "" for all
 	Selector  string          // that narrows the routes; "" for none
 	User      string          // of the kubeconfig

@@ -1,8 +1,11 @@
 package ui
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -153,6 +156,10 @@ func (p pickable) cell(name string) string {
 
 // drawNothing is the screen when there is nothing to probe.
 func drawNothing(a area, d *data) {
+	if unknown := d.snap.Unknown(); len(unknown) > 0 {
+		drawUnread(a, d, unknown)
+		return
+	}
 	ns := d.opt.Namespace
 	where := `in namespace "` + ns + `"`
 	if ns == "" {
@@ -174,32 +181,119 @@ func drawNothing(a area, d *data) {
 		a.put(2, y, plain, line)
 		y++
 	}
-	y++
+	tries := triesElsewhere(d.opt.Title)
+	y = drawLookedFor(a, d, y+1, len(tries)+3)
+	for _, line := range tries {
+		a.put(2, y, plain, line)
+		y++
+	}
+	a.put(2, y+1, muted, "This screen fills in by itself when an Ingress appears.")
+}
+
+func triesElsewhere(title string) []string {
+	return []string{
+		"Try  " + title + " -n NAMESPACE             another namespace",
+		"     " + title + " -A                       all of them",
+		"     " + title + " --url https://host/path  probe without Kubernetes",
+		"     " + title + " demo                     a world built in",
+	}
+}
+
+// drawLookedFor lists from line y what was looked for and how much of it was
+// found, leaves the last lines alone, and returns the line after it and a blank.
+func drawLookedFor(a area, d *data, y, keep int) int {
 	a.put(2, y, plain, "Looked for")
 	a.put(28, y, plain, "found")
 	shown, absent := installed(d.snap.Sources)
-	for _, s := range shown {
+	room := max(2, a.h-keep-y-1)
+	if a.h < 16 && keep > 0 { // they have no room either way
+		room = len(shown)
+	}
+	for i, s := range shown {
 		y++
+		if i == room-1 && len(shown) > room {
+			a.put(2, y, muted, fmt.Sprintf("and %d more (A)", len(shown)-i))
+			break
+		}
 		a.put(2, y, plain, s.Name)
-		switch s.State {
-		case affinity.SourceLive, affinity.SourceStale:
+		switch {
+		case s.State == affinity.SourceStale && s.Unread:
+			a.put(28, y, warn, "unknown")
+		case s.State == affinity.SourceLive, s.State == affinity.SourceStale:
 			a.put(28, y, plain, plural(s.Objects, "object", "objects"))
 		default:
 			a.put(28, y, warn, s.State.String())
 			a.put(40, y, plain, s.Detail)
 		}
 	}
-	y += 2 + drawAbsent(a, y+1, absent)
-	for _, line := range []string{
-		"Try  " + d.opt.Title + " -n NAMESPACE             another namespace",
-		"     " + d.opt.Title + " -A                       all of them",
-		"     " + d.opt.Title + " --url https://host/path  probe without Kubernetes",
-		"     " + d.opt.Title + " demo                     a world built in",
+	y += 2
+	if lines := absentLines(a, absent); len(lines) > 0 && y+len(lines)+keep <= a.h {
+		y += drawAbsent(a, y-1, absent)
+	}
+	return y
+}
+
+// drawUnread is the screen while the API server is out of reach and has not been
+// read before: nothing is known to be there, nor not to be.
+func drawUnread(a area, d *data, unknown []affinity.SourceStatus) {
+	gap := 1
+	if a.h < 12 {
+		gap = 0
+	}
+	y := gap
+	say := func(st style, text string) {
+		for _, line := range wrap(text, a.w-4) {
+			a.put(2, y, st, line)
+			y++
+		}
+	}
+	say(broken, unreadWhy(d, unknown))
+	what := "What can be probed"
+	if !d.target.IsZero() {
+		what = "What leads to " + affinity.Clean(d.target.String(), 60)
+	}
+	say(plain, what+" is not known before that is read. "+tryingAgain(d, unknown)+" R asks now.")
+	y += gap
+	head := "Try  "
+	for _, t := range []suggestion{
+		{"kubectl cluster-info", "the address, a VPN, the credentials"},
+		{d.opt.Title + " --context NAME", "another cluster"},
+		{d.opt.Title + " --url https://host/path", "probe without Kubernetes"},
 	} {
-		a.put(2, y, plain, line)
+		line := head + pad(t.flag, cells(d.opt.Title)+26) + t.does
+		a.put(2, y, plain, firstThatFits(a.w-3, line, head+t.flag))
+		head = "     "
 		y++
 	}
-	a.put(2, y+1, muted, "This screen fills in by itself when an Ingress appears.")
+	drawLookedFor(a, d, y+gap, 0)
+}
+
+// unreadWhy says why nothing could be read, of most of the sources.
+func unreadWhy(d *data, unknown []affinity.SourceStatus) string {
+	why, server := cmp.Or(staleWhy(d), unknown[0].Detail), "the API server"
+	if d.opt.Server != "" {
+		server += " " + affinity.Clean(d.opt.Server, 80)
+	}
+	for _, s := range unknown {
+		if s.Detail == why && !s.Unreached {
+			return "Could not read " + s.Name + " from " + server + ": " + why
+		}
+	}
+	return "Cannot reach " + server + ": " + strings.TrimPrefix(why, "no answer from the API server: ")
+}
+
+// tryingAgain says when the next attempt is.
+func tryingAgain(d *data, unknown []affinity.SourceStatus) string {
+	var next time.Time
+	for _, s := range unknown {
+		if !s.Retry.IsZero() && (next.IsZero() || s.Retry.Before(next)) {
+			next = s.Retry
+		}
+	}
+	if left := next.Sub(d.now); !next.IsZero() && left > 0 {
+		return "It is tried again in " + exactly(left) + " and on."
+	}
+	return "It is tried again and again."
 }
 
 // unrouted says of a Service that was named, and that nothing leads to, how its

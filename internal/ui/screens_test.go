@@ -79,6 +79,11 @@ var screens = []struct {
 	{name: "nothing-selected", make: nothingSelected},
 	{name: "no-route", make: noRoute},
 	{name: "no-route-sessions", make: noRoute, keys: []string{"2"}},
+	{name: "unread", make: unread},
+	{name: "unread-pods", make: unread, keys: []string{"3"}},
+	{name: "unread-access", make: unread, keys: []string{"A"}},
+	{name: "unread-clientip", make: unread, keys: []string{"6"}},
+	{name: "unread-findings", make: unread, keys: []string{"5"}},
 	{name: "sync", make: syncing},
 	{name: "limited", make: limited},
 	{name: "limited-as", make: limitedAs},
@@ -193,6 +198,24 @@ func noRoute() (*world, Options) {
 	db := affinity.ServiceRef{Namespace: "msgapp", Name: "msgapp-mongodb"}
 	w.apply(affinity.ServiceChanged{Service: affinity.Service{Ref: db, Headless: true, NeedsNone: "headless: clients choose a pod themselves, by its DNS name"}})
 	o.Target = affinity.Target{Kind: "service", Namespace: "msgapp", Name: "msgapp-mongodb"}
+	return w, o
+}
+
+// unread is a cluster whose API server was never reached, with the many custom
+// resources that are looked for.
+func unread() (*world, Options) {
+	w := newWorld()
+	for i, name := range []string{
+		"endpointslices", "ingressclasses", "ingresses", "pods", "services", "ingressroutes", "traefikservices",
+		"gateways", "httproutes", "grpcroutes", "virtualservices", "destinationrules", "httpproxies", "routes",
+	} {
+		w.apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: name, State: affinity.SourceStale, Since: w.now, Unread: true, Unreached: true,
+			Detail: "dial tcp 127.0.0.1:6443: connect: connection refused", Retry: w.now.Add(time.Duration(8+i) * time.Second)}})
+	}
+	w.apply(affinity.SourceChanged{Status: affinity.SourceStatus{Name: "dataplane", State: affinity.SourceSyncing, Detail: "waits for the Services"}})
+	w.now = w.now.Add(5 * time.Second)
+	o := w.options()
+	o.Server = "https://127.0.0.1:6443"
 	return w, o
 }
 
