@@ -221,7 +221,7 @@ func (st *State) endCause(s *session, now time.Time) (seq uint64, text string) {
 	}
 	for i := len(b.changes) - 1; i >= 0; i-- {
 		if why, ok := b.changes[i].left[s.Pod]; ok && now.Sub(b.changes[i].at) < time.Minute {
-			return b.changes[i].seq, st.podLabel(s.Pod) + " " + why
+			return b.told(b.changes[i], s.Pod), st.podLabel(s.Pod) + " " + why
 		}
 	}
 	return 0, ""
