@@ -160,7 +160,7 @@ func TestNoProbeSaysWhereToLook(t *testing.T) {
 	cmd := exec.CommandContext(ctx, binary, "--server", serveObjects(t, findingsObjects), "-A", "--no-probe", "--for", "1s")
 	cmd.Env = append(cmd.Environ(), "KUBECONFIG=", "HOME="+t.TempDir())
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "No sessions.") || !strings.Contains(string(out), "--no-probe asks nobody; get routes and get findings tell of the routes here") {
+	if err != nil || !strings.Contains(string(out), "No sessions.") || !strings.Contains(string(out), "--no-probe asks nobody; get routes and get findings tell of the routes here, 2 of them") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -323,7 +323,7 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 	case len(routes) == 0 && s.target.Kind != "":
 		return cannot(s.unselected(snap), "no Ingress leads to %s in %s%s%s", s.target, s.where(), s.selects(), needsNone(snap, s.target))
 	case what == "sessions" && s.readOnly:
-		fmt.Fprintf(streams.ErrOut, "note: --no-probe asks nobody; get routes and get findings tell of the routes here, %d of them\n", len(routes))
+		fmt.Fprintf(streams.ErrOut, "note: --no-probe asks nobody; get routes and get findings tell of the routes here, %d of them\n", len(report.Routes(snap, report.Options{Target: s.target}).Items))
 		return nil
 	case what == "pods" || what == "sessions":
 		for _, r := range routes {

@@ -170,7 +170,7 @@ func (st *State) whyMoved(g *addressMoved, now time.Time) (text string, seq uint
 	if b := st.backends[g.service]; b != nil {
 		for i := len(b.changes) - 1; i >= 0; i-- {
 			if why, ok := b.changes[i].left[g.fromPod]; ok {
-				return text + ": " + why, b.changes[i].seq
+				return text + ": " + why, b.told(b.changes[i], g.fromPod)
 			}
 		}
 	}

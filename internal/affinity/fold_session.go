@@ -220,6 +220,10 @@ func (st *State) observe(o Observed, now time.Time) {
 	if len(s.Exchanges) >= 2*MaxExchanges {
 		s.Exchanges = slices.Clone(s.Exchanges[len(s.Exchanges)-MaxExchanges:])
 	}
+	x.Others = len(o.Sent)
+	if x.Cookie != "" {
+		x.Others = max(0, x.Others-1)
+	}
 	s.Exchanges = append(s.Exchanges, x)
 	st.tieAddress(s, o, now)
 	if o.Leg != "" {

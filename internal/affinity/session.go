@@ -166,6 +166,7 @@ type Exchange struct {
 	Tag       string // of the pod, or "" when unknown
 	Source    Source
 	Cookie    string  // fingerprint of the affinity cookie that was sent; "" for none
+	Others    int     // cookies that were sent beside it
 	NewCookie bool    // the answer brought another one
 	Loose     bool    // another pod than the answer before, and no pin held it to that one
 	Failure   string  // "" when answered

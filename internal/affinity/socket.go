@@ -103,6 +103,7 @@ type Leg struct {
 	Tag       string
 	Source    Source  // how Pod is known
 	Cookie    bool    // the affinity cookie went along
+	Others    int     // as an Exchange's
 	Failure   string  // "" when it was answered
 	SentTo    *SentTo // as an Exchange's
 	Count     int     // requests of this kind since the handshake
@@ -220,7 +221,7 @@ func (st *State) endCause(s *session, now time.Time) (seq uint64, text string) {
 	}
 	for i := len(b.changes) - 1; i >= 0; i-- {
 		if why, ok := b.changes[i].left[s.Pod]; ok && now.Sub(b.changes[i].at) < time.Minute {
-			return b.changes[i].seq, st.podLabel(s.Pod) + " " + why
+			return b.told(b.changes[i], s.Pod), st.podLabel(s.Pod) + " " + why
 		}
 	}
 	return 0, ""
@@ -247,7 +248,7 @@ func shortDuration(d time.Duration) string {
 // leg records one request of a held connection.
 func (st *State) leg(s *session, o Observed, x Exchange) {
 	l := Leg{Name: o.Leg, RequestID: o.RequestID, At: x.At, Took: o.Took, Status: o.Status, Pod: x.Pod, Tag: x.Tag, Source: x.Source,
-		Cookie: x.Cookie != "", Failure: x.Failure, Count: 1}
+		Cookie: x.Cookie != "", Others: x.Others, Failure: x.Failure, Count: 1}
 	if p, ok := st.pods[x.Pod]; ok {
 		l.restarts, l.created = p.Restarts, p.Created
 	} else if p, ok := st.onlyPod(s); ok && x.Pod.IsZero() {

@@ -233,7 +233,7 @@ func (st *State) endpointCause(s *session, m Move, since time.Time) (string, uin
 		}
 		if why, ok := c.left[m.From]; ok {
 			if keeps || !c.ended[m.From] {
-				return st.leftText(s, m.From, why), c.seq, true
+				return st.leftText(s, m.From, why), b.told(c, m.From), true
 			}
 			if ended < 0 {
 				ended = i
@@ -245,17 +245,31 @@ func (st *State) endpointCause(s *session, m Move, since time.Time) (string, uin
 		}
 	}
 	if ended >= 0 {
-		return st.leftText(s, m.From, b.changes[ended].left[m.From]), b.changes[ended].seq, true
+		return st.leftText(s, m.From, b.changes[ended].left[m.From]), b.told(b.changes[ended], m.From), true
 	}
 	if p, ok := st.pods[m.From]; ok && p.leftBy(m.At.Add(causeAfter)) {
 		for _, c := range slices.Backward(b.changes) { // that was too long ago to explain this by itself
 			if why, ok := c.left[m.From]; ok && !c.from.After(m.At.Add(causeAfter)) && (keeps || !c.ended[m.From]) {
-				return st.leftText(s, m.From, why), c.seq, true
+				return st.leftText(s, m.From, why), b.told(c, m.From), true
 			}
 		}
-		return st.podLabel(m.From) + " " + st.whyLeft(m.From, b), 0, true
+		return st.podLabel(m.From) + " " + st.whyLeft(m.From, b), b.told(change{}, m.From), true
 	}
 	return "", 0, false
+}
+
+// told is the line about c, in which pod left. What takes out what was left of a
+// terminating pod has none: it goes with the line that told of the pod before.
+func (b *backend) told(c change, pod PodRef) uint64 {
+	if c.seq != 0 {
+		return c.seq
+	}
+	for _, old := range slices.Backward(b.changes) {
+		if _, ok := old.left[pod]; ok && old.seq != 0 {
+			return old.seq
+		}
+	}
+	return 0
 }
 
 // explainAgain looks for the cause of the session's last move, if it has none

@@ -228,7 +228,7 @@ func (t *sheet) evidence() {
 func (t *sheet) cookie() {
 	p := t.s.Pin
 	if p == nil {
-		t.add("COOKIE", plain, "none is held")
+		t.add("COOKIE", plain, t.noneHeld())
 		t.blank()
 		return
 	}
@@ -252,6 +252,28 @@ func (t *sheet) cookie() {
 		t.add("", warn, "▲ not returned: "+p.Offer.NotReturned)
 	}
 	t.blank()
+}
+
+// noneHeld says that the client holds no affinity cookie, and what else it sends.
+func (t *sheet) noneHeld() string {
+	xs := t.s.Exchanges
+	if len(xs) == 0 || xs[len(xs)-1].Others == 0 {
+		return "none is held"
+	}
+	return "no affinity cookie is held: " + t.unsent(xs[len(xs)-1].Others)
+}
+
+// unsent says of a request that no affinity cookie went with it, which others
+// may have.
+func (t *sheet) unsent(others int) string {
+	if others == 0 {
+		return "no cookie sent"
+	}
+	r, ok := t.d.snap.Route(t.s.Spec.Route)
+	if !ok || r.Policy().Mechanism != affinity.MechanismCookie {
+		return plural(others, "cookie", "cookies") + " sent, none known to be for affinity"
+	}
+	return "no affinity cookie sent, " + plural(others, "other", "others")
 }
 
 func cookieAttributes(o affinity.Offer) string {
@@ -354,7 +376,7 @@ func (t *sheet) exchanges() {
 		case x.NewCookie:
 			note = "new cookie"
 		case x.Cookie == "":
-			note = "no cookie sent"
+			note = t.unsent(x.Others)
 		}
 		if x.Leg != "" {
 			note = strings.TrimSuffix(x.Leg+", "+note, ", ")
@@ -453,7 +475,7 @@ func (t *sheet) preview() {
 	if p := t.s.Pin; p != nil {
 		t.row("COOKIE", run{plain, p.Key + "=" + t.d.secret(t.s.Spec.ID, p.Value) + "  " + cookieAttributes(p.Offer) + "  since " + t.d.clock.format(p.Since, t.d.now)})
 	} else {
-		t.row("COOKIE", run{plain, "none is held"})
+		t.row("COOKIE", run{plain, t.noneHeld()})
 	}
 	if len(t.s.Legs) > 0 {
 		t.row("LEGS", legRuns(t.s, true)...)

@@ -58,3 +58,46 @@ func TestEventInFull(t *testing.T) {
 		t.Error("140x40: the event is told below the list, yet enter does not lead to its session")
 	}
 }
+
+// TestGroupedUnderADeletedPod: where a controller keeps clients on a terminating
+// pod, the moves come with its end, which changes no ready endpoint. They stand
+// under the line that told of the pod.
+func TestGroupedUnderADeletedPod(t *testing.T) {
+	w := newWorld()
+	policy := &w.route.Layers[0].Candidates[0]
+	policy.Controller, policy.KeepsTerminating = "traefik", true
+	w.sources(affinity.SourceLive, "")
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}})
+	w.add(podA, "10.4.1.23", "node-1", time.Hour)
+	w.add(podB, "10.4.2.7", "node-2", time.Hour)
+	w.add(podC, "10.4.2.9", "node-2", time.Hour)
+	ids := []string{"s01", "s02", "s03", "s04"}
+	for i, id := range ids {
+		w.open(id, affinity.ClientBrowser)
+		w.answer(id, []string{podA, podB}[i/2], true, time.Millisecond)
+	}
+	w.now = w.now.Add(time.Second)
+	w.drain(podA)
+	w.drain(podB)
+	w.now = w.now.Add(30 * time.Second)
+	kept := w.eps[2:]
+	w.eps = kept
+	w.endpoints() // both at once
+	w.apply(affinity.PodGone{Ref: podRef(podA)}, affinity.PodGone{Ref: podRef(podB)})
+	w.now = w.now.Add(time.Second)
+	for _, id := range ids {
+		w.answer(id, podC, true, time.Millisecond)
+	}
+	m := sized(w.options(), 140, 40)
+	press(m, "4")
+	m.events.grouped = true
+	text := stripColours(m.View())
+	for _, want := range []string{"−A 2xkqp  (2 events)", "−B 8mmzd  (2 events)"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if n := strings.Count(text, "├ s0") + strings.Count(text, "└ s0"); n != 4 {
+		t.Errorf("%d of 4 moves stand under a cause:\n%s", n, text)
+	}
+}
