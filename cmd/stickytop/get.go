@@ -484,6 +484,10 @@ func (s *setup) unanswered(snap *affinity.Snapshot) error {
 		case affinity.BadStatus(x.LastStatus):
 			return cannot(speaks+statusHint(x.LastStatus), "no session was answered by a pod: %s", f.Text)
 		}
+		if f.Kind == affinity.FailureRedirect {
+			return cannot("--url with the address that it leads to asks there; --path asks for a page that needs no sign-in, --header adds what the server asks for",
+				"every session was sent away: %s", f.Text)
+		}
 		return cannot(speaks+s.elsewhere(), "no session was answered: %s", f.Text)
 	}
 	return cannot("a longer --for may help", "no session was answered in time")
@@ -524,6 +528,10 @@ func (s *setup) unasked(snap *affinity.Snapshot, w io.Writer) {
 func (s *setup) elsewhere() string {
 	if s.target.Direct { // past any ingress
 		return "a Service's own address answers on the nodes and in the pods of its cluster; --url http://NODE:NODEPORT asks another of its front doors"
+	}
+	if s.via != "" {
+		return "--via-controller=NAMESPACE/POD names another pod; a port-forward takes the rights to get that pod and to create pods/portforward, " +
+			"stickytop rbac --missing --via-controller prints the Role to ask for"
 	}
 	if !s.cluster {
 		return "--resolve HOST:PORT:ADDRESS connects to another address; curl -v URL shows what is there"

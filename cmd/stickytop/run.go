@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -87,10 +88,10 @@ func conclude(w io.Writer, name string, err error, interrupted bool) int {
 	case interrupted && (err == nil || errors.Is(err, context.Canceled)):
 		return exitInterrupted
 	case errors.As(err, &f):
-		say(w, f.err.Error(), f.hint)
+		say(w, f.err.Error(), typedAs(name, f.hint))
 		return f.code
 	case errors.As(err, &p):
-		say(w, p.What, p.Hint)
+		say(w, p.What, typedAs(name, p.Hint))
 		return exitCannot
 	case errors.Is(err, ui.ErrBroken):
 		say(w, err.Error(), "this is a bug of stickytop: please report it with the lines above")
@@ -99,6 +100,14 @@ func conclude(w io.Writer, name string, err error, interrupted bool) int {
 	// What cobra refuses: unknown flags, commands, wrong numbers of arguments.
 	say(w, err.Error(), fmt.Sprintf("see '%s --help'", name))
 	return exitUsage
+}
+
+// ownCommand is a command of this program, however a text calls the program.
+var ownCommand = regexp.MustCompile(`\b(?:kubectl stickytop|stickytop) (agents|decode|demo|explain|get|lint|rbac)\b`)
+
+// typedAs has a hint call the program what the user calls it.
+func typedAs(name, hint string) string {
+	return ownCommand.ReplaceAllString(hint, name+" $1")
 }
 
 func say(w io.Writer, what, hint string) {

@@ -40,6 +40,55 @@ func TestConclude(t *testing.T) {
 	}
 }
 
+// TestHintsNameTheProgram: a hint can be typed as the program was.
+func TestHintsNameTheProgram(t *testing.T) {
+	for _, tt := range []struct{ name, hint, want string }{
+		{"kubectl stickytop", "stickytop rbac --missing prints the Role", "kubectl stickytop rbac --missing prints the Role"},
+		{"kubectl stickytop", "kubectl stickytop rbac --missing prints the Role", "kubectl stickytop rbac --missing prints the Role"},
+		{"stickytop", "kubectl stickytop rbac --missing prints the Role", "stickytop rbac --missing prints the Role"},
+		{"kubectl stickytop", "--url probes without a cluster, 'stickytop demo' needs none", "--url probes without a cluster, 'kubectl stickytop demo' needs none"},
+		{"kubectl stickytop", "kubectl delete jobs -l stickytop.dev/run=x", "kubectl delete jobs -l stickytop.dev/run=x"},
+	} {
+		for _, err := range []error{cannot(tt.hint, "no"), &kube.Problem{What: "no", Hint: tt.hint}} {
+			var out strings.Builder
+			conclude(&out, tt.name, err, false)
+			if want := "error: no\nhint: " + tt.want + "\n"; out.String() != want {
+				t.Errorf("run as %q: %q, want %q", tt.name, out.String(), want)
+			}
+		}
+	}
+}
+
+// TestHintsOfWhatFailed: what is to try next is not what just failed.
+func TestHintsOfWhatFailed(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		via      string
+		kind     affinity.FailureKind
+		says     []string
+		saysNone []string
+	}{
+		{"no address", "", affinity.FailureNoAddress, []string{"--resolve", "--via-controller goes"}, nil},
+		{"by way of the controller", "auto", affinity.FailureOther, []string{"--via-controller=NAMESPACE/POD", "pods/portforward", "rbac --missing --via-controller"}, []string{"goes through the API server"}},
+		{"sent away", "", affinity.FailureRedirect, []string{"--url", "sent away"}, []string{"--resolve", "no session was answered"}},
+	} {
+		snap := &affinity.Snapshot{Sessions: []*affinity.Session{{Requests: 1, Failures: 1, InARow: 1, LastFailure: &affinity.Failure{Op: "dial", Kind: tt.kind, Text: "why"}}}}
+		s := setup{via: tt.via, cluster: true}
+		var out strings.Builder
+		conclude(&out, "stickytop", s.unanswered(snap), false)
+		for _, want := range tt.says {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in %q", tt.name, want, out.String())
+			}
+		}
+		for _, not := range tt.saysNone {
+			if strings.Contains(out.String(), not) {
+				t.Errorf("%s: %q in %q", tt.name, not, out.String())
+			}
+		}
+	}
+}
+
 func TestSessionsAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		sessions int

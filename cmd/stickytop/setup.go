@@ -46,6 +46,7 @@ type setup struct {
 	// exec plugin of the kubeconfig).
 	prompts bool
 
+	via       string                          // --via-controller; "" without it
 	found     bool                            // addresses are as the cluster tells
 	judged    func() bool                     // objects alone are looked at, and what the rules say of them is out; nil where more is
 	unmatched func([]affinity.Route) []string // what --resolve names and these routes do not ask; nil without it
@@ -197,6 +198,7 @@ func clusterSetup(ctx context.Context, c config) (made *setup, failed error) {
 	if !c.probe.noProbe {
 		var dialer *kube.ControllerDialer
 		if c.probe.via != "" {
+			s.via = c.probe.via
 			o := kube.ControllerOptions{Target: c.probe.via, Namespace: namespace, Version: c.version}
 			if o.Target == "auto" {
 				o.Target = ""

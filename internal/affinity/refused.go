@@ -8,12 +8,14 @@ const (
 	RefusedNot     RefusedBy = iota // it does not fail, or gets no answer at all
 	RefusedWords                    // the server, or a browser's rules, said no
 	RefusedEnded                    // the server ended the connection in so many words
-	RefusedForeign                  // an answer of another protocol, or version of it, or place
+	RefusedForeign                  // an answer of another protocol, or version of it
+	RefusedAway                     // to another place: a redirect off the host
 )
 
 // String is the end of a sentence about sessions.
 func (r RefusedBy) String() string {
-	return [...]string{"are not refused", "are answered, and refused", "are answered, and ended by the server", "are answered, and not as they asked"}[r]
+	return [...]string{"are not refused", "are answered, and refused", "are answered, and ended by the server", "are answered, and not as they asked",
+		"are answered, and sent away"}[r]
 }
 
 // Reached reports whether the last request of s got an answer, be it an error
@@ -31,8 +33,10 @@ func (s *Session) Refusal() RefusedBy {
 	switch f.Kind {
 	case FailureDenied, FailureSession:
 		return RefusedWords
-	case FailureForeign, FailureVersion, FailureRedirect:
+	case FailureForeign, FailureVersion:
 		return RefusedForeign
+	case FailureRedirect:
+		return RefusedAway
 	case FailureClosed:
 		if end := s.LastEnd; end != nil && end.Failed == f && end.By == EndedByServer {
 			return RefusedEnded

@@ -223,6 +223,23 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestThereIs: a hint that cannot name all says so, and names the likeliest.
+func TestThereIs(t *testing.T) {
+	for _, tt := range []struct {
+		want  string
+		names string
+		hint  string
+	}{
+		{"nope", "web", "there is: web"},
+		{"nope", "echo echo-canary echo-dup echo2 loose msgapp none nosvc web-front zebra", "there is: none, loose, nosvc, echo and 6 more"},
+		{"nope", "d c b a", "there is: a, b, c, d"},
+	} {
+		if got := thereIs(tt.want, strings.Fields(tt.names)); got != tt.hint {
+			t.Errorf("of %s: %q, want %q", tt.names, got, tt.hint)
+		}
+	}
+}
+
 func TestLookupFaults(t *testing.T) {
 	s := newAPIServer(t)
 	chat(s)

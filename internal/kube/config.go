@@ -62,7 +62,7 @@ func noContext(err error, raw api.Config, context string) error {
 	if near := nearest(context, names); len(near) > 0 {
 		p.Hint = "did you mean " + strings.Join(near, ", ") + "?"
 	} else if len(names) > 0 {
-		p.Hint = "there is: " + strings.Join(cleanNames(names), ", ")
+		p.Hint = thereIs(context, names)
 	}
 	return p
 }

@@ -234,12 +234,11 @@ func (s *Source) notFound(ctx context.Context, k kind, t affinity.Target, namesp
 			return p
 		}
 	}
-	slices.Sort(names)
 	switch {
 	case len(names) == 0:
 		p.Hint = fmt.Sprintf("there is no %s in this namespace; -A looks in all", t.Kind)
 	default:
-		p.Hint = "there is: " + strings.Join(cleanNames(names), ", ")
+		p.Hint = thereIs(t.Name, names)
 	}
 	return p
 }
@@ -283,6 +282,18 @@ func cleanNames(all []string) []string {
 		out = append(out, name(s))
 	}
 	return out
+}
+
+// thereIs lists names, the nearest to want first, and counts those left out.
+func thereIs(want string, names []string) string {
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Or(affinity.Distance(want, a)-affinity.Distance(want, b), strings.Compare(a, b))
+	})
+	text := "there is: " + strings.Join(cleanNames(names), ", ")
+	if more := len(names) - maxSuggestions; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // nearest returns the names that a person may have meant: those that contain

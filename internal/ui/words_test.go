@@ -467,3 +467,16 @@ func TestNoWebSocketIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// TestSentAwayIsAnswered: a redirect off the host is an answer.
+func TestSentAwayIsAnswered(t *testing.T) {
+	w := base()
+	for _, id := range []string{"s01", "s02"} {
+		w.open(id, affinity.ClientBrowser)
+		w.fail(id, affinity.FailureRedirect, 302, "302 from chat.example.com leads to https://sso.example.com/login, not followed")
+	}
+	got := text(sized(w.options(), 140, 40))
+	if strings.Contains(got, "get no answer") || !strings.Contains(got, "2 of 2 sessions are answered, and sent away: 302") {
+		t.Errorf("%s", got)
+	}
+}
