@@ -53,11 +53,14 @@ type AddressPin struct {
 	Pod     PodRef // zero when the EndpointSlice names none
 	Timeout time.Duration
 
-	Since   time.Time // of the unbroken pin, as far back as the node or this run knows
-	Renewed time.Time // of the last connection that restarted the timer; zero when not known
-	Expires time.Time // zero when not known
-	Renewal Renewal
-	Source  DeadlineSource
+	Since time.Time // of the unbroken pin, as far back as the node or this run knows
+	// SinceOrBefore reports that Since is only as far back as was seen: one
+	// reading of a set tells the last connection, not the first.
+	SinceOrBefore bool
+	Renewed       time.Time // of the last connection that restarted the timer; zero when not known
+	Expires       time.Time // zero when not known
+	Renewal       Renewal
+	Source        DeadlineSource
 
 	// Shadowed pins are in their time but never used: an endpoint that comes
 	// earlier in the node's rules holds the same client.

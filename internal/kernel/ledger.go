@@ -51,6 +51,7 @@ type book struct {
 	list    affinity.AddressList
 	held    map[holder]*held
 	turn    uint32
+	again   bool // the reading before had the list too
 	changed bool
 }
 
@@ -129,6 +130,7 @@ func (l *ledger) open(p place, list *List, mode Mode) (b *book, redo bool) {
 	b.changed = b.changed || b.place.order != p.order
 	b.place, b.timeout, b.mode = p, list.Timeout, mode
 	if b.turn != l.turn {
+		b.again = b.turn != 0 && b.turn == l.turn-1
 		b.turn = l.turn
 		b.list = affinity.AddressList{Node: l.node, Service: p.service, PortName: p.portName, Protocol: p.protocol, Endpoint: p.endpoint.Addr,
 			Pod: p.endpoint.Pod, Mode: string(mode), Name: list.Name, Limit: list.Limit, Evicts: mode == ModeIPTables}
@@ -144,6 +146,7 @@ func (l *ledger) entry(b *book, e *Entry, list *List, n reading, redo bool, gone
 		h = &held{}
 		b.held[k] = h
 	}
+	begins := h.pin == nil && (h.turn == 0 && b.again || h.turn != 0 && !redo)
 	known := h.turn != 0 && !redo
 	h.turn = l.turn
 	if known && h.same(e, n) {
@@ -163,6 +166,7 @@ func (l *ledger) entry(b *book, e *Entry, list *List, n reading, redo bool, gone
 		fromSet(&pin, n, *list, *e, p)
 	case ModeIPVS:
 		pin.Timeout, pin.Expires, pin.Note = p.timeout, n.at.Add(e.Left), "open connections hold it beyond its time"
+		pin.SinceOrBefore = true
 	case ModeCilium:
 		fromMap(&pin, n, *e, p)
 	default:
@@ -176,6 +180,7 @@ func (l *ledger) entry(b *book, e *Entry, list *List, n reading, redo bool, gone
 		}
 	}
 	b.list.Live++
+	pin.SinceOrBefore = pin.SinceOrBefore && !begins
 	l.tell(b, h, pin, n.at)
 	return gone
 }
@@ -203,8 +208,8 @@ func (l *ledger) tell(b *book, h *held, pin affinity.AddressPin, at time.Time) {
 		if d := pin.Expires.Sub(before.Expires); d < jitter && d > -jitter {
 			pin.Expires, pin.Renewed = before.Expires, before.Renewed
 		}
-		if pin.Since.IsZero() || !before.Since.IsZero() && before.Since.Before(pin.Since) {
-			pin.Since = before.Since
+		if pin.Since.IsZero() || !before.Since.IsZero() && !pin.Since.Before(before.Since) {
+			pin.Since, pin.SinceOrBefore = before.Since, before.SinceOrBefore
 		}
 		if *before == pin {
 			return

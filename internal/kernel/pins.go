@@ -24,7 +24,7 @@ func newest(lists []List) (stamp uint64) {
 // fromSet takes the deadline that the kernel counts down itself. An element
 // keeps it when the set's timeout changes, until its next connection.
 func fromSet(pin *affinity.AddressPin, n reading, l List, e Entry, p place) {
-	pin.Timeout, pin.Expires = l.Timeout, n.at.Add(e.Left)
+	pin.Timeout, pin.Expires, pin.SinceOrBefore = l.Timeout, n.at.Add(e.Left), true
 	if e.Timeout == 0 && e.Left <= l.Timeout+jitter {
 		pin.Renewed = pin.Expires.Add(-l.Timeout)
 		pin.Since = pin.Renewed
@@ -36,7 +36,7 @@ func fromSet(pin *affinity.AddressPin, n reading, l List, e Entry, p place) {
 
 // fromMap takes the deadline of Cilium's map, which counts whole seconds.
 func fromMap(pin *affinity.AddressPin, n reading, e Entry, p place) {
-	pin.Timeout, pin.Expires = e.Timeout, n.at.Add(e.Left)
+	pin.Timeout, pin.Expires, pin.SinceOrBefore = e.Timeout, n.at.Add(e.Left), true
 	pin.Renewed = pin.Expires.Add(-e.Timeout)
 	pin.Since = pin.Renewed
 	if e.Timeout != p.timeout {
@@ -49,7 +49,7 @@ func fromMap(pin *affinity.AddressPin, n reading, e Entry, p place) {
 // timeoutSeconds counts for old entries too. It returns false when the time of
 // the entry is up.
 func (c clock) fromRecent(pin *affinity.AddressPin, n reading, e Entry, p place) bool {
-	pin.Timeout = p.timeout
+	pin.Timeout, pin.SinceOrBefore = p.timeout, true
 	age, ok := c.age(e.Seen, n.uptime)
 	if !ok {
 		pin.Note = "when it ends cannot be told: the kernel's HZ is not known"
@@ -68,7 +68,11 @@ func (c clock) fromRecent(pin *affinity.AddressPin, n reading, e Entry, p place)
 	last := age
 	for _, s := range slices.Backward(stamps) {
 		a, ok := c.age(s, n.uptime)
-		if !ok || a-last > p.timeout {
+		if !ok {
+			break
+		}
+		if a-last > p.timeout {
+			pin.SinceOrBefore = false // the pin before it had expired
 			break
 		}
 		last = max(a, last)

@@ -31,6 +31,7 @@ type AddressPin struct {
 	Pod              string            `json:"pod,omitempty"`
 	Endpoint         string            `json:"endpoint"` // "" when nothing names it
 	Since            *metav1.MicroTime `json:"since,omitempty"`
+	SinceOrBefore    *metav1.MicroTime `json:"sinceOrBefore,omitempty"` // in place of since where its beginning was not seen
 	Renewed          *metav1.MicroTime `json:"renewed,omitempty"`
 	Expires          *metav1.MicroTime `json:"expires,omitempty"`
 	RemainingSeconds *float64          `json:"remainingSeconds,omitempty"`
@@ -122,6 +123,9 @@ func newAddressPin(s *affinity.Snapshot, p affinity.AddressPin, known map[netip.
 		Pod: p.Pod.Name, Endpoint: p.Endpoint, Since: instant(p.Since), Renewed: instant(p.Renewed), Expires: instant(p.Expires),
 		TimeoutSeconds: p.Timeout.Seconds(), Renewal: p.Renewal.String(), Source: p.Source.String(), Shadowed: p.Shadowed, Note: p.Note,
 	}
+	if p.SinceOrBefore {
+		out.Since, out.SinceOrBefore = nil, out.Since
+	}
 	if left, ok := p.Remaining(s.At); ok {
 		seconds := left.Seconds()
 		out.RemainingSeconds = &seconds
@@ -171,7 +175,11 @@ func (p *AddressPin) row(wide bool) []string {
 	}
 	row := []string{p.Client, p.Node, p.Namespace + "/" + p.Service, port, pod, left, p.Source, state}
 	if wide {
-		row = append(row, p.ClientIs, p.Endpoint, p.Front, duration(p.TimeoutSeconds), clock(p.Since), p.Note)
+		since := clock(p.Since)
+		if p.SinceOrBefore != nil {
+			since = "by " + clock(p.SinceOrBefore)
+		}
+		row = append(row, p.ClientIs, p.Endpoint, p.Front, duration(p.TimeoutSeconds), since, p.Note)
 	}
 	return row
 }

@@ -187,3 +187,16 @@ func TestFillingLists(t *testing.T) {
 		t.Errorf("of another Service: %+v", got)
 	}
 }
+
+// TestSinceOrBefore: what was not seen to begin has no since.
+func TestSinceOrBefore(t *testing.T) {
+	p := affinity.AddressPin{AddressKey: affinity.AddressKey{Node: "node2", Client: netip.MustParseAddr("203.0.113.7"), Endpoint: "a:8080"}, Since: tNow}
+	for _, before := range []bool{false, true} {
+		p.SinceOrBefore = before
+		x := newAddressPin(&affinity.Snapshot{At: tNow}, p, nil)
+		row := strings.Join(x.row(true), "|")
+		if (x.Since == nil) != before || (x.SinceOrBefore == nil) == before || strings.Contains(row, "by "+clock(instant(tNow))) != before {
+			t.Errorf("or before %t: %+v, row %s", before, x, row)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func (p *clientIPPanel) columns(c class) []column {
 		for i, ideal := range []int{20, 24, 12, 18, 20, 20, 7} {
 			all[i].ideal = ideal
 		}
-		all = append(all, column{name: "since", title: "SINCE", min: 8, ideal: 9, drop: 4})
+		all = append(all, column{name: "since", title: "SINCE", min: 9, ideal: 9, drop: 4})
 	}
 	return append(all, column{name: "state", title: "STATE", min: 8, ideal: 8})
 }
@@ -190,10 +190,19 @@ func (p *clientIPPanel) text(d *data, r pinRow, name string) string {
 	case "source":
 		return r.Source.String()
 	case "since":
-		return d.clock.format(r.Since, d.now)
+		return sinceText(d, r.AddressPin)
 	}
 	word, _ := pinState(r, d.now)
 	return word
+}
+
+// sinceText is since when a pin holds, ≤ that where its beginning was not seen.
+func sinceText(d *data, p *affinity.AddressPin) string {
+	text := d.clock.format(p.Since, d.now)
+	if p.SinceOrBefore {
+		text = "≤" + text
+	}
+	return text
 }
 
 // whoText is whose address it is, in as many words as there is room for.
@@ -252,6 +261,9 @@ func (p *clientIPPanel) drawShort(a area, d *data, r pinRow) {
 	}
 	pen.put(plain, " on "+r.Node+" → ").put(plain, d.podLabel(r.Pod)).put(plain, "  "+r.Endpoint)
 	text := "since " + d.clock.format(r.Since, d.now)
+	if r.SinceOrBefore {
+		text += " or before"
+	}
 	if !r.Renewed.IsZero() && r.Renewed.Sub(r.Since) >= 1e9 {
 		text += ", last connection " + d.clock.format(r.Renewed, d.now)
 	}
@@ -369,6 +381,9 @@ func (p *clientIPPanel) drawPin(a area, d *data, r pinRow) {
 		y++
 	}
 	since := d.clock.format(r.Since, d.now)
+	if r.SinceOrBefore {
+		since += " or before"
+	}
 	if !r.Renewed.IsZero() {
 		since += ", last connection " + d.clock.format(r.Renewed, d.now)
 	}

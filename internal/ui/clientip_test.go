@@ -43,7 +43,7 @@ func pinned() (*world, Options) {
 		w.nodePin("172.30.0.11", podA, minute, 20*time.Second),
 		w.nodePin("2001:db8:1:2:3:4:5:6", podA, minute, 12*time.Second),
 	}}
-	e.Put[2].Shadowed = true
+	e.Put[2].Shadowed, e.Put[1].SinceOrBefore = true, true
 	unknown := w.nodePin("203.0.113.99", podB, minute, 0)
 	unknown.Expires, unknown.Renewed, unknown.Source, unknown.Note = time.Time{}, time.Time{}, affinity.DeadlineAssumed, "when it ends cannot be told: the kernel's HZ is not known"
 	derived := w.nodePin("127.0.0.5", podB, minute, 33*time.Second)
