@@ -13,13 +13,13 @@ var c02 = Rule{
 	Fix:     "keep session state outside the pods; a PodDisruptionBudget and a rollout that starts pods before it ends others keep the moves few",
 	Verify:  "delete one pod while stickytop {obj} runs: ORPHAN, then RE-PINNED, of its sessions only",
 	Sources: []string{"ingress-nginx rootfs/etc/nginx/lua/balancer/sticky_persistent.lua", "kubernetes/ingress-nginx#7960"},
-	Needs:   []string{"PodDisruptionBudget"},
+	Needs:   []string{"PodDisruptionBudget", "Deployment", "StatefulSet", "DaemonSet"},
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes(nginxKey) {
 			if r.policy.Mode != "persistent" {
 				continue
 			}
-			x := firstOf(c.loadsOf(r))
+			x := firstOf(r.loads)
 			if x == nil || c.Unread["PodDisruptionBudget"] != "" {
 				continue
 			}

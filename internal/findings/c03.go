@@ -23,7 +23,7 @@ var c03 = Rule{
 			}
 		}
 		for _, r := range c.stickyRoutes("") {
-			for _, x := range c.loadsOf(r) {
+			for _, x := range r.loads {
 				grace, stop, need := x.grace(), x.hasPreStop(), needs[x.Object]
 				if enoughGrace(x, need) {
 					continue

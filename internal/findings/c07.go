@@ -19,7 +19,7 @@ var c07 = Rule{
 			if r.policy.Mode != "balanced" {
 				continue
 			}
-			for _, x := range c.loadsOf(r) {
+			for _, x := range r.loads {
 				n := c.replicas(x)
 				if n < 2 {
 					n = c.most(x)

@@ -22,7 +22,7 @@ var i02 = Rule{
 	Needs: []string{"Deployment", "StatefulSet", "DaemonSet"},
 	check: func(c *check) {
 		for _, r := range c.stickyRoutes("") {
-			for _, x := range c.loadsOf(r) {
+			for _, x := range r.loads {
 				for i, cont := range x.containers() {
 					n, at := workers(cont)
 					if n == "" {

@@ -192,25 +192,6 @@ func containerPath(i int, rest ...string) []string {
 	return append([]string{"spec", "template", "spec", "containers", strconv.Itoa(i)}, rest...)
 }
 
-// loadsOf are the workloads behind r. Where there is none and some may not be
-// read, the rule is not checked.
-func (c *check) loadsOf(r *route) []*workload {
-	if len(r.loads) > 0 {
-		return r.loads
-	}
-	kinds := workloadKinds
-	if r.service == nil {
-		kinds = []string{"Service"}
-	}
-	for _, kind := range kinds {
-		if why := c.Unread[kind]; why != "" {
-			c.notChecked(nil, why)
-			break
-		}
-	}
-	return nil
-}
-
 // socketHint is why a route looks as if sockets used it; "" when nothing does.
 func (r *route) socketHint() (hint string) {
 	low := strings.ToLower(r.Path)
