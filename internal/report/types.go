@@ -41,6 +41,9 @@ type ListMeta struct {
 	// FillingLists are the nodes' lists of a PinList that are four fifths full, or
 	// that clients were pushed out of.
 	FillingLists []FillingList `json:"fillingLists,omitempty"`
+
+	// all namespaces were asked.
+	all bool
 }
 
 // Comparison is what the sessions of several kinds came to on one route.
