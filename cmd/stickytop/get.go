@@ -233,7 +233,7 @@ func (s *setup) selection(snap *affinity.Snapshot) error {
 
 func (s *setup) print(what string, out outputFlags, p report.Printer, streams genericiooptions.IOStreams) error {
 	snap := s.engine.Snapshot()
-	o := report.Options{Reveal: out.reveal, Exchanges: out.exchanges, Target: s.target}
+	o := report.Options{Reveal: out.reveal, Exchanges: out.exchanges, Target: s.target, All: s.namespace == ""}
 	var list report.Printable
 	switch what {
 	case "pods":

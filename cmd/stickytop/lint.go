@@ -34,6 +34,8 @@ type lintFlags struct {
 	only   []string
 	skip   []string
 	all    bool
+
+	ignored bool
 }
 
 func newLint(name string, streams genericiooptions.IOStreams, cluster *clusterFlags) *cobra.Command {
@@ -50,6 +52,7 @@ counted on standard error. Without -f it reads the cluster's objects, once.
 A comment in a document, or an annotation, silences a rule for its object:
   # stickytop.dev/ignore: A04 both Ingresses are edited together
 One without a reason, or of no rule, silences nothing, and a warning says so.
+An annotation takes several, parted by semicolons or lines.
 
 Exit codes: 0 nothing at or over --fail-on, 1 something, 2 the command line is
 wrong, 3 something could not be read, a Helm template, or Services or routes that
@@ -75,7 +78,8 @@ a right is missing for, among it, or all that -f names is empty. Input without a
 	fs.StringVar(&o.failOn, "fail-on", "high", "least severity that fails: low, medium, high, critical, or never")
 	fs.StringSliceVar(&o.only, "rule", nil, "check these rules only")
 	fs.StringSliceVar(&o.skip, "skip", nil, "do not check these rules")
-	fs.BoolVar(&o.all, "all", false, "text: print what passed, too")
+	fs.BoolVar(&o.all, "all", false, "text: print what passed, and what is ignored, too")
+	fs.BoolVar(&o.ignored, "show-ignored", false, "list what objects silence, with the reasons; SARIF: as suppressed results (json and junit always have it)")
 	completeFlag(cmd, "output", report.LintFormats...)
 	completeFlag(cmd, "fail-on", "low", "medium", "high", "critical", "never")
 	completeFlag(cmd, "rule", ruleNames()...)
@@ -132,7 +136,10 @@ func lint(ctx context.Context, o lintFlags, cluster *clusterFlags, streams gener
 	}
 	objects := len(facts.Objects)
 	facts.Objects = nil // they may be a gigabyte that nobody needs any more
-	out := report.Lint{Version: version, Findings: result.Findings, Ignored: len(result.Ignored), Objects: objects, All: o.all, FailOn: limit}
+	out := report.Lint{Version: version, Findings: result.Findings, Objects: objects, ShowIgnored: o.ignored || o.all && o.format == "text", All: o.all, FailOn: limit}
+	for _, g := range result.Ignored {
+		out.Ignored = append(out.Ignored, report.Ignored{Finding: g.Finding, Reason: g.Reason})
+	}
 	for _, p := range unread.problems {
 		out.Unread = append(out.Unread, report.Unread{File: affinity.Clean(p.File, 500), Line: p.Line, Text: affinity.Clean(p.Text, 1000)})
 	}

@@ -45,6 +45,24 @@ func TestUnheeded(t *testing.T) {
 	}
 }
 
+// TestIgnoresOfLines wants every line of the annotation heeded, or told as not.
+func TestIgnoresOfLines(t *testing.T) {
+	objects, problems := manifest.Read(strings.NewReader("apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n  annotations:\n    stickytop.dev/ignore: |\n      F02 one node\n      J01\n"+
+		"spec: {type: NodePort, sessionAffinity: ClientIP, selector: {app: web}, ports: [{port: 80}]}\n"), "web.yaml")
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	r := findings.Check(findings.Facts{Objects: objects}, findings.Options{})
+	for _, g := range r.Ignored {
+		if g.Reason != "one node" {
+			t.Errorf("%s ignored for %q", g.Rule, g.Reason)
+		}
+	}
+	if len(r.Unheeded) != 1 || r.Unheeded[0].Text != "J01" {
+		t.Errorf("not heeded: %+v", r.Unheeded)
+	}
+}
+
 // TestTold wants what was not judged, and an ignore that is not heeded, in the
 // list that a screen shows.
 func TestTold(t *testing.T) {

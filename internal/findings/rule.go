@@ -272,7 +272,7 @@ func (w *world) unheeded() (all []Unheeded) {
 		}
 		texts := o.comments
 		if text := o.annotation(annotationIgnore); text != "" {
-			texts = append(slices.Clip(texts), strings.Split(text, ";")...)
+			texts = append(slices.Clip(texts), ignoresIn(text)...)
 		}
 		for _, text := range texts {
 			if why := whyUnheeded(text); why != "" {
@@ -308,6 +308,11 @@ func whyUnheeded(text string) string {
 
 // annotationIgnore silences rules on one object: "A04 shared on purpose".
 const annotationIgnore = "stickytop.dev/ignore"
+
+// ignoresIn parts the annotation, which takes several, by semicolons or lines.
+func ignoresIn(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ';' || r == '\n' })
+}
 
 // Check runs the rules over f.
 func Check(f Facts, o Options) Result {
@@ -382,7 +387,7 @@ func (w *world) ignored(f affinity.Finding) string {
 	if reason := o.Ignores[f.Rule]; reason != "" {
 		return reason
 	}
-	for _, part := range strings.Split(o.annotation(annotationIgnore), ";") {
+	for _, part := range ignoresIn(o.annotation(annotationIgnore)) {
 		if rules, reason := SplitIgnore(part); slices.Contains(rules, f.Rule) && reason != "" {
 			return affinity.Clean(reason, maxValue)
 		}

@@ -16,6 +16,7 @@ type Options struct {
 	Reveal    bool                      // cookie values as they are
 	Exchanges bool                      // every request, not only the sums
 	Target    affinity.Target           // of findings: those that concern it
+	All       bool                      // all namespaces were asked: findings name theirs
 }
 
 func (o Options) wants(id affinity.RouteID) bool { return o.Routes == nil || o.Routes[id] }

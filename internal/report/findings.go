@@ -63,6 +63,7 @@ func Findings(s *affinity.Snapshot, o Options) *FindingList {
 	for i, f := range all {
 		list.Items = append(list.Items, newFinding(f, names[i]))
 	}
+	list.Metadata.all = o.All
 	list.Metadata.Comparisons = comparisons(s, o)
 	return list
 }

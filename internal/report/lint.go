@@ -38,6 +38,25 @@ func (u Unread) String() string {
 	return fmt.Sprintf("%s:%d: %s", u.File, u.Line, u.Text)
 }
 
+// Ignored is a finding that its object silences, and the reason that is given.
+type Ignored struct {
+	affinity.Finding
+	Reason string
+}
+
+func (g Ignored) String() string {
+	return fmt.Sprintf("%s ignored: %s (%s): %s", g.Rule, g.Title, where(g.Object), g.Reason)
+}
+
+// IgnoredFinding is a finding that its object silences, as JSON has it.
+type IgnoredFinding struct {
+	Rule     string         `json:"rule"`
+	Title    string         `json:"title"`
+	Severity string         `json:"severity"`
+	Object   *FindingObject `json:"object,omitempty"`
+	Reason   string         `json:"reason"`
+}
+
 // Lint is what a lint run found.
 type Lint struct {
 	Version  string
@@ -47,9 +66,12 @@ type Lint struct {
 	FailOn   affinity.Severity // JUnit: least severity that fails
 	Warnings []string          // JSON and SARIF; others have them beside
 	Unread   []Unread          // with one, the run is no success, whatever it found
-	Ignored  int
+	Ignored  []Ignored
 	Objects  int
 	All      bool // text: those that passed, and those not checked, too
+	// ShowIgnored lists what is ignored in text and Markdown, and makes suppressed
+	// results of it in SARIF; JSON and JUnit always have it.
+	ShowIgnored bool
 }
 
 // stdin stands for the file's name of what was read from standard input.
@@ -128,11 +150,20 @@ func (l Lint) text(b io.Writer) error {
 			fmt.Fprintf(b, "%s not checked: %s\n", f.Rule, f.NotChecked)
 		}
 	}
+	ignored := fmt.Sprintf("%d ignored", len(l.Ignored))
+	switch {
+	case l.ShowIgnored:
+		for _, g := range l.Ignored {
+			fmt.Fprintln(b, g)
+		}
+	case len(l.Ignored) > 0:
+		ignored += " (--show-ignored lists them)"
+	}
 	unread := ""
 	if n := len(l.Unread); n > 0 {
 		unread = fmt.Sprintf(", %d not read", n)
 	}
-	_, err := fmt.Fprintf(b, "%d objects: %d problems, %d facts, %d passed, %d not checked, %d ignored%s\n", l.Objects, count["problem"], count["fact"], count["ok"], count["not checked"], l.Ignored, unread)
+	_, err := fmt.Fprintf(b, "%d objects: %d problems, %d facts, %d passed, %d not checked, %s%s\n", l.Objects, count["problem"], count["fact"], count["ok"], count["not checked"], ignored, unread)
 	return err
 }
 
@@ -166,6 +197,9 @@ func evidenceText(e affinity.FindingEvidence, about affinity.ObjectRef) string {
 func (l Lint) json(w io.Writer) error {
 	list := newList[Finding](&affinity.Snapshot{}, "FindingList")
 	list.Metadata.Warnings, list.Metadata.Unread = l.Warnings, l.Unread
+	for _, g := range l.Ignored {
+		list.Metadata.Ignored = append(list.Metadata.Ignored, IgnoredFinding{g.Rule, g.Title, g.Severity.String(), findingObject(g.Object), g.Reason})
+	}
 	names := namesOf(l.Findings)
 	return writeAround(w, list, "items", "        ", "    ", len(l.Findings), func(i int) any { return newFinding(l.Findings[i], names[i]) })
 }
@@ -257,7 +291,7 @@ func junitText(f affinity.Finding) string { return f.Impact + "\nfix: " + f.Fix 
 // itself as the case's output.
 func (l Lint) junit(w io.Writer) error {
 	by := map[string][]int{}
-	suite := junitSuite{Name: "stickytop lint", Tests: len(l.Unread), Errors: len(l.Unread)}
+	suite := junitSuite{Name: "stickytop lint", Tests: len(l.Unread) + len(l.Ignored), Errors: len(l.Unread), Skipped: len(l.Ignored)}
 	for i, f := range l.Findings {
 		by[f.Rule] = append(by[f.Rule], i)
 	}
@@ -316,6 +350,12 @@ func (l Lint) junit(w io.Writer) error {
 			if err := write(junitCase{Class: r.ID, Name: r.Title}); err != nil {
 				return err
 			}
+		}
+	}
+	for _, g := range l.Ignored {
+		c := junitCase{Class: g.Rule, Name: g.Title + " (" + g.Object.String() + ")", File: g.Object.File, Line: g.Object.Line, Skipped: &junitSkipped{"ignored: " + g.Reason}}
+		if err := write(c); err != nil {
+			return err
 		}
 	}
 	_, err = fmt.Fprintf(w, "\n  </testsuite>%s\n", after)

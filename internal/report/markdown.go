@@ -50,6 +50,15 @@ func (l Lint) markdown(b io.Writer) error {
 			item("more", code("stickytop explain "+f.Rule))
 		}
 	}
+	for i, g := range l.Ignored {
+		if !l.ShowIgnored {
+			break
+		}
+		if i == 0 {
+			fmt.Fprintf(b, "\n## Ignored\n\n")
+		}
+		fmt.Fprintf(b, "- %s\n", code(g.String()))
+	}
 	for i, u := range l.Unread {
 		if i == 0 {
 			fmt.Fprintf(b, "\n## Not read\n\n")

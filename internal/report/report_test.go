@@ -292,4 +292,8 @@ func TestFindingNames(t *testing.T) {
 	if table := list.table(false); table.rows[0][3] != "ingress/web" {
 		t.Errorf("%q", table.rows)
 	}
+	list.Metadata.all = true // as get findings -A asks
+	if table := list.table(false); table.rows[0][3] != "shop/ingress/web" {
+		t.Errorf("%q", table.rows)
+	}
 }

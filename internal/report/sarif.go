@@ -14,8 +14,9 @@ import (
 )
 
 // sarif writes SARIF 2.1.0 (OASIS), the part that code scanning reads. Findings
-// that an object silences are left out, as code scanning opens alerts for
-// suppressed results too; what was not checked is told of the run.
+// that an object silences are suppressed results only if asked for, as code
+// scanning opens alerts for those too; else they, and what was not checked, are
+// told of the run.
 // [docs.oasis-open.org/sarif/sarif/v2.1.0; docs.github.com, SARIF support for
 // code scanning]
 func (l Lint) sarif(w io.Writer) error {
@@ -39,6 +40,7 @@ func (l Lint) sarif(w io.Writer) error {
 		}
 		notes = append(notes, obj{"level": "warning", "message": obj{"text": text}})
 	}
+	reasons := map[int]string{} // of said, by which it is suppressed
 	said := make([]affinity.Finding, 0, len(l.Findings))
 	indexOf := func(f affinity.Finding) int {
 		return slices.IndexFunc(l.Rules, func(r LintRule) bool { return r.ID == f.Rule })
@@ -56,11 +58,22 @@ func (l Lint) sarif(w io.Writer) error {
 			said = append(said, f)
 		}
 	}
+	for _, g := range l.Ignored {
+		if l.ShowIgnored {
+			reasons[len(said)] = g.Reason
+			said = append(said, g.Finding)
+			continue
+		}
+		notes = append(notes, obj{"level": "note", "message": obj{"text": g.String()}})
+	}
 	same := map[string]int{}
 	result := func(i int) any {
 		f := said[i]
 		x := obj{"ruleId": f.Rule, "level": sarifLevel(f.Severity), "message": obj{"text": sentences(f)},
 			"properties": obj{"severity": f.Severity.String(), "certainty": f.Certainty.String()}}
+		if reason, ok := reasons[i]; ok {
+			x["suppressions"] = []obj{{"kind": "inSource", "justification": reason}}
+		}
 		if index := indexOf(f); index >= 0 {
 			x["ruleIndex"] = index
 		}

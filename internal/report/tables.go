@@ -45,7 +45,7 @@ func (l *List[T]) table(wide bool) table {
 		t = table{header: pinHeader(wide), empty: l.Metadata.noPins()}
 	case *FindingList:
 		t = table{header: findingHeader(wide), empty: "No findings."}
-		several = severalNamespaces(any(l.Items).([]Finding))
+		several = l.Metadata.all || severalNamespaces(any(l.Items).([]Finding))
 	case *AgentList:
 		t = table{header: agentHeader, empty: "No agents."}
 	}

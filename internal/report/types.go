@@ -30,6 +30,8 @@ type ListMeta struct {
 	// Unread is what lint's FindingList says nothing about, because it could not be
 	// read.
 	Unread []Unread `json:"unread,omitempty"`
+	// Ignored is what objects silence, of lint's FindingList.
+	Ignored []IgnoredFinding `json:"ignored,omitempty"`
 	// Dataplane is what keeps pins by address, of a PinList; absent where the
 	// cluster was not asked.
 	Dataplane *Dataplane `json:"dataplane,omitempty"`
@@ -39,6 +41,9 @@ type ListMeta struct {
 	// FillingLists are the nodes' lists of a PinList that are four fifths full, or
 	// that clients were pushed out of.
 	FillingLists []FillingList `json:"fillingLists,omitempty"`
+
+	// all namespaces were asked.
+	all bool
 }
 
 // Comparison is what the sessions of several kinds came to on one route.
