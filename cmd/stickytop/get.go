@@ -326,6 +326,7 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		fmt.Fprintf(streams.ErrOut, "note: --no-probe asks nobody; get routes and get findings tell of the routes here, %d of them\n", len(report.Routes(snap, report.Options{Target: s.target}).Items))
 		return nil
 	case what == "pods" || what == "sessions":
+		sayContested(snap, routes, streams.ErrOut)
 		for _, r := range routes {
 			if text := unready(snap, r); text != "" {
 				fmt.Fprintln(streams.ErrOut, "note: "+text)
@@ -367,6 +368,31 @@ func needsNone(snap *affinity.Snapshot, t affinity.Target) string {
 		return "; it needs no affinity: " + s.NeedsNone
 	}
 	return ""
+}
+
+// sayContested says which of routes others claim too, and who answers them.
+func sayContested(snap *affinity.Snapshot, routes []affinity.Route, w io.Writer) {
+	const most = 8 // routes that are told
+	told, more := 0, 0
+	for _, r := range routes {
+		all := r.Contested
+		if text := snap.OthersText(r); text != "" {
+			all = append([]string{text}, all...)
+		}
+		switch {
+		case len(all) == 0:
+		case told == most:
+			more++
+		default:
+			told++
+			for _, text := range all {
+				fmt.Fprintf(w, "warning: %s/%s, %s: %s\n", strings.ToLower(r.Kind), r.Name, affinity.Clean(r.Host+r.Path, 120), text)
+			}
+		}
+	}
+	if more > 0 {
+		fmt.Fprintf(w, "warning: others claim the host and path of %d more routes too: get routes tells of each\n", more)
+	}
 }
 
 // unready says that the Service behind a route does not exist, or has no pod that

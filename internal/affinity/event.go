@@ -183,6 +183,7 @@ type Field struct{ Name, Value string }
 type SourceStatus struct {
 	Name    string // "pods", "endpointslices"
 	Group   string // API group of objects: "discovery.k8s.io"; "" for core, and what is none
+	Cluster bool   // its objects are in no namespace
 	State   SourceState
 	Since   time.Time // of this state
 	Objects int

@@ -53,6 +53,8 @@ type Route struct {
 
 	Notes []string // two ingresses claiming one host and path, unknown service…
 
+	Contested []string // those of Notes about others that claim the same host and path
+
 	// Unheeded is what the command line says and no session of the routes that
 	// are asked goes by.
 	Unheeded []string

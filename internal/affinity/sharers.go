@@ -3,6 +3,7 @@ package affinity
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -135,4 +136,48 @@ func (st *State) sharedOut(s *session, m Move) string {
 		return "back from " + from.object + ", which has the same host and path"
 	}
 	return to.object + " has the same host and path, and took the request"
+}
+
+// OthersText says of how many of r's sessions the last answer was from a pod of
+// a Service that another object of the same host and path leads to; "" where it
+// was of none.
+func (s *Snapshot) OthersText(r Route) string {
+	type other struct{ service, object string }
+	count := map[other]int{}
+	all, theirs := 0, 0
+	for _, x := range s.Sessions {
+		if x.Spec.Route != r.ID || !x.ClosedAt.IsZero() {
+			continue
+		}
+		all++
+		if x.Pod.IsZero() || s.answersFor(r.Backends(), x.Pod) {
+			continue
+		}
+		for _, o := range s.Routes {
+			same := o.ID != r.ID && o.Kind != RouteURL && o.Kind != RouteService && o.Host == r.Host && o.Path == r.Path
+			if same && s.answersFor([]Backend{o.Backend}, x.Pod) {
+				count[other{o.Backend.Service.Name, strings.ToLower(o.Kind) + "/" + o.Name}]++
+				theirs++
+				break
+			}
+		}
+	}
+	if theirs == 0 {
+		return ""
+	}
+	most := slices.SortedFunc(maps.Keys(count), func(a, b other) int {
+		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a.object, b.object), cmp.Compare(a.service, b.service))
+	})[0]
+	text := fmt.Sprintf("pods of svc/%s, by %s, which has the same host and path, answer %d of %d sessions of %s/%s", most.service, most.object, count[most], all, strings.ToLower(r.Kind), r.Name)
+	if more := theirs - count[most]; more > 0 {
+		text += fmt.Sprintf(", those of others %d", more)
+	}
+	return text
+}
+
+// answersFor reports whether a pod is an endpoint of one of backends.
+func (s *Snapshot) answersFor(backends []Backend, pod PodRef) bool {
+	return slices.ContainsFunc(backends, func(b Backend) bool {
+		return slices.ContainsFunc(s.endpoints[b.Service], func(e Endpoint) bool { return endpointPod(b.Service, e) == pod })
+	})
 }

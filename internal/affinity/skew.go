@@ -34,6 +34,7 @@ type Share struct {
 	Pins        int
 	Fraction    float64 // of Total
 	ByTransport map[string]int
+	other       bool // of another Service that shares the route's place
 }
 
 // Distribute counts the sessions of routes (all when empty) over the pods that
@@ -48,12 +49,14 @@ func Distribute(s *Snapshot, routes []RouteID) Distribution {
 		}
 		return shares[pod]
 	}
+	ofURL := map[RouteID]bool{} // any pod that answers is of theirs
 	probed := map[RouteID]bool{}
 	for _, x := range s.Sessions {
 		probed[x.Spec.Route] = probed[x.Spec.Route] || x.ClosedAt.IsZero()
 	}
 	var d Distribution
 	for _, r := range s.Routes {
+		ofURL[r.ID] = r.Kind == RouteURL
 		if !want(r.ID) || len(routes) == 0 && !probed[r.ID] {
 			continue
 		}
@@ -69,8 +72,17 @@ func Distribute(s *Snapshot, routes []RouteID) Distribution {
 		if !want(x.Spec.Route) || !x.ClosedAt.IsZero() {
 			continue
 		}
-		switch c, _ := x.Condition(s.At); {
-		case x.Unheld, x.Pod.IsZero(), c == Waiting, c == Cookieless, c == NotReturned, c == Expired, c == Unknown:
+		c, _ := x.Condition(s.At)
+		unheld := x.Unheld || x.Pod.IsZero() || slices.Contains([]Condition{Waiting, Cookieless, NotReturned, Expired, Unknown}, c)
+		if shares[x.Pod] == nil && !x.Pod.IsZero() && c != Orphan && !(unheld && ofURL[x.Spec.Route]) {
+			// Of another Service that shares the route's place.
+			pod, known := s.Pod(x.Pod)
+			p := share(x.Pod)
+			p.ReadyUnread, p.other = !known || pod.NamedOnly, true
+			p.Ready = pod.Ready && !pod.Terminating() && pod.Gone.IsZero()
+		}
+		switch {
+		case unheld:
 			d.None++ // answered by a pod, perhaps, but held by none
 			continue
 		case c == Orphan:
@@ -78,12 +90,6 @@ func Distribute(s *Snapshot, routes []RouteID) Distribution {
 			continue
 		}
 		p := shares[x.Pod]
-		if p == nil { // of another Service that shares the route's place
-			pod, known := s.Pod(x.Pod)
-			p = share(x.Pod)
-			p.ReadyUnread = !known || pod.NamedOnly
-			p.Ready = pod.Ready && !pod.Terminating() && pod.Gone.IsZero()
-		}
 		p.Pins++
 		p.ByTransport[x.Spec.Transport]++
 		d.Total++
@@ -106,7 +112,7 @@ func (d *Distribution) judge() {
 	var pins []int
 	total := 0
 	for _, s := range d.Shares {
-		if s.Ready || s.Pins > 0 {
+		if s.Ready && !s.other || s.Pins > 0 {
 			pins = append(pins, s.Pins)
 			total += s.Pins
 		}

@@ -84,9 +84,12 @@ func (c *claims) list(from, to int, p *Place) string {
 	return text
 }
 
-// conflicts notes other Ingresses of the same class that claim the place. The
-// oldest keeps it; a canary shares it on purpose.
-func (s served) conflicts(p *Place) []string {
+// conflicts notes other Ingresses of the same class that claim the place, which
+// the controllers of these keys may serve. Of ingress-nginx the oldest keeps it
+// (internal/ingress/controller/controller.go, getBackendServers); of others the
+// order is not known to be fixed, and Traefik was seen to change it with a
+// restart. A canary shares it on purpose.
+func (s served) conflicts(p *Place, keys []string) []string {
 	if p.Default || p.isCanary() {
 		return nil
 	}
@@ -102,14 +105,50 @@ func (s served) conflicts(p *Place) []string {
 	if c.last[at] != p.Ingress {
 		younger--
 	}
+	const apart = "; give each a host or path of its own"
+	if len(keys) == 0 || slices.ContainsFunc(keys, func(key string) bool { return key != nginxKey }) {
+		var others []string
+		if older > 0 {
+			others = append(others, c.list(0, older, p))
+		}
+		if younger < len(c.names) {
+			others = append(others, c.list(younger, len(c.names), p))
+		}
+		if len(others) == 0 {
+			return nil
+		}
+		verb := "claims"
+		if older+len(c.names)-younger > 1 {
+			verb = "claim"
+		}
+		return []string{strings.Join(others, ", ") + " " + verb + " the same host and path: " + c.order(p, keys) + apart}
+	}
 	var notes []string
 	if older > 0 {
-		notes = append(notes, fmt.Sprintf("%s is older and claims the same host and path: requests go there", c.list(0, older, p)))
+		notes = append(notes, fmt.Sprintf("%s is older and claims the same host and path: ingress-nginx sends requests there%s", c.list(0, older, p), apart))
 	}
 	if younger < len(c.names) {
-		notes = append(notes, fmt.Sprintf("%s claims the same host and path; this one is older and keeps it", c.list(younger, len(c.names), p)))
+		notes = append(notes, fmt.Sprintf("%s claims the same host and path; this one is older, and ingress-nginx sends requests here%s", c.list(younger, len(c.names), p), apart))
 	}
 	return notes
+}
+
+// order says what is known of which of the claims is served.
+func (c *claims) order(p *Place, keys []string) string {
+	oldest := "this one"
+	if c.at[p.Ingress] > 0 {
+		oldest = nameFrom(c.names[0], p)
+	}
+	traefik := slices.ContainsFunc(keys, func(key string) bool { return key == traefikNginxKey || key == traefikKey })
+	switch {
+	case traefik && slices.Contains(keys, nginxKey):
+		return "ingress-nginx sends requests to the oldest, " + oldest + "; which Traefik serves is not fixed, and can change when it restarts"
+	case traefik:
+		return "which of them Traefik serves is not fixed, and can change when it restarts"
+	case slices.Contains(keys, nginxKey):
+		return "ingress-nginx sends requests to the oldest, " + oldest + "; of another controller it is not known"
+	}
+	return "which of them is served is up to the controller"
 }
 
 // isCanary is true for the annotation that ingress-nginx and Traefik's provider

@@ -110,7 +110,12 @@ func (w *World) route(p *Place, read []candidate, s served) affinity.Route {
 	r.ProbePath, r.ProbeWhy = w.probe(p, s)
 	r.Notes = append(r.Notes, p.notes...)
 	r.Notes = append(r.Notes, w.backendNotes(p)...)
-	r.Notes = append(r.Notes, s.conflicts(p)...)
+	keys := make([]string, len(read))
+	for i, c := range read {
+		keys[i] = c.controller.Key()
+	}
+	r.Contested = s.conflicts(p, keys)
+	r.Notes = append(r.Notes, r.Contested...)
 	r.Notes = append(r.Notes, foreign(p, read)...)
 	layer := affinity.Layer{Where: affinity.LayerIngress, Object: "ingress/" + p.Ingress.Name}
 	for i, c := range read {

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -60,40 +61,99 @@ func (s *Source) findDoors(ctx context.Context) {
 	}
 }
 
-// listDoors lists in all namespaces or, where that is forbidden, where
-// controllers usually are.
+// listDoors lists Services by the labels of charts, then those that select the
+// pods of controllers that no load balancer was found for.
 func (s *Source) listDoors(ctx context.Context) doors {
 	ctx, cancel := context.WithTimeout(ctx, s.clients.pageTimeout)
 	defer cancel()
 	var out doors
-	everywhere := true
+	look := reach{own: s.namespace}
 	for _, in := range installations {
 		if !strings.Contains(in.selector, "/name=") {
 			continue // of a pod's labels alone
 		}
-		namespaces := []string{""}
-		if !everywhere {
-			namespaces = append(slices.Clone(in.namespaces), s.namespace)
-		}
-		for len(namespaces) > 0 {
-			ns := namespaces[0]
-			namespaces = namespaces[1:]
+		out.failed("Services", look.list(in.namespaces, func(ns string) error {
 			list, err := s.clients.core.Services(ns).List(ctx, metav1.ListOptions{LabelSelector: in.selector, Limit: pageSize})
-			switch {
-			case err == nil:
-				for i := range list.Items {
-					out.add(in.controller, &list.Items[i])
-				}
-			case apierrors.IsForbidden(err) && ns == "":
-				everywhere, namespaces = false, append(slices.Clone(in.namespaces), s.namespace)
-			case apierrors.IsForbidden(err):
-				out.unread = "Services of other namespaces may not be listed"
-			default:
-				out.unread = plain(err)
+			if err != nil {
+				return err
 			}
+			for i := range list.Items {
+				out.add(in.controller, &list.Items[i])
+			}
+			return nil
+		}))
+	}
+	look = reach{own: s.namespace}
+	services := map[string][]corev1.Service{} // of a namespace
+	for _, in := range installations {
+		if slices.ContainsFunc(out.all, func(d door) bool { return d.controller == in.controller && len(d.addresses) > 0 }) {
+			continue
 		}
+		out.failed("pods", look.list(in.namespaces, func(ns string) error {
+			pods, err := s.clients.core.Pods(ns).List(ctx, metav1.ListOptions{LabelSelector: in.selector, Limit: pageSize})
+			if err != nil {
+				return err
+			}
+			for _, p := range pods.Items {
+				if _, known := services[p.Namespace]; !known {
+					list, err := s.clients.core.Services(p.Namespace).List(ctx, metav1.ListOptions{Limit: pageSize})
+					out.failed("Services", err)
+					services[p.Namespace] = nil
+					if err == nil {
+						services[p.Namespace] = list.Items
+					}
+				}
+				for i := range services[p.Namespace] {
+					x := &services[p.Namespace][i]
+					if len(x.Spec.Selector) > 0 && labels.SelectorFromSet(x.Spec.Selector).Matches(labels.Set(p.Labels)) {
+						out.add(in.controller, x)
+					}
+				}
+			}
+			return nil
+		}))
 	}
 	return out
+}
+
+// reach is where objects may be listed: in all namespaces, until that turns out
+// to be forbidden.
+type reach struct {
+	own    string // namespace that is watched
+	narrow bool
+}
+
+// list calls do with "" or, where that is forbidden, with the namespaces that are
+// given and one's own. It returns the last error.
+func (r *reach) list(namespaces []string, do func(namespace string) error) error {
+	if !r.narrow {
+		err := do("")
+		if !apierrors.IsForbidden(err) {
+			return err
+		}
+		r.narrow = true
+	}
+	var failed error
+	for _, ns := range append(slices.Clone(namespaces), r.own) {
+		if ns == "" {
+			continue
+		}
+		if err := do(ns); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// failed keeps the first reason why there may be more.
+func (d *doors) failed(what string, err error) {
+	switch {
+	case err == nil || d.unread != "":
+	case apierrors.IsForbidden(err):
+		d.unread = what + " of other namespaces may not be listed"
+	default:
+		d.unread = plain(err)
+	}
 }
 
 func (d *doors) add(controller string, s *corev1.Service) {

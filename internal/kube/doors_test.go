@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,6 +28,21 @@ func controllerService(namespace, name string, kind corev1.ServiceType, port, no
 	return s
 }
 
+// unlabelled is a load balancer without a chart's labels, which selects pods by
+// their component; by nothing where that is "".
+func unlabelled(name, component, address string) *corev1.Service {
+	s := controllerService("edge", name, corev1.ServiceTypeLoadBalancer, 80, 30080, address)
+	s.Labels = nil
+	if component != "" {
+		s.Spec.Selector = labels.Set{"app.kubernetes.io/component": component}
+	}
+	return s
+}
+
+func podOfController(app, component string) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "edge", Name: app + "-1", Labels: labels.Set{"app.kubernetes.io/name": app, "app.kubernetes.io/component": component}}}
+}
+
 // Routes whose object has no address are reached by their controller's Service,
 // and it is said whose the address is, or why there is none.
 func TestDoors(t *testing.T) {
@@ -34,7 +50,9 @@ func TestDoors(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		services []*corev1.Service
+		pods     []*corev1.Pod
 		faults   http.HandlerFunc
+		at       string // requests that faults answer; "" for Services' lists
 		kind     string // of the route; "" for an IngressRoute
 		want     string // addresses
 		from     string
@@ -55,6 +73,12 @@ func TestDoors(t *testing.T) {
 			hint: "svc/traefik in traefik, its controller's, is of type NodePort: --url http://NODE:30080 asks a node of the cluster"},
 		{name: "another port", services: []*corev1.Service{controllerService("traefik", "traefik", lb, 8000, 30080, "203.0.113.7")},
 			hint: "svc/traefik in traefik, its controller's, does not listen on 80"},
+		{name: "by the pods that it selects", services: []*corev1.Service{unlabelled("web", "controller", "203.0.113.7"), unlabelled("other", "dashboard", "203.0.113.8"), unlabelled("none", "", "203.0.113.9")},
+			pods: []*corev1.Pod{podOfController("traefik", "controller")}, want: "203.0.113.7", from: "svc/web in edge, its controller's"},
+		{name: "not by the pods of another controller", services: []*corev1.Service{unlabelled("web", "controller", "203.0.113.7")},
+			pods: []*corev1.Pod{podOfController("nginx-ingress", "controller")}, hint: "no Service of traefik was found that has one"},
+		{name: "its pods may not be listed", services: []*corev1.Service{unlabelled("web", "controller", "203.0.113.7")},
+			pods: []*corev1.Pod{podOfController("traefik", "controller")}, faults: forbid("pods"), at: "pods list", hint: "that of its controller is not known: pods of other namespaces may not be listed"},
 		{name: "nothing", hint: "no Service of traefik was found that has one"},
 		{name: "may not be listed", services: []*corev1.Service{controllerService("traefik", "traefik", lb, 80, 30080, "203.0.113.7")}, faults: forbid("services"),
 			hint: "that of its controller is not known: Services of other namespaces may not be listed"},
@@ -65,8 +89,11 @@ func TestDoors(t *testing.T) {
 			for _, x := range tt.services {
 				s.put(x)
 			}
+			for _, x := range tt.pods {
+				s.put(x)
+			}
 			if tt.faults != nil {
-				s.fail("services list", tt.faults)
+				s.fail(cmp.Or(tt.at, "services list"), tt.faults)
 			}
 			bare := testIngress("chat", "web", "chat.example.com", "web")
 			bare.Status = networkingv1.IngressStatus{}

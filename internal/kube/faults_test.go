@@ -23,6 +23,9 @@ func TestForbiddenIsAState(t *testing.T) {
 	s.fail("ingressclasses *", forbid("ingressclasses"))
 	r := watchServer(t, s, chatOptions())
 	got := r.state(resPods, affinity.SourceForbidden)
+	if class := r.state(resClasses, affinity.SourceForbidden); !class.Cluster || got.Cluster {
+		t.Errorf("%+v and %+v: IngressClasses alone are in no namespace", class, got)
+	}
 	if got.Detail != "pods by name alone; no state, drain or age" || got.Retry.IsZero() {
 		t.Errorf("status = %+v, want what is lost and the next attempt", got)
 	}

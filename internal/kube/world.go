@@ -70,7 +70,7 @@ func newWorld(emit func(affinity.Event), selector labels.Selector, watchers []*w
 		policies: map[affinity.ServiceRef]affinity.Service{}, touched: map[affinity.ServiceRef]bool{},
 	}
 	for _, x := range watchers {
-		w.status[x.key()] = affinity.SourceStatus{Name: x.title(), Group: x.group, Since: w.started, Unread: true}
+		w.status[x.key()] = affinity.SourceStatus{Name: x.title(), Group: x.group, Cluster: x.cluster, Since: w.started, Unread: true}
 	}
 	w.ingresses = newTable(w.ingressChanged)
 	w.ingressRoutes = newTable(w.ingressRouteChanged)
@@ -128,7 +128,7 @@ func (w *world) replace(s store, objects []*held) {
 }
 
 func (w *world) applyStatus(resource string, s status, _ time.Time) {
-	next := affinity.SourceStatus{Name: cmp.Or(w.status[resource].Name, resource), Group: w.status[resource].Group, State: s.state, Since: s.since, Detail: s.detail, Retry: s.retry, Objects: w.stores[resource].len(),
+	next := affinity.SourceStatus{Name: cmp.Or(w.status[resource].Name, resource), Group: w.status[resource].Group, Cluster: w.status[resource].Cluster, State: s.state, Since: s.since, Detail: s.detail, Retry: s.retry, Objects: w.stores[resource].len(),
 		Unread: !w.synced[resource], Unreached: s.unreached}
 	if s.state == affinity.SourceSyncing {
 		next.Objects = s.listed

@@ -131,7 +131,7 @@ func drawAccess(a area, d *data) {
 	}
 	y += 2
 	if y+len(role) > a.h && len(role) > 0 {
-		role = wrap(askForRole(d.opt)+" (get, list, watch); "+d.opt.Title+" rbac --missing prints it", a.w-4)
+		role = wrap(askForRole(d.opt, forbidden)+" (get, list, watch); "+d.opt.Title+" rbac --missing prints it", a.w-4)
 	}
 	for _, line := range role {
 		a.put(2, y, plain, line)
@@ -215,19 +215,55 @@ func drawAccessRow(a area, y int, s affinity.SourceStatus) int {
 	return max(1, len(lines))
 }
 
-func askForRole(o *Options) string {
-	if who := subject(o); who != "" {
-		return "Ask an admin for a Role for user " + who
-	}
-	return "Ask an admin for a Role"
+// ofCluster reports whether what s lists is in no namespace.
+func ofCluster(s affinity.SourceStatus) bool {
+	return s.Cluster || s.Name == "ingressclasses" || s.Name == "namespaces"
 }
 
-// roleToAskFor is the smallest Role that would lift the limits.
-func roleToAskFor(d *data, forbidden []affinity.SourceStatus) []string {
-	lines := []string{askForRole(d.opt) + " (get, list, watch; nothing is ever written):"}
-	var groups []string
-	names := map[string][]string{}
+// askForRole says what would lift the limits: objects of no namespace, and those
+// of all namespaces, take a ClusterRole.
+func askForRole(o *Options, forbidden []affinity.SourceStatus) string {
+	local, cluster := 0, 0
 	for _, s := range forbidden {
+		if o.Namespace == "" || ofCluster(s) {
+			cluster++
+		} else {
+			local++
+		}
+	}
+	text := "Ask an admin for a Role"
+	switch {
+	case local == 0:
+		text = "Ask an admin for a ClusterRole"
+	case cluster > 0:
+		text += " and a ClusterRole"
+	}
+	if who := subject(o); who != "" {
+		text += " for user " + who
+	}
+	return text
+}
+
+// roleToAskFor is the smallest Role that would lift the limits, and ClusterRole.
+func roleToAskFor(d *data, forbidden []affinity.SourceStatus) []string {
+	lines := []string{askForRole(d.opt, forbidden) + " (get, list, watch; nothing is ever written):"}
+	var local, cluster []affinity.SourceStatus
+	for _, s := range forbidden {
+		if d.opt.Namespace == "" || ofCluster(s) {
+			cluster = append(cluster, s)
+		} else {
+			local = append(local, s)
+		}
+	}
+	lines = append(lines, byGroup(local, ", in namespace "+d.opt.Namespace)...)
+	return append(lines, byGroup(cluster, ", cluster-wide")...)
+}
+
+// byGroup is a line for each API group of sources, and where.
+func byGroup(all []affinity.SourceStatus, where string) []string {
+	var groups, lines []string
+	names := map[string][]string{}
+	for _, s := range all {
 		group := cmp.Or(affinity.Clean(s.Group, 100), groupsOf[s.Name], "its API group")
 		if names[group] == nil {
 			groups = append(groups, group)
@@ -235,10 +271,7 @@ func roleToAskFor(d *data, forbidden []affinity.SourceStatus) []string {
 		names[group] = append(names[group], s.Name)
 	}
 	for _, group := range groups {
-		lines = append(lines, "  "+strings.Join(names[group], ", ")+" in "+group)
-	}
-	if ns := d.opt.Namespace; ns != "" {
-		lines = append(lines, "  in namespace "+ns)
+		lines = append(lines, "  "+strings.Join(names[group], ", ")+" in "+group+where)
 	}
 	return lines
 }

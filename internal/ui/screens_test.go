@@ -84,6 +84,8 @@ var screens = []struct {
 	{name: "unread-access", make: unread, keys: []string{"A"}},
 	{name: "unread-clientip", make: unread, keys: []string{"6"}},
 	{name: "unread-findings", make: unread, keys: []string{"5"}},
+	{name: "contested", make: contested},
+	{name: "contested-pods", make: contested, keys: []string{"3"}},
 	{name: "sync", make: syncing},
 	{name: "limited", make: limited},
 	{name: "limited-as", make: limitedAs},
@@ -217,6 +219,28 @@ func unread() (*world, Options) {
 	o := w.options()
 	o.Server = "https://127.0.0.1:6443"
 	return w, o
+}
+
+// contested is a route that another Ingress claims too, whose pods answer.
+func contested() (*world, Options) {
+	w := base()
+	dup := chatRoute()
+	dup.ID, dup.Name = affinity.RouteKey(affinity.RouteIngress, "msgapp", "echo-dup", dup.Host, dup.Path), "echo-dup"
+	dup.Backend.Service.Name = "echo"
+	w.route.Contested = []string{"ingress/echo-dup claims the same host and path: which of them Traefik serves is not fixed, and can change when it restarts; give each a host or path of its own"}
+	w.route.Notes = append(w.route.Notes, w.route.Contested...)
+	w.route.Layers[0].Candidates = []affinity.Policy{{Controller: "traefik", Why: "no affinity annotation"}}
+	pod := affinity.Pod{Ref: podRef("echo-5d9c-7xkqp"), IP: "10.4.1.99", Node: "node-1", Phase: "Running", Ready: true, Total: 1, ReadyN: 1, Created: w.now.Add(-time.Hour)}
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route, dup}}, affinity.PodChanged{Pod: pod},
+		affinity.EndpointsChanged{Service: dup.Backend.Service, Endpoints: []affinity.Endpoint{{Addr: "10.4.1.99:3000", IP: "10.4.1.99", Pod: pod.Ref, Node: pod.Node, Ready: true, Serving: true}}})
+	for _, id := range []affinity.SessionID{"s01", "s02"} {
+		w.open(string(id), affinity.ClientBrowser)
+		for range 3 {
+			w.now = w.now.Add(time.Second)
+			w.apply(affinity.Observed{Session: id, Status: 200, Took: time.Millisecond, Answer: affinity.Answer{Header: []affinity.Field{{Name: "X-Pod-Name", Value: pod.Ref.Name}}}})
+		}
+	}
+	return w, w.options()
 }
 
 func nothing() (*world, Options) {

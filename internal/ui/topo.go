@@ -381,6 +381,12 @@ func topoNotes(d *data) []run {
 	for _, text := range r.Unheeded {
 		out = append(out, run{warn, "▲ " + text})
 	}
+	if text := d.snap.OthersText(r); text != "" {
+		out = append(out, run{warn, "▲ " + text})
+	}
+	for _, text := range r.Contested {
+		out = append(out, run{warn, "▲ " + text})
+	}
 	if n := len(d.scope); n > 1 && d.sum.total == 0 {
 		out = append(out, run{plain, fmt.Sprintf("route %d of %d: h and l show the others", d.focus+1, n)})
 	}
@@ -434,7 +440,9 @@ func topoNotes(d *data) []run {
 		}
 	}
 	for _, n := range r.Notes {
-		out = append(out, run{plain, n})
+		if !slices.Contains(r.Contested, n) {
+			out = append(out, run{plain, n})
+		}
 	}
 	return out
 }
