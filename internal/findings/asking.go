@@ -458,13 +458,15 @@ func haproxyIngressCookie(r *route, f flag, value string) []edit {
 		}
 	}
 	mark := func(f flag, value string) {
-		switch {
-		case f == flagSameSite:
-			words = append(words, "attr", "SameSite="+value)
-		default:
-			if without("secure", 0); value == "true" {
-				words = append(words, "secure")
+		if f == flagSameSite {
+			if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "SameSite=") }); i > 0 && words[i-1] == "attr" {
+				words = slices.Delete(words, i-1, i+1)
 			}
+			words = append(words, "attr", "SameSite="+value)
+			return
+		}
+		if without("secure", 0); value == "true" {
+			words = append(words, "secure")
 		}
 	}
 	switch f {

@@ -2,7 +2,10 @@ package ingress
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+
+	"github.com/kubestickytop/stickytop/internal/affinity"
 )
 
 // annotationClass is the annotation that named the class before
@@ -89,7 +92,7 @@ func fitting(c classOf, annotations map[string]string, all []Controller, running
 	if c.controller == "" && len(found) > 1 { // whose annotations it has, for that it is likely written
 		slices.SortStableFunc(found, func(a, b Controller) int { return rank(a, annotations) - rank(b, annotations) })
 		if rank(found[0], annotations) != rank(found[len(found)-1], annotations) {
-			why = " and the object's annotations"
+			why = " and annotations"
 		}
 	}
 	key, title := recognise(c)
@@ -125,6 +128,34 @@ func fitting(c classOf, annotations map[string]string, all []Controller, running
 // are candidates only for objects with their annotations.
 // [nginx/kubernetes-ingress charts/nginx-ingress/values.yaml, controller.ingressClass.name]
 var alsoKnownAs = map[string]string{nginxIncKey: "nginx"}
+
+// meant are the annotations that tell whom an Ingress is written for: its own
+// and, for both HAProxy controllers, those of its Services.
+func (w *World) meant(class classOf, ing *Ingress) map[string]string {
+	if class.controller != "" || class.name != "haproxy" || owns(haproxytech{}, ing.Annotations) || owns(haproxyIngress{}, ing.Annotations) {
+		return ing.Annotations
+	}
+	if all, ok := w.meantBy[ing]; ok {
+		return all
+	}
+	all := map[string]string{}
+	maps.Copy(all, ing.Annotations)
+	add := func(b Backend) {
+		if s := w.services[affinity.ServiceRef{Namespace: ing.Namespace, Name: b.Service}]; s != nil {
+			maps.Copy(all, s.Annotations)
+		}
+	}
+	for _, r := range ing.Rules {
+		for _, p := range r.Paths {
+			add(p.Backend)
+		}
+	}
+	if ing.DefaultBackend != nil {
+		add(*ing.DefaultBackend)
+	}
+	w.meantBy[ing] = all
+	return all
+}
 
 // rank is lower for controllers whose annotations an object has.
 func rank(c Controller, annotations map[string]string) int {

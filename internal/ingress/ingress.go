@@ -52,7 +52,7 @@ func (w *World) readAll(places []*Place) [][]candidate {
 	var order []group
 	by := map[string]Controller{}
 	for i, p := range places {
-		found, notes := w.candidates(p.class, p.Ingress.Annotations)
+		found, notes := w.candidates(p.class, w.meant(p.class, p.Ingress))
 		p.notes = append(p.notes, notes...)
 		for _, c := range found {
 			g := group{c.Key(), p.class.name}
@@ -81,9 +81,8 @@ func (w *World) readAll(places []*Place) [][]candidate {
 	}
 	for i, p := range places {
 		if p.class.controller == "" {
-			slices.SortStableFunc(all[i], func(a, b candidate) int {
-				return rank(a.controller, p.Ingress.Annotations) - rank(b.controller, p.Ingress.Annotations)
-			})
+			meant := w.meant(p.class, p.Ingress)
+			slices.SortStableFunc(all[i], func(a, b candidate) int { return rank(a.controller, meant) - rank(b.controller, meant) })
 		}
 	}
 	return all

@@ -15,9 +15,10 @@ func (s Served) By(key string) bool { return len(s.Keys) > 0 && s.Keys[0] == key
 func ServedBy(o Objects) []Served {
 	w := newWorld(o)
 	out := make([]Served, len(o.Ingresses))
-	for i, ing := range o.Ingresses {
+	for i := range o.Ingresses {
+		ing := &o.Ingresses[i]
 		class := w.class(ing.ClassName, ing.Annotations)
-		found, _ := w.candidates(class, ing.Annotations)
+		found, _ := w.candidates(class, w.meant(class, ing))
 		s := Served{Class: class.name, Presumed: class.controller == "" || class.doubt != ""}
 		for _, c := range found {
 			s.Keys = append(s.Keys, c.Key())

@@ -20,6 +20,7 @@ type World struct {
 	under          map[string]map[string][]int                 // by resource, filled by customsUnder
 	customUnread   map[string]bool
 	readiness      map[ServicePortKey]string
+	meantBy        map[*Ingress]map[string]string // annotations, kept by meant
 	classesUnread  bool
 	servicesUnread bool
 	nginxConfig    NginxConfig
@@ -37,6 +38,7 @@ func newWorld(o Objects) *World {
 		under:          map[string]map[string][]int{},
 		customUnread:   o.CustomUnread,
 		readiness:      o.Readiness,
+		meantBy:        map[*Ingress]map[string]string{},
 		classesUnread:  o.ClassesUnread,
 		servicesUnread: o.ServicesUnread,
 		nginxConfig:    o.NginxConfig,
