@@ -289,3 +289,22 @@ func askMode(ctx context.Context, client *http.Client, at string) string {
 	}
 	return mode
 }
+
+// notTCP is the protocol of the port that a target names of a Service itself, ""
+// where it names none, or one of TCP.
+func notTCP(snap *affinity.Snapshot, t affinity.Target) (protocol string) {
+	svc := snap.Named(t)
+	if svc == nil || !t.Direct || t.Port == "" {
+		return ""
+	}
+	for _, p := range svc.Ports {
+		if p.Name != t.Port && strconv.Itoa(p.Port) != t.Port {
+			continue
+		}
+		if p.Protocol == "TCP" {
+			return ""
+		}
+		protocol = p.Protocol
+	}
+	return protocol
+}

@@ -116,3 +116,14 @@ func TestFindingsNeedNoRoute(t *testing.T) {
 		t.Errorf("a Service that is asked itself: %v", err)
 	}
 }
+
+// TestNotTCP: a port that is not asked is told from an address that is not there.
+func TestNotTCP(t *testing.T) {
+	snap := &affinity.Snapshot{Services: []affinity.Service{{Ref: affinity.ServiceRef{Namespace: "web", Name: "dns"},
+		Ports: []affinity.ServicePort{{Name: "u", Port: 53, Protocol: "UDP"}, {Name: "t", Port: 53, Protocol: "TCP"}, {Name: "s", Port: 99, Protocol: "SCTP"}}}}}
+	for port, want := range map[string]string{"u": "UDP", "t": "", "53": "", "99": "SCTP", "": "", "none": ""} {
+		if got := notTCP(snap, affinity.Target{Kind: "service", Namespace: "web", Name: "dns", Port: port, Direct: true}); got != want {
+			t.Errorf("port %q: %q, want %q", port, got, want)
+		}
+	}
+}

@@ -314,6 +314,8 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		}
 		s.unasked(snap, streams.ErrOut)
 		return s.howTheyFare(snap, streams.ErrOut)
+	case len(routes) == 0 && notTCP(snap, s.target) != "":
+		return cannot("name a port of TCP", "port %s of svc/%s is %s, which is not asked", affinity.Clean(s.target.Port, 63), affinity.Clean(s.target.Name, 253), notTCP(snap, s.target))
 	case len(routes) == 0 && s.target.Direct:
 		return cannot("", "svc/%s has no address that can be asked in %s", affinity.Clean(s.target.Name, 253), s.where())
 	case len(snap.Routes) == 0 && s.cluster && snap.Is("ingresses", affinity.SourceForbidden):

@@ -264,7 +264,7 @@ func (l *ledger) close(n reading, gone []affinity.AddressEnd) []affinity.Address
 			}
 			end := affinity.AddressEnd{AddressPin: *h.pin, At: n.at, Reason: affinity.AddressEndUnknown}
 			switch {
-			case h.pin.Over(n.at.Add(jitter)):
+			case h.pin.Over(n.at.Add(jitter)), n.mode == ModeIPTables && b.reaps(h.pin, n.at):
 				end.Reason = affinity.AddressEndExpired
 			case !there && slices.Contains(n.absent, b.place.family):
 				end.Reason = affinity.AddressEndUnread
@@ -283,6 +283,13 @@ func (l *ledger) close(n reading, gone []affinity.AddressEnd) []affinity.Address
 		l.pins += b.list.Live
 	}
 	return gone
+}
+
+// reaps reports whether a node that does as the Service says now had let a pin
+// expire by at: its rule counts a shorter timeout for old entries too, and takes
+// away what it finds expired (kubernetes: pkg/proxy/iptables/proxier.go, --reap).
+func (b *book) reaps(p *affinity.AddressPin, at time.Time) bool {
+	return !p.Renewed.IsZero() && b.place.timeout > 0 && !at.Add(jitter).Before(p.Renewed.Add(b.place.timeout))
 }
 
 // touch makes a group look for the first in order again.

@@ -54,3 +54,30 @@ func TestSinceIsSeen(t *testing.T) {
 		}
 	})
 }
+
+// TestReapedByShorterTimeout: a pin that a shorter timeout ended has expired,
+// also where the node took the entry away before it was read again.
+func TestReapedByShorterTimeout(t *testing.T) {
+	up, at := 2000*time.Second, time.Now()
+	now, c := uint64(formula(250, up)), clock{hz: 250, exact: true}
+	entry := func(addr string, ago uint64) Entry {
+		seen := now - 250*ago
+		return Entry{Client: netip.MustParseAddr(addr), Seen: seen, Stamps: []uint64{seen}}
+	}
+	name := recentName(svc5, "p80", "TCP", "10.180.0.3:80")
+	l := newLedger("node1")
+	read := func(timeout, after time.Duration, entries ...Entry) map[string]string {
+		want, _, _ := fixture(timeout)
+		_, gone, _ := l.take(reading{mode: ModeIPTables, at: at.Add(after), uptime: up + after, lists: []List{{Name: name, Limit: 100, Entries: entries}}}, want, &c)
+		ends := map[string]string{}
+		for _, g := range gone {
+			ends[g.Client.String()] = g.Reason.String()
+		}
+		return ends
+	}
+	old, young, reset := entry("10.9.0.2", 40), entry("10.9.0.3", 5), entry("10.9.0.4", 5)
+	read(60*time.Second, 0, old, young, reset)
+	if got := read(20*time.Second, time.Second, young); len(got) != 2 || got["10.9.0.2"] != "expired" || got["10.9.0.4"] != "gone" {
+		t.Errorf("%v", got)
+	}
+}
