@@ -400,11 +400,7 @@ func sayContested(snap *affinity.Snapshot, routes []affinity.Route, w io.Writer)
 // unready says that the Service behind a route does not exist, or has no pod that
 // is ready, where the cluster says so.
 func unready(snap *affinity.Snapshot, r affinity.Route) string {
-	exists := slices.ContainsFunc(snap.Services, func(s affinity.Service) bool { return s.Ref == r.Backend.Service })
-	if snap.Is("services", affinity.SourceLive) && r.Backend.Service.Name != "" && !exists {
-		return fmt.Sprintf("svc/%s, which %s names, does not exist", r.Backend.Service.Name, strings.ToLower(r.Kind)+"/"+r.Name)
-	}
-	return snap.NoneReady(r)
+	return cmp.Or(snap.NoService(r), snap.NoneReady(r))
 }
 
 // answered reports whether the application behind the ingress answered x at

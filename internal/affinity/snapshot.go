@@ -3,6 +3,7 @@ package affinity
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -77,6 +78,21 @@ func (s *Snapshot) PlaneOf(node string) Dataplane {
 		}
 	}
 	return s.Dataplane
+}
+
+// NoService says that the Service that a route names does not exist, where all of
+// them are known; "" elsewhere.
+func (s *Snapshot) NoService(r Route) string {
+	ref := r.Backend.Service
+	listed := s.Is("services", SourceLive) || slices.ContainsFunc(s.Sources, func(x SourceStatus) bool {
+		return x.Name == "services" && x.State == SourceStale && !x.Unread
+	})
+	// Another namespace may not be watched.
+	watched := ref.Namespace == r.Namespace || slices.ContainsFunc(s.Services, func(x Service) bool { return x.Ref.Namespace == ref.Namespace })
+	if r.Kind == RouteURL || ref.Name == "" || !listed || !watched || slices.ContainsFunc(s.Services, func(x Service) bool { return x.Ref == ref }) {
+		return ""
+	}
+	return fmt.Sprintf("svc/%s, which %s/%s names, does not exist", ref.Name, strings.ToLower(r.Kind), r.Name)
 }
 
 // NoneReady says that no pod behind a route is ready, where the cluster says so;

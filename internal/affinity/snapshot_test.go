@@ -78,3 +78,35 @@ func TestHealthIsOfObjects(t *testing.T) {
 		}
 	}
 }
+
+// TestNoService: that a Service does not exist is said where all of its namespace
+// are known.
+func TestNoService(t *testing.T) {
+	shop, route := ServiceRef{"web", "shop"}, func(of ServiceRef) Route {
+		return Route{ID: "r", Kind: RouteIngress, Namespace: "web", Name: "front", Backend: Backend{Service: of}}
+	}
+	const absent = "svc/nosuch, which ingress/front names, does not exist"
+	for _, c := range []struct {
+		name   string
+		status SourceStatus
+		of     ServiceRef
+		want   string
+	}{
+		{"there", SourceStatus{State: SourceLive}, shop, ""},
+		{"absent", SourceStatus{State: SourceLive}, ServiceRef{"web", "nosuch"}, absent},
+		{"as far as is known", SourceStatus{State: SourceStale}, ServiceRef{"web", "nosuch"}, absent},
+		{"never listed", SourceStatus{State: SourceStale, Unread: true}, ServiceRef{"web", "nosuch"}, ""},
+		{"not listed yet", SourceStatus{State: SourceSyncing, Unread: true}, ServiceRef{"web", "nosuch"}, ""},
+		{"may not be listed", SourceStatus{State: SourceForbidden, Unread: true}, ServiceRef{"web", "nosuch"}, ""},
+		{"in a namespace that is not watched", SourceStatus{State: SourceLive}, ServiceRef{"other", "nosuch"}, ""},
+		{"a resource, no Service", SourceStatus{State: SourceLive}, ServiceRef{}, ""},
+	} {
+		var st State
+		c.status.Name = "services"
+		st.Apply(SourceChanged{c.status}, tNow)
+		st.Apply(ServiceChanged{Service: Service{Ref: shop}}, tNow)
+		if got := st.Snapshot(tNow).NoService(route(c.of)); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}

@@ -31,6 +31,8 @@ func (m *Model) health() status {
 		return status{"◌", "FIRST SYNC", plain}
 	case d.lost():
 		return status{"✗", "NO ROUTE", warn}
+	case len(d.scope) > 0 && d.snap.NoService(d.route()) != "":
+		return status{"✗", "NO SERVICE", broken}
 	case len(d.scope) > 0 && d.snap.NoneReady(d.route()) != "":
 		return status{"✗", "NONE READY", broken}
 	case d.sum.limited > 0:

@@ -95,6 +95,7 @@ var screens = []struct {
 	{name: "nopath-service", make: noPathToService},
 	{name: "stale", make: stale},
 	{name: "no-endpoints", make: noEndpoints},
+	{name: "no-service", make: noService},
 	{name: "rate-limited", make: rateLimited},
 	{name: "no-probe", make: noProbe, keys: []string{"2"}},
 	{name: "browser-session", make: browserSession, keys: []string{"2"}},
@@ -334,6 +335,14 @@ func noEndpoints() (*world, Options) {
 		w.eps[i].Ready = false
 	}
 	w.endpoints()
+	return w, w.options()
+}
+
+func noService() (*world, Options) {
+	w := base()
+	w.route.Backend.Service.Name = "nosuch"
+	w.route.Layers = w.route.Layers[:1]
+	w.apply(affinity.Routes{Source: "ingresses", Routes: []affinity.Route{w.route}})
 	return w, w.options()
 }
 

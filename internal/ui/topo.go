@@ -375,7 +375,9 @@ func levelStyle(h affinity.Happening) style {
 func topoNotes(d *data) []run {
 	r := d.route()
 	var out []run
-	if text := d.snap.NoneReady(r); text != "" {
+	if text := d.snap.NoService(r); text != "" {
+		out = append(out, run{broken, "✗ NO SUCH SERVICE: " + text})
+	} else if text := d.snap.NoneReady(r); text != "" {
 		out = append(out, run{broken, "✗ NO READY ENDPOINTS: " + text})
 	}
 	for _, text := range r.Unheeded {

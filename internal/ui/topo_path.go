@@ -191,6 +191,8 @@ func serviceLines(d *data, r affinity.Route) []run {
 	}
 	text, st := fmt.Sprintf("ready %d of %d", ready, all), plain
 	switch {
+	case d.snap.NoService(r) != "":
+		text, st = "does not exist", broken
 	case d.unread("endpointslices"):
 		text, st = "ready ? no right", warn
 	case d.isStale():
