@@ -247,7 +247,10 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 	default:
 		list = report.Sessions(snap, o)
 	}
-	if err := p(streams.Out, list); err != nil {
+	w := writes{to: streams.Out}
+	if err := p(&w, list); w.err != nil { // printers of templates tell only its text
+		return w.err
+	} else if err != nil {
 		// A template that does not fit: kubectl's printers add the whole object.
 		text, _, _ := strings.Cut(err.Error(), "Printing more information")
 		text, _, _ = strings.Cut(text, "\n")

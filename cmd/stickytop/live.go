@@ -48,6 +48,7 @@ func live(ctx context.Context, s *setup, name string, screen screenFlags, kept *
 		return err
 	}
 	defer restore()
+	defer term.NewRescue(streams.In, streams.Out).OnQuit(restore)()
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := s.engine.Run(ctx); err != nil {

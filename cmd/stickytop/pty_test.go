@@ -233,6 +233,28 @@ func TestTerminalIsRestoredOnSignals(t *testing.T) {
 	}
 }
 
+// A SIGQUIT asks for the goroutines: on the terminal as it was, where they can
+// be read.
+func TestQuitDumpsAfterTheScreen(t *testing.T) {
+	s := startTerminal(t, []string{"demo"})
+	s.until("CLIENTS", 5*time.Second)
+	if err := s.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	out := s.wait(10 * time.Second)
+	restored(t, out)
+	left := bytes.LastIndex(out, []byte(noAltScreen))
+	if dump := bytes.Index(out, []byte("SIGQUIT: quit")); dump < left || !bytes.Contains(out[left:], []byte("\ngoroutine ")) {
+		t.Errorf("no dump after the screen: %q", out[left:])
+	}
+	if bytes.LastIndex(out, []byte(showCursor)) < bytes.LastIndex(out, []byte("\x1b[?25l")) {
+		t.Error("the cursor is still hidden")
+	}
+	if s.code() != 2 {
+		t.Errorf("exit code %d, want 2 as of any Go program", s.code())
+	}
+}
+
 // The first frame must not wait for the API: here nobody answers at all.
 func TestFirstFrameBeforeAnyAnswer(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "config")

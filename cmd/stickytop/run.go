@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ const (
 	exitUsage       = 2   // the command line or a file it names is wrong
 	exitCannot      = 3   // the cluster or the ingress could not be asked
 	exitBroken      = 70  // a fault of this program: EX_SOFTWARE of sysexits.h
+	exitUnwritten   = 74  // what was to be printed could not be written: EX_IOERR of sysexits.h
 	exitInterrupted = 130 // 128 + SIGINT
 )
 
@@ -87,6 +89,9 @@ func conclude(w io.Writer, name string, err error, interrupted bool) int {
 	switch {
 	case interrupted && (err == nil || errors.Is(err, context.Canceled)):
 		return exitInterrupted
+	case unwritten(err) != nil:
+		say(w, "nothing more can be printed: "+unwritten(err).Error(), "")
+		return exitUnwritten
 	case errors.As(err, &f):
 		say(w, f.err.Error(), typedAs(name, f.hint))
 		return f.code
@@ -108,6 +113,27 @@ var ownCommand = regexp.MustCompile(`\b(?:kubectl stickytop|stickytop) (agents|d
 // typedAs has a hint call the program what the user calls it.
 func typedAs(name, hint string) string {
 	return ownCommand.ReplaceAllString(hint, name+" $1")
+}
+
+// writes remembers a write that failed.
+type writes struct {
+	to  io.Writer
+	err error
+}
+
+func (w *writes) Write(p []byte) (n int, err error) {
+	if n, err = w.to.Write(p); err != nil {
+		w.err = err
+	}
+	return n, err
+}
+
+// unwritten is the failed write in err; nil where none failed.
+func unwritten(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok && e.Op == "write" {
+		return e
+	}
+	return nil
 }
 
 func say(w io.Writer, what, hint string) {

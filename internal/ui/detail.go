@@ -432,7 +432,7 @@ func (t *sheet) route() {
 		t.add("ROUTE", warn, string(t.s.Spec.Route)+" is gone")
 		return
 	}
-	text := string(r.ID) + askedText(r, t.s.Spec) + " → " + r.Backend.Service.String()
+	text := routeText(r, t.s.Spec)
 	if t.s.LastRemote != "" {
 		text += ", connected to " + t.s.LastRemote
 	}
@@ -492,8 +492,18 @@ func (t *sheet) preview() {
 	}
 	t.row("WHY", run{conditionStyle(c), detail})
 	if r, ok := t.d.snap.Route(t.s.Spec.Route); ok {
-		t.row("ROUTE", run{plain, string(r.ID) + askedText(r, t.s.Spec) + " → " + r.Backend.Service.String()})
+		t.row("ROUTE", run{plain, routeText(r, t.s.Spec)})
 	}
+}
+
+// routeText is a route, what s asks of it, and the Service behind it where one
+// is known.
+func routeText(r affinity.Route, s affinity.SessionSpec) string {
+	text := string(r.ID) + askedText(r, s)
+	if r.Backend.Service.Name == "" {
+		return text
+	}
+	return text + " → " + r.Backend.Service.String()
 }
 
 // askedText says what a session asks for where that is not its route's path.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kubestickytop/stickytop/internal/affinity"
 )
@@ -31,5 +32,25 @@ func TestTitleKeepsMoves(t *testing.T) {
 				t.Errorf("%d columns: %q, want its %d moves", w, line, s.MoveCount)
 			}
 		}
+	}
+}
+
+// TestRouteWithoutAService: a URL leads to nothing that is known by name.
+func TestRouteWithoutAService(t *testing.T) {
+	w, o := urlOnly()
+	w.answer("s01", "", false, time.Millisecond)
+	m := sized(o, 140, 40)
+	press(m, "2")
+	list := stripColours(m.View())
+	press(m, "enter")
+	for _, text := range []string{list, stripColours(m.View())} {
+		for line := range strings.Lines(text) {
+			if strings.Contains(line, "ROUTE ") && strings.Contains(line, "→") {
+				t.Errorf("%q", line)
+			}
+		}
+	}
+	if !strings.Contains(stripColours(m.View()), "url:https://chat.example.com/, connected to 203.0.113.10:443") {
+		t.Errorf("%s", m.View())
 	}
 }

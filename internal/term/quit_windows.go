@@ -1,0 +1,4 @@
+package term
+
+// OnQuit does nothing: Windows has no such signal.
+func (*Rescue) OnQuit(func()) (stop func()) { return func() {} }
