@@ -348,6 +348,9 @@ func (s *setup) verdict(snap *affinity.Snapshot, what string, streams genericioo
 		if text := snap.NamelessText(r); text != "" {
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}
+		if text := snap.RedirectsText(r); text != "" {
+			fmt.Fprintln(streams.ErrOut, "note: "+text)
+		}
 		if text := snap.ElsewhereText(r); text != "" {
 			fmt.Fprintln(streams.ErrOut, "note: "+text)
 		}

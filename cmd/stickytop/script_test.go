@@ -60,6 +60,8 @@ func failing(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprint(w, `{"code":4,"message":"not today"}`)
 		return
+	case "login": // on the same host
+		w.Header().Set("Location", "/sign-in?next=%2F")
 	case "session": // of the application, which is no affinity
 		http.SetCookie(w, &http.Cookie{Name: "JSESSIONID", Value: "0123456789abcdef0123456789abcdef"})
 	}

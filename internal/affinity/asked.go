@@ -2,6 +2,7 @@ package affinity
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 )
 
@@ -88,4 +89,32 @@ func (s *Snapshot) NamelessText(r Route) string {
 	}
 	path, why := r.Asks()
 	return "no answer names a pod: sessions ask for " + Clean(path, 80) + " (" + why + "); the route is wider, --path " + Clean(own, 80) + " asks for its own"
+}
+
+// RedirectsText says that the last answers of a route are all redirects, and
+// where to: what is asked is then not the application, whoever sends them. ""
+// where another answer is among those that are kept, or none came.
+func (s *Snapshot) RedirectsText(r Route) string {
+	status, to, more := 0, "", ""
+	for _, x := range s.Sessions {
+		if x.Spec.Route != r.ID || !x.ClosedAt.IsZero() || x.Requests == 0 {
+			continue
+		}
+		if x.Redirect == "" || x.LastFailure != nil {
+			return ""
+		}
+		for _, e := range x.Exchanges {
+			if e.Status < 300 || e.Status > 399 {
+				return ""
+			}
+		}
+		if to != "" && to != x.Redirect {
+			more = " and elsewhere"
+		}
+		status, to = x.LastStatus, cmp.Or(to, x.Redirect)
+	}
+	if to == "" {
+		return ""
+	}
+	return fmt.Sprintf("the last answers are all redirects: %d to %s%s, not followed; --path asks for another page", status, Clean(to, 120), more)
 }

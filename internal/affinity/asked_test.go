@@ -77,3 +77,39 @@ func TestNameless(t *testing.T) {
 		t.Errorf("an answer named its pod, yet %q", text)
 	}
 }
+
+// TestRedirectsText: a route of which only redirects are seen says so.
+func TestRedirectsText(t *testing.T) {
+	const login = "http://chat.test/login"
+	session := func(to string, failure *Failure, statuses ...int) *Session {
+		x := &Session{Spec: SessionSpec{Route: "r"}, Requests: len(statuses), Redirect: to, LastFailure: failure}
+		for _, status := range statuses {
+			x.LastStatus = status
+			x.Exchanges = append(x.Exchanges, Exchange{Status: status})
+		}
+		return x
+	}
+	other := session("", nil, 200)
+	other.Spec.Route = "other"
+	ended := session("", nil, 200)
+	ended.ClosedAt = tNow
+	for _, tt := range []struct {
+		name     string
+		sessions []*Session
+		want     string
+	}{
+		{"nobody asked", []*Session{session("", nil)}, ""},
+		{"all", []*Session{session(login, nil, 302, 302), session(login, nil, 302), session("", nil), other, ended},
+			"the last answers are all redirects: 302 to " + login + ", not followed; --path asks for another page"},
+		{"apart", []*Session{session(login, nil, 302), session(login+"/2", nil, 302)},
+			"the last answers are all redirects: 302 to " + login + " and elsewhere, not followed; --path asks for another page"},
+		{"one page", []*Session{session(login, nil, 302), session("", nil, 200)}, ""},
+		{"a page before", []*Session{session(login, nil, 200, 302)}, ""},
+		{"off the host", []*Session{session(login, &Failure{Kind: FailureRedirect}, 302)}, ""},
+		{"escapes", []*Session{session("http://x/\x1b[2J", nil, 302)}, "the last answers are all redirects: 302 to http://x/·[2J, not followed; --path asks for another page"},
+	} {
+		if got := (&Snapshot{Sessions: tt.sessions}).RedirectsText(Route{ID: "r"}); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}

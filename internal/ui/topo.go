@@ -414,6 +414,9 @@ func topoNotes(d *data) []run {
 	if text := d.snap.NamelessText(r); text != "" {
 		out = append(out, run{warn, "▲ " + text})
 	}
+	if text := d.snap.RedirectsText(r); text != "" {
+		out = append(out, run{warn, "▲ " + text})
+	}
 	if text := d.snap.ElsewhereText(r); text != "" {
 		out = append(out, run{warn, "▲ " + text})
 	}
