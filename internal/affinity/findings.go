@@ -20,10 +20,7 @@ func (Findings) event() {}
 const maxFindings = 4096
 
 func (st *State) applyFindings(e Findings) {
-	all := slices.Clone(e.Findings[:min(len(e.Findings), maxFindings)])
-	if n := len(e.Findings) - len(all); n > 0 {
-		all = append(all, Finding{Rule: NoRule, Title: "not every finding is listed", NotChecked: fmt.Sprintf("%d more findings than are kept, the least of them", n)})
-	}
+	all := slices.Clone(e.Findings)
 	before := make(map[findingKey]Finding, len(st.findings[e.Source]))
 	for _, f := range st.findings[e.Source] {
 		before[keyOf(f)] = f
@@ -33,7 +30,16 @@ func (st *State) applyFindings(e Findings) {
 			all[i].At = old
 		}
 	}
-	st.findings[e.Source] = all
+	st.setFindings(e.Source, all)
+}
+
+// setFindings makes all the findings of a source, each as of the time that it
+// comes with.
+func (st *State) setFindings(source string, all []Finding) {
+	if n := len(all) - maxFindings; n > 0 {
+		all = append(all[:maxFindings:maxFindings], Finding{Rule: NoRule, Title: "not every finding is listed", NotChecked: fmt.Sprintf("%d more findings than are kept, the least of them", n)})
+	}
+	st.findings[source] = all
 	st.views.findings = nil
 }
 

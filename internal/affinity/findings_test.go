@@ -28,7 +28,7 @@ func TestFindingsReplace(t *testing.T) {
 		{Rule: "F02", Severity: SeverityHigh, Object: chat, NotChecked: "nodes can't be listed"},
 		{Rule: "A04", Severity: SeverityHigh, Certainty: CertaintyExact, Object: chat},
 	}}, t0)
-	st.Apply(Findings{Source: "sockets", Findings: []Finding{
+	st.Apply(Findings{Source: "pins", Findings: []Finding{
 		{Rule: "I01", Severity: SeverityCritical, Certainty: CertaintyExact, Session: "s01", At: t0},
 	}}, t0)
 	first := st.Snapshot(t0)
@@ -36,7 +36,7 @@ func TestFindingsReplace(t *testing.T) {
 		t.Errorf("findings %q, want %q: worst first, not checked last", got, want)
 	}
 
-	st.Apply(Findings{Source: "sockets", Findings: []Finding{
+	st.Apply(Findings{Source: "pins", Findings: []Finding{
 		{Rule: "I01", Severity: SeverityCritical, Certainty: CertaintyExact, Session: "s01", At: t0.Add(time.Minute)},
 	}}, t0)
 	st.Apply(Findings{Source: "rules"}, t0)

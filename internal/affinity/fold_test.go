@@ -112,6 +112,8 @@ func (s *script) line(w []string) {
 		s.timeline(args)
 	case "finds", "silent":
 		s.finding(verb, args)
+	case "since":
+		s.since(args)
 	default:
 		for _, e := range s.events(verb, args) {
 			s.st.Apply(e, s.now)

@@ -35,7 +35,8 @@ type proof struct {
 const maxTitle = 110
 
 // find records a verdict, once for each key, and puts it on the timeline. A
-// likely one becomes exact when later evidence says so.
+// likely one becomes exact when later evidence says so, and has its time then:
+// f.At, or now where that is not set.
 func (st *State) find(f Finding, p proof, now time.Time) {
 	key := foundKey{f.Rule, f.Route, p.about}
 	old, had := st.found[key]
@@ -54,9 +55,8 @@ func (st *State) find(f Finding, p proof, now time.Time) {
 		f.Object = ObjectRef{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
 	}
 	f.Title = Clean(f.Title, maxTitle)
-	f.At = now
-	if had {
-		f.At = old.At
+	if f.At.IsZero() {
+		f.At = now
 	}
 	level := LevelWarning
 	switch {
@@ -105,7 +105,7 @@ func (st *State) publish() {
 		}
 	}
 	SortFindings(all)
-	st.applyFindings(Findings{Source: "sockets", Findings: all})
+	st.setFindings("sockets", all)
 }
 
 // withdraw takes a verdict back, and says on its line of the timeline why.

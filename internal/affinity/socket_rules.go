@@ -109,6 +109,7 @@ func (st *State) judgeRefusal(s *session, first, l Leg, now time.Time) {
 	if cut, ok := st.cutPoll(s, first, l); ok && why == "" {
 		f, p = cut, proof{about: aboutPoll}
 	}
+	f.At = l.At // word of its pod may come later
 	p.request, p.first, p.refused = l.RequestID, first, l
 	for key, v := range st.found {
 		if v.request == l.RequestID && (why != "" || key != (foundKey{f.Rule, f.Route, p.about})) {
@@ -539,7 +540,7 @@ func (st *State) jarHolds(s *session, leg string, now time.Time) {
 		return
 	}
 	f := v.Finding
-	f.Certainty = CertaintyExact
+	f.Certainty, f.At = CertaintyExact, now
 	f.Evidence = append(slices.Clone(f.Evidence), keeperEvidence(st, s))
 	st.find(f, v.proof, now)
 }

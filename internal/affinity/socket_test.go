@@ -33,6 +33,7 @@ import (
 //	1 saidof s01 r3 pod=a           the application names its pod, on the third request
 //	1 lateword s01 a r3             a log names the pod of the third request
 //	1 finds I01 exact critical "…"  the finding is there, complete; its title, evidence, fix or patch has the text
+//	61 since 61 I05 cut             those of that rule with the word in their title are as of that second
 //	1 silent I01                    no finding of that rule; without a rule, none at all
 func TestSocketVerdicts(t *testing.T) {
 	files, err := filepath.Glob("testdata/sockets/*/*.txt")
@@ -208,6 +209,25 @@ func (s *script) finding(verb string, args []string) {
 		}
 	}
 	s.t.Errorf("%s: %s", s.where, errs)
+}
+
+// since checks as of when findings are: since SECOND RULE TITLE.
+func (s *script) since(args []string) {
+	s.t.Helper()
+	s.checks++
+	at, err := time.ParseDuration(args[0] + "s")
+	n := 0
+	for _, f := range s.st.Snapshot(s.now).Findings {
+		if f.Rule != args[1] || !strings.Contains(f.Title, args[2]) {
+			continue
+		}
+		if n++; err != nil || !f.At.Equal(tNow.Add(at)) {
+			s.t.Errorf("%s: %s %q is as of %s, want %s (%v)", s.where, f.Rule, f.Title, f.At.Sub(tNow), at, err)
+		}
+	}
+	if n == 0 {
+		s.t.Errorf("%s: no %s with %q", s.where, args[1], args[2])
+	}
 }
 
 // lacks says what f has not of what is wanted, or of what every finding needs.
