@@ -57,8 +57,8 @@ func TestComparisonNamesTheCookie(t *testing.T) {
 		CertaintyExact:  "not held the same: browser-cross-site (0 of 1, B04: the affinity cookie is not sent back, " + same + ")",
 		CertaintyLikely: "not held the same: browser-cross-site (1 of 1 fail: 400 Session ID unknown (code 1))",
 	} {
-		f := (&State{}).notSentBack(&session{notReturned: same + ": not kept for a page of another site (page.example); that takes SameSite=None; Secure"},
-			Finding{Route: "r", Session: "s1", Certainty: certainty})
+		f := (&State{}).notSentBack(&session{}, Finding{Route: "r", Session: "s1", Certainty: certainty},
+			same+": not kept for a page of another site (page.example); that takes SameSite=None; Secure")
 		if got := newComparison(sessions, []Finding{f}, kinds).Verdict; f.Rule != "B04" || got != want {
 			t.Errorf("%v, %s: %q, want %q", certainty, f.Rule, got, want)
 		}

@@ -152,7 +152,10 @@ func (st *State) unknownSession(s *session, first, refused Leg) (f Finding, p pr
 			return st.withoutCookie(s, f), p, ""
 		}
 	} else if s.notReturned != "" {
-		return st.notSentBack(s, f), p, ""
+		return st.notSentBack(s, f, s.notReturned), p, ""
+	} else if s.unkept != "" && s.Pin == nil && st.policy(s.Spec.Route).Mechanism == MechanismUnknown {
+		f.Certainty = CertaintyLikely
+		return st.notSentBack(s, f, ""), p, ""
 	}
 	f.Title = fmt.Sprintf("400 Session ID unknown: the %s got to a pod that did not open the session", refused.Name)
 	if !first.Pod.IsZero() && !refused.Pod.IsZero() {
@@ -461,19 +464,28 @@ func (st *State) withoutCookie(s *session, f Finding) Finding {
 const offeredInVain = "the affinity cookie was offered and is not sent back: "
 
 // notSentBack is a client that keeps cookies, but not this one: which rule it
-// is depends on the attribute.
-func (st *State) notSentBack(s *session, f Finding) Finding {
-	f.Title = Clean("400 Session ID unknown: the affinity cookie is not sent back: "+s.notReturned, maxTitle)
+// is depends on the attribute, which why names. Without why it is one that may
+// be the affinity cookie or not: nothing says what that is called.
+func (st *State) notSentBack(s *session, f Finding, why string) Finding {
+	f.Title = "400 Session ID unknown: the affinity cookie is not sent back: " + why
 	f.Impact = "clients like this one get 400 Session ID unknown"
-	f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: offeredInVain + s.notReturned})
+	evidence := offeredInVain + why
+	if why == "" {
+		name, of, _ := strings.Cut(s.unkept, " is not sent back: ")
+		why = of
+		f.Title = "400 Session ID unknown: a cookie that may be for affinity, " + name + ", is not sent back: " + of
+		evidence = s.unkept + "; nothing says whether it is for affinity: --cookie NAME would"
+	}
+	f.Title = Clean(f.Title, maxTitle)
+	f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: evidence})
 	f.Fix = "let the affinity cookie's Path, Domain, Secure and SameSite fit the way this client comes"
 	switch {
-	case strings.Contains(s.notReturned, "SameSite"):
+	case strings.Contains(why, "SameSite"):
 		f.Rule, f.Severity = "B04", SeverityHigh
 		f.Fix = "SameSite=None with Secure on the affinity cookie for clients on other sites, or one site for page and socket"
-	case strings.HasPrefix(s.notReturned, "Path="):
+	case strings.HasPrefix(why, "Path="):
 		f.Rule, f.Fix, f.objectsMend = "B02", "session-cookie-path (or its like) that covers the Socket.IO path: /", true
-	case strings.Contains(s.notReturned, "Secure"):
+	case strings.Contains(why, "Secure"):
 		f.Rule, f.Severity = "B03", SeverityHigh
 		f.Fix = "serve the socket over https, or do not mark the affinity cookie Secure"
 	}

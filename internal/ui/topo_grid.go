@@ -60,6 +60,9 @@ func (p *topoPanel) drawPathBox(a area, d *data) {
 	if p.dist.Total > 0 && p.dist.Fair > 0 {
 		in.right(in.w, y, muted, "┆ fair share "+percentOf(p.dist.Fair))
 	}
+	if len(p.dist.Shares) == 0 {
+		in.put(1, y+1, muted, noPods(d))
+	}
 	for i, s := range p.dist.Shares {
 		if y+1+i >= in.h {
 			break

@@ -244,7 +244,7 @@ func drawPodTree(a area, d *data, dist affinity.Distribution) {
 		y++
 	}
 	if len(dist.Shares) == 0 {
-		a.put(0, 2, muted, "no pods known")
+		a.put(0, 2, muted, noPods(d))
 	}
 	if loose != "" {
 		if room := a.w - 5; cells(loose) > room { // the kinds are told apart on 3 Pods
@@ -259,6 +259,23 @@ func drawPodTree(a area, d *data, dist affinity.Distribution) {
 	if dist.Fair > 0 && a.w > name+22 {
 		a.right(a.w-1, a.h-1, muted, "┆fair")
 	}
+}
+
+// noPods says that no cluster tells of pods, and which ones sessions name.
+func noPods(d *data) string {
+	var named []string
+	for _, s := range d.snap.Sessions {
+		if s.ClosedAt.IsZero() && !s.Pod.IsZero() && !slices.Contains(named, d.podLabel(s.Pod)) {
+			named = append(named, d.podLabel(s.Pod))
+		}
+	}
+	switch {
+	case len(named) == 0:
+		return "no pods known"
+	case len(named) > 3:
+		return plural(len(named), "pod", "pods") + " named"
+	}
+	return strings.Join(named, ", ") + " named"
 }
 
 // countedNowhere counts the sessions that no pod can be counted for; "" when there
