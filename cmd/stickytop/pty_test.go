@@ -292,8 +292,8 @@ users: [{name: admin-of-a, user: {}}, {name: other-of-a, user: {}}], contexts: [
 		args []string
 		want string
 	}{
-		{[]string{"--as", "jane"}, "Role for user jane ("},
-		{[]string{"--as", "jane", "--as-group", "ops", "--as-group", "dev"}, "Role for user jane, groups ops, dev ("},
+		{[]string{"--as", "jane"}, "Role for user jane"},
+		{[]string{"--as", "jane", "--as-group", "ops", "--as-group", "dev"}, "Role for user jane, groups ops, dev"},
 		{[]string{"--user", "other-of-a"}, "user other-of-a"},
 		{nil, "user admin-of-a"},
 	} {
