@@ -410,8 +410,10 @@ func unready(snap *affinity.Snapshot, r affinity.Route) string {
 }
 
 // answered reports whether the application behind the ingress answered x at
-// all, be it to refuse.
-func answered(x *affinity.Session) bool { return x.Requests > x.Failures || x.Refusals > 0 }
+// all, be it to refuse, or in another version of Engine.IO.
+func answered(x *affinity.Session) bool {
+	return x.Requests > x.Failures || x.Refusals > 0 || x.LastFailure != nil && x.LastFailure.Kind == affinity.FailureVersion
+}
 
 // sayOfSockets tells what became of held connections: the table's narrow form
 // has no room for it. Connections that ended alike share a line.
@@ -481,10 +483,13 @@ func sayHowTheyFail(snap *affinity.Snapshot, w io.Writer) {
 		if x.Spec.Transport == "ws" && x.Refusals > 0 {
 			detail += " (the server speaks Engine.IO: --transport socketio)"
 		}
+		if f := x.LastFailure; f != nil && f.Kind == affinity.FailureVersion {
+			detail += " (" + x.Advice() + ")"
+		}
 		why = cmp.Or(why, detail)
 	}
 	if open > 0 {
-		fmt.Fprintf(w, "note: every session fails: %s\n", affinity.Clean(why, 200))
+		fmt.Fprintf(w, "note: every session fails: %s\n", affinity.Clean(why, 300))
 	}
 }
 

@@ -89,6 +89,22 @@ func TestHintsOfWhatFailed(t *testing.T) {
 	}
 }
 
+// TestVersionMismatch: a server that speaks another Engine.IO has answered; the way
+// to it is right.
+func TestVersionMismatch(t *testing.T) {
+	for status, refused := range map[int]*affinity.Refusal{200: nil, 400: {Code: 5, Message: "Unsupported protocol version"}} {
+		var st affinity.State
+		st.Apply(affinity.SessionOpened{Spec: affinity.SessionSpec{ID: "s01", Route: "r", Transport: "socketio", Client: affinity.ClientBrowser}}, time.Unix(0, 0))
+		st.Apply(affinity.Observed{Session: "s01", Leg: affinity.LegHandshake, Status: status, Refused: refused,
+			Failure: &affinity.Failure{Op: "read", Kind: affinity.FailureVersion, Text: "the server speaks one, the client another"}}, time.Unix(0, 0))
+		var out strings.Builder
+		err := new(setup).howTheyFare(st.Snapshot(time.Unix(0, 0)), &out)
+		if err != nil || !strings.Contains(out.String(), "every session fails: the server speaks one, the client another (--socketio-eio asks") {
+			t.Errorf("status %d: %v\n%s", status, err, out.String())
+		}
+	}
+}
+
 func TestSessionsAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		sessions int

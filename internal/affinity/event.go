@@ -139,7 +139,7 @@ const (
 	FailureDenied    // the server took the request and refused it: an Engine.IO or Socket.IO error
 	FailureForeign   // an answer, but not of the protocol: HTML where Engine.IO was asked for
 	FailureClosed    // a held connection ended
-	FailureVersion   // an answer in another version of Engine.IO than the client's
+	FailureVersion   // an answer in another version of Engine.IO than the client's, or the refusal of that: code 5
 )
 
 func (k FailureKind) String() string {

@@ -50,7 +50,10 @@ func (s *Session) Refusal() RefusedBy {
 func (s *Session) Advice() string {
 	f := s.LastFailure
 	switch {
-	case f == nil || s.InARow == 0 || BadStatus(s.LastStatus):
+	case f == nil || s.InARow == 0:
+	case f.Kind == FailureVersion:
+		return "--socketio-eio asks in the version that it names; without it sessions speak what the server speaks"
+	case BadStatus(s.LastStatus):
 	case f.Kind == FailureForeign && s.Spec.Transport == "socketio":
 		return "--socketio-path says where the Socket.IO server is; --transport ws holds plain WebSockets"
 	case f.Kind == FailureDenied && s.Spec.Client.Kind() == ClientCrossSite && s.Refusals == 0 && (s.LastEnd == nil || s.LastEnd.Failed != f):

@@ -26,13 +26,9 @@ func (st *State) judgeLeg(s *session, o Observed, now time.Time) {
 			Evidence: []FindingEvidence{{Source: "body", Field: "X-Request-Id", Value: o.RequestID, Text: f.Text}},
 			Fix:      "route the Socket.IO path to the server that speaks it, before the catch-all; or name the right path with --socketio-path",
 			Verify:   "curl the path with ?EIO=4&transport=polling: the body begins with 0{ (Engine.IO 4) or NN:0{ (3)"}, proof{request: o.RequestID}, now)
-	case f.Kind == FailureVersion, o.Refused != nil && o.Refused.Code == 5:
-		title := "the server does not speak the client's version of Engine.IO"
-		if o.Refused != nil {
-			title += " (code 5)"
-		}
+	case f.Kind == FailureVersion:
 		st.find(Finding{Rule: "I07", Severity: SeverityMedium, Certainty: CertaintyExact, Route: s.Spec.Route, Session: s.Spec.ID,
-			Title:    title,
+			Title:    f.Text,
 			Impact:   "clients of that version cannot connect at all, and no affinity can help them",
 			Evidence: []FindingEvidence{{Source: "body", Field: "X-Request-Id", Value: o.RequestID, Text: f.Text}},
 			Fix:      "bring client and server to one major version (Socket.IO 1 and 2 speak EIO 3, 3 and 4 speak EIO 4), or set allowEIO3: true on the server",

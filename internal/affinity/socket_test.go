@@ -117,8 +117,11 @@ func (s *script) legEvent(args []string) Observed {
 		o.Status, o.Refused = 400, &Refusal{Message: words}
 		fmt.Sscan(text, &o.Refused.Code)
 		o.Failure = &Failure{Op: "status", Kind: FailureDenied, Text: fmt.Sprintf("400 %s (code %s)", words, text)}
-		if o.Refused.Code == 1 {
+		switch o.Refused.Code {
+		case 1:
 			o.Failure.Kind = FailureSession
+		case 5:
+			o.Failure.Kind, o.Failure.Text = FailureVersion, "the server speaks Engine.IO 4, the client 3: "+o.Failure.Text
 		}
 	}
 	if text, ok := option(args, "html"); ok {

@@ -58,11 +58,7 @@ func (s *ioSession) at(transport string) *url.URL {
 	u := *s.target.URL
 	path, query := s.client.set.Socket.EnginePath()
 	u.Path, u.RawPath = path, ""
-	version := s.version
-	if version == 0 {
-		version = 4
-	}
-	q := url.Values{"EIO": {strconv.Itoa(int(version))}, "transport": {transport}}
+	q := url.Values{"EIO": {strconv.Itoa(int(s.asks()))}, "transport": {transport}}
 	if transport == affinity.CarrierPolling {
 		q.Set("t", randomHex(4))
 	}
@@ -77,6 +73,14 @@ func (s *ioSession) at(transport string) *url.URL {
 		u.RawQuery = query + "&" + u.RawQuery
 	}
 	return &u
+}
+
+// asks is the version of Engine.IO that requests are made in.
+func (s *ioSession) asks() engineio.Version {
+	if s.version == 0 {
+		return 4
+	}
+	return s.version
 }
 
 // Observe makes the handshake: one request, by polling unless the session is
@@ -123,18 +127,22 @@ func (s *ioSession) Observe(ctx context.Context, t Target) Trip {
 	if o.Failure == nil {
 		o.Failure = s.open(r)
 	} else if o.Refused != nil && o.Refused.Code == engineio.UnsupportedProtocol && s.client.set.Socket.IOVersion == 0 {
-		s.version = 7 - max(s.version, 3) // the other of 3 and 4, next time
-		if s.version != 3 && s.version != 4 {
-			s.version = 3
-		}
+		s.version = s.asks().Other() // next time
 	}
 	trip.Steps = r.seen.steps(*o)
 	return trip
 }
 
-// advise adds to the refusal of a handshake by carrier, which the server does not
-// know, how to ask by the other one, where that has not been tried.
+// advise adds to the refusal of a handshake what it tells: in which version the
+// server speaks, or, where it does not know the carrier, how to ask by the other
+// one, if that has not been tried.
 func (s *ioSession) advise(o *affinity.Observed, carrier string) {
+	if o.Failure != nil && o.Refused != nil && o.Refused.Code == engineio.UnsupportedProtocol {
+		asked := s.asks()
+		f := mismatch(asked.Other(), asked)
+		f.Text = affinity.Clean(f.Text+": "+o.Failure.Text, maxText)
+		o.Failure = f
+	}
 	if o.Failure == nil || o.Refused == nil || o.Refused.Code != engineio.UnknownTransport {
 		return
 	}
@@ -180,7 +188,7 @@ func (s *ioSession) open(r reply) *affinity.Failure {
 	}
 	if asked := s.client.set.Socket.IOVersion; asked != 0 && int(v) != asked {
 		// A client of one version cannot read the other's payloads.
-		return &affinity.Failure{Op: "read", Kind: affinity.FailureVersion, Text: fmt.Sprintf("the server speaks Engine.IO %d, the client %d", v, asked)}
+		return mismatch(v, engineio.Version(asked))
 	}
 	s.version = v
 	packets, err := engineio.ParsePayload(r.body, v)
@@ -192,6 +200,12 @@ func (s *ioSession) open(r reply) *affinity.Failure {
 	}
 	s.first = packets[1:]
 	return nil
+}
+
+// mismatch is the failure of a client of one version of Engine.IO at a server of
+// another.
+func mismatch(server, client engineio.Version) *affinity.Failure {
+	return &affinity.Failure{Op: "read", Kind: affinity.FailureVersion, Text: fmt.Sprintf("the server speaks Engine.IO %d, the client %d", server, client)}
 }
 
 func brokenPackets(err error) *affinity.Failure {

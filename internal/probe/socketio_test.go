@@ -115,7 +115,7 @@ func TestEngineIOMismatch(t *testing.T) {
 		kind   affinity.FailureKind // of the handshake; FailureOther for none
 		text   string
 	}{
-		{"io4", 3, affinity.FailureDenied, "Unsupported protocol version (code 5)"},
+		{"io4", 3, affinity.FailureVersion, "the server speaks Engine.IO 4, the client 3: 400 Unsupported protocol version (code 5)"},
 		{"io2", 4, affinity.FailureVersion, "the server speaks Engine.IO 3, the client 4"},
 		{"io4", 4, affinity.FailureOther, ""},
 		{"io2", 3, affinity.FailureOther, ""},
@@ -385,7 +385,7 @@ func TestSocketIORefusals(t *testing.T) {
 		failure             affinity.FailureKind
 		text                string
 	}{
-		{"EIO mismatch", "io4", ``, SocketOptions{IOVersion: 3}, 5, affinity.FailureDenied, "400 Unsupported protocol version (code 5)"},
+		{"EIO mismatch", "io4", ``, SocketOptions{IOVersion: 3}, 5, affinity.FailureVersion, "the server speaks Engine.IO 4, the client 3: 400 Unsupported protocol version (code 5)"},
 		{"transport disabled", "io4", `{"engine":{"transports":["websocket"]}}`, SocketOptions{}, 0, affinity.FailureDenied,
 			"400 Transport unknown (code 0); the server takes no polling: --socketio-transports websocket"},
 		{"WebSocket disabled", "io4", `{"engine":{"transports":["polling"]}}`, SocketOptions{IOTransports: IOWebSocket}, 0, affinity.FailureDenied,

@@ -41,6 +41,9 @@ type Packet struct {
 // Version is the EIO query parameter: 3 (Socket.IO 1 and 2) or 4 (3 and 4).
 type Version int
 
+// Other is the version that a server speaks which refuses v: there are two in use.
+func (v Version) Other() Version { return 7 - v }
+
 // maxPackets bounds the packets of one payload.
 const maxPackets = 4096
 
