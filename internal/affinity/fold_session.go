@@ -223,7 +223,10 @@ func (st *State) observe(o Observed, now time.Time) {
 	x.Others = len(o.Sent)
 	if x.Cookie != "" {
 		x.Others = max(0, x.Others-1)
+	} else if x.Others > 0 && st.nameless(s.Spec.Route) {
+		x.Unsure = sentNames(o.Sent)
 	}
+	st.noteKept(s, len(o.Offers) > 0)
 	s.Exchanges = append(s.Exchanges, x)
 	st.tieAddress(s, o, now)
 	if o.Leg != "" {

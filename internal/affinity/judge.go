@@ -158,6 +158,40 @@ func (s *session) keptNames() string {
 	return strings.Join(names, ", ")
 }
 
+// sentNames are the names of cookies that went out.
+func sentNames(sent []Sent) string {
+	names := make([]string, 0, maxNamed)
+	for _, c := range sent[:min(len(sent), maxNamed)] {
+		names = append(names, Clean(c.Name, 40))
+	}
+	text := strings.Join(names, ", ")
+	if more := len(sent) - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// nameless reports whether nothing says what the affinity cookie of a route, if
+// it has one, is called: any may be it.
+func (st *State) nameless(route RouteID) bool {
+	p := st.policy(route)
+	return p.Mechanism == MechanismUnknown || p.Mechanism == MechanismCookie && p.Cookie.Name == ""
+}
+
+// noteKept brings s.Kept up to date, after an answer that offered cookies or
+// one that did not.
+func (st *State) noteKept(s *session, offered bool) {
+	switch {
+	case s.Pin != nil || len(s.kept) == 0 || !st.nameless(s.Spec.Route):
+		s.Kept = nil
+	case offered || s.Kept == nil:
+		s.Kept = make([]Sent, len(s.kept)) // snapshots share the old one
+		for i, k := range s.kept {
+			s.Kept[i] = Sent{Name: k.offer.Name, Value: k.offer.Value}
+		}
+	}
+}
+
 func (st *State) tagList(pods []PodRef) string {
 	tags := make([]string, len(pods))
 	for i, p := range pods {

@@ -167,6 +167,7 @@ type Exchange struct {
 	Source    Source
 	Cookie    string  // fingerprint of the affinity cookie that was sent; "" for none
 	Others    int     // cookies that were sent beside it
+	Unsure    string  // names of Others where none was it, as far as is known, yet one may be: nothing says what it is called
 	NewCookie bool    // the answer brought another one
 	Loose     bool    // another pod than the answer before, and no pin held it to that one
 	Failure   string  // "" when answered
@@ -225,7 +226,10 @@ type Session struct {
 	// before one did.
 	LastEnd *SocketEnd
 
-	Pin    *Pin // nil: no cookie held
+	Pin *Pin // nil: no cookie held
+	// Kept are the cookies held without a Pin of which one may be the affinity
+	// cookie: nothing says what that is called.
+	Kept   []Sent
 	Unheld bool // nothing that was seen holds it: no cookie is held, and a cookie is what would
 	Timers []Timer
 

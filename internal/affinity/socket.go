@@ -104,6 +104,7 @@ type Leg struct {
 	Source    Source  // how Pod is known
 	Cookie    bool    // the affinity cookie went along
 	Others    int     // as an Exchange's
+	Unsure    string  // as an Exchange's
 	Failure   string  // "" when it was answered
 	SentTo    *SentTo // as an Exchange's
 	Count     int     // requests of this kind since the handshake
@@ -248,7 +249,7 @@ func shortDuration(d time.Duration) string {
 // leg records one request of a held connection.
 func (st *State) leg(s *session, o Observed, x Exchange) {
 	l := Leg{Name: o.Leg, RequestID: o.RequestID, At: x.At, Took: o.Took, Status: o.Status, Pod: x.Pod, Tag: x.Tag, Source: x.Source,
-		Cookie: x.Cookie != "", Others: x.Others, Failure: x.Failure, Count: 1}
+		Cookie: x.Cookie != "", Others: x.Others, Unsure: x.Unsure, Failure: x.Failure, Count: 1}
 	if p, ok := st.pods[x.Pod]; ok {
 		l.restarts, l.created = p.Restarts, p.Created
 	} else if p, ok := st.onlyPod(s); ok && x.Pod.IsZero() {

@@ -150,7 +150,7 @@ func (st *State) unknownSession(s *session, first, refused Leg) (f Finding, p pr
 		}
 	} else if s.notReturned != "" {
 		return st.notSentBack(s, f, s.notReturned), p, ""
-	} else if s.unkept != "" && s.Pin == nil && st.policy(s.Spec.Route).Mechanism == MechanismUnknown {
+	} else if s.unkept != "" && s.Pin == nil && st.nameless(s.Spec.Route) {
 		f.Certainty = CertaintyLikely
 		return st.notSentBack(s, f, ""), p, ""
 	}
@@ -172,6 +172,8 @@ func (st *State) unknownSession(s *session, first, refused Leg) (f Finding, p pr
 			f.Title = fmt.Sprintf("400 Session ID unknown: the endpoints changed, and the same cookie went from %s to %s", st.podLabel(first.Pod), st.podLabel(refused.Pod))
 			f.Fix = "affinity-mode: persistent, which keeps a cookie's pod when others come and go"
 		}
+	case refused.Unsure != "":
+		f.Fix = "if a cookie that is sent is for affinity (--cookie NAME), find the hop that does not heed it; else " + f.Fix
 	case s.expired:
 		f.Severity = SeverityHigh
 		f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: "the affinity cookie had ended: " + s.dropped})
@@ -429,7 +431,7 @@ func weak(l Leg) bool { return l.Source == SourceNone || l.Source == SourceCooki
 // keepsNothing reports whether s is a client without a jar that was offered
 // what would have held it, or may have been.
 func (st *State) keepsNothing(s *session) bool {
-	return s.Spec.Client == ClientNoJar && (s.offered || s.cookies && st.policy(s.Spec.Route).Mechanism == MechanismUnknown)
+	return s.Spec.Client == ClientNoJar && (s.offered || s.cookies && st.nameless(s.Spec.Route))
 }
 
 func (st *State) keepsNothingID(id SessionID) bool {
@@ -445,13 +447,15 @@ func (st *State) withoutCookie(s *session, f Finding) Finding {
 	f.Impact = "clients that keep no cookies (Node, mobile, load generators) are refused where browsers get by"
 	why := "the affinity cookie was offered; this client keeps no cookies"
 	if !s.offered {
-		why = "a cookie was offered that may be the affinity cookie; this client keeps none"
+		why = "a cookie was offered that may be the affinity cookie; this client keeps none; --cookie NAME would tell"
 	}
 	f.Evidence = append(f.Evidence, FindingEvidence{Source: "session", Text: why})
 	f.Fix = "let the client keep cookies (withCredentials: true, in Node since Socket.IO 4.7), or connect with transports: [\"websocket\"] alone"
 	f.Verify = "hold sessions with --client browser and --client no-jar: neither is refused with code 1"
 	if by := st.keeper(s.Spec.Route, s.Spec.Transport); by != nil {
-		f.Certainty = CertaintyExact
+		if s.offered && by.Pin != nil { // else both may hold by something else
+			f.Certainty = CertaintyExact
+		}
 		f.Evidence = append(f.Evidence, keeperEvidence(st, by))
 	}
 	return f
@@ -513,15 +517,17 @@ func (s *session) keeps() bool {
 		if l.Failure != "" {
 			return false
 		}
-		if l.Cookie && l.Name != LegHandshake && l.Name != LegPreflight {
+		if (l.Cookie || l.Unsure != "") && l.Name != LegHandshake && l.Name != LegPreflight {
 			n += l.Count
 		}
 	}
 	return n >= keeperLegs
 }
 
+const keptAnswered = " keeps cookies, and every leg of it was answered"
+
 func keeperEvidence(st *State, s *session) FindingEvidence {
-	text := fmt.Sprintf("%s keeps cookies, and every leg of it was answered", s.Spec.ID)
+	text := string(s.Spec.ID) + keptAnswered
 	if !s.Pod.IsZero() {
 		text += " (" + st.podLabel(s.Pod) + ")"
 	}
@@ -536,8 +542,13 @@ func (st *State) jarHolds(s *session, leg string, now time.Time) {
 		return
 	}
 	f := v.Finding
-	f.Certainty, f.At = CertaintyExact, now
-	f.Evidence = append(slices.Clone(f.Evidence), keeperEvidence(st, s))
+	by := keeperEvidence(st, s)
+	if s.Pin != nil && st.sessions[v.Session].offered {
+		f.Certainty, f.At = CertaintyExact, now
+	} else if slices.ContainsFunc(f.Evidence, func(e FindingEvidence) bool { return strings.Contains(e.Text, keptAnswered) }) {
+		return // one is enough
+	}
+	f.Evidence = append(slices.Clone(f.Evidence), by)
 	st.find(f, v.proof, now)
 }
 
@@ -556,7 +567,14 @@ func legEvidence(st *State, l Leg) FindingEvidence {
 		source = l.Source.String()
 	}
 	if l.Name != LegHandshake {
-		text += map[bool]string{true: ", with the affinity cookie", false: ", without an affinity cookie"}[l.Cookie]
+		switch {
+		case l.Cookie:
+			text += ", with the affinity cookie"
+		case l.Unsure != "":
+			text += ", with " + l.Unsure + ", not known if for affinity"
+		default:
+			text += ", without an affinity cookie"
+		}
 	}
 	return FindingEvidence{Source: source, Field: "X-Request-Id", Value: l.RequestID, Text: text}
 }

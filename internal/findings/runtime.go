@@ -9,7 +9,7 @@ import "github.com/kubestickytop/stickytop/internal/affinity"
 var b07 = Rule{
 	ID: "B07", Title: "Sticky only for cookie-keeping clients", Severity: affinity.SeverityCritical, Runtime: true,
 	What:   "The affinity cookie is offered, and the client has no jar to keep it in: Node, Java, Swift, Python, mobile apps, load generators. It works in a browser and nowhere else.",
-	Shown:  "a session without a jar is refused with code 1 by another pod than its handshake's, though the cookie was offered. It is likely until a session that keeps cookies gets by on the same route, and taken back when one fails too.",
+	Shown:  "a session without a jar is refused with code 1 by another pod than its handshake's, though the cookie was offered. So is one that was offered a cookie where nothing says what the affinity cookie is called; that stays likely. It is likely until a session that keeps cookies gets by on the same route, and taken back when one fails too.",
 	Impact: "clients that keep no cookies get 400 Session ID unknown as often as another pod is picked; browsers see nothing of it",
 	Fix:    "let the client keep cookies (withCredentials: true, in Node since Socket.IO 4.7), or connect with transports: [\"websocket\"] alone",
 	Verify: "hold sessions with --client browser and --client no-jar: neither is refused with code 1",

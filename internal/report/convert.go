@@ -113,7 +113,7 @@ func NewSession(s *affinity.Snapshot, x *affinity.Session, o Options) Session {
 
 func exchange(e affinity.Exchange) Exchange {
 	out := Exchange{RequestID: e.RequestID, At: metav1.NewMicroTime(e.At), TookMillis: millis(e.Took), Status: e.Status, Pod: e.Pod.Name,
-		Cookie: e.Cookie, NewCookie: e.NewCookie, Loose: e.Loose, Failure: e.Failure, Leg: e.Leg, SentTo: sentTo(e.SentTo)}
+		Cookie: e.Cookie, Unsure: e.Unsure, NewCookie: e.NewCookie, Loose: e.Loose, Failure: e.Failure, Leg: e.Leg, SentTo: sentTo(e.SentTo)}
 	if e.Source != affinity.SourceNone {
 		out.Source = e.Source.String()
 	}

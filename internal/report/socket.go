@@ -34,7 +34,8 @@ type Leg struct {
 	At         metav1.MicroTime `json:"at"`
 	TookMillis float64          `json:"tookMilliseconds"`
 	Status     int              `json:"status,omitempty"`
-	Cookie     bool             `json:"cookieSent"`
+	Cookie     *bool            `json:"cookieSent,omitempty"`   // that for affinity; absent where one of cookieUnsure may be it
+	Unsure     string           `json:"cookieUnsure,omitempty"` // names of the cookies sent, of which none is known to be for affinity
 	Count      int              `json:"count"`
 	RequestID  string           `json:"requestID"`
 	Failure    string           `json:"failure,omitempty"`
@@ -69,8 +70,11 @@ type Closed struct {
 func heldOf(x *affinity.Session, now time.Time) Held {
 	var out Held
 	for _, l := range x.Legs {
-		leg := Leg{Name: l.Name, Pod: l.Pod.Name, Tag: l.Tag, At: metav1.NewMicroTime(l.At), TookMillis: millis(l.Took), Status: l.Status, Cookie: l.Cookie,
+		leg := Leg{Name: l.Name, Pod: l.Pod.Name, Tag: l.Tag, At: metav1.NewMicroTime(l.At), TookMillis: millis(l.Took), Status: l.Status, Unsure: l.Unsure,
 			Count: l.Count, RequestID: l.RequestID, Failure: l.Failure, SentTo: sentTo(l.SentTo)}
+		if l.Unsure == "" {
+			leg.Cookie = &l.Cookie
+		}
 		if l.Source != affinity.SourceNone {
 			leg.Source = l.Source.String()
 		}

@@ -230,7 +230,8 @@ type Exchange struct {
 	Status     int              `json:"status,omitempty"`
 	Pod        string           `json:"pod,omitempty"`
 	Source     string           `json:"source,omitempty"`
-	Cookie     string           `json:"cookie,omitempty"` // fingerprint, never the value
+	Cookie     string           `json:"cookie,omitempty"`       // fingerprint, never the value
+	Unsure     string           `json:"cookieUnsure,omitempty"` // as a Leg's
 	NewCookie  bool             `json:"newCookie,omitempty"`
 	Loose      bool             `json:"loose,omitempty"` // another pod than before, and nothing held it
 	Leg        string           `json:"leg,omitempty"`   // of a held connection

@@ -315,7 +315,7 @@ func (m *Model) endSession() tea.Cmd {
 const revealFor = 10 * time.Second
 
 func (m *Model) noCookie() string {
-	if s := m.session(); s == nil || s.Pin == nil || s.Pin.Value == "" {
+	if s := m.session(); s == nil || (s.Pin == nil || s.Pin.Value == "") && len(s.Kept) == 0 {
 		return "it holds no cookie"
 	}
 	return ""

@@ -87,11 +87,18 @@ func (m *Model) copyCurl() tea.Cmd {
 		return nil
 	}
 	without := func() tea.Cmd { return m.send("curl without the cookie", curl(r, s, "")) }
-	if s.Pin == nil || s.Pin.Value == "" {
+	var cookies []string
+	if s.Pin != nil && s.Pin.Value != "" {
+		cookies = append(cookies, s.Pin.Key+"="+s.Pin.Value.Reveal())
+	}
+	for _, c := range s.Kept {
+		cookies = append(cookies, c.Name+"="+c.Value.Reveal())
+	}
+	if len(cookies) == 0 {
 		return without()
 	}
 	with := func() tea.Cmd {
-		return m.send("curl with the cookie", curl(r, s, s.Pin.Key+"="+s.Pin.Value.Reveal()))
+		return m.send("curl with the cookie", curl(r, s, strings.Join(cookies, "; ")))
 	}
 	if m.d.shows(s.Spec.ID) {
 		return with()

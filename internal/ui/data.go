@@ -170,6 +170,16 @@ func (d *data) secret(id affinity.SessionID, v affinity.Secret) string {
 	return v.Mask()
 }
 
+// keptCookies are the cookies of s of which one may be for affinity, as a
+// request sends them, masked or not; "" for none.
+func (d *data) keptCookies(s *affinity.Session) string {
+	var out []string
+	for _, c := range s.Kept {
+		out = append(out, affinity.Clean(c.Name, 60)+"="+d.secret(s.Spec.ID, c.Value))
+	}
+	return strings.Join(out, "; ")
+}
+
 // podLabel is a pod as the screens name it in little room: "A 2xkqp".
 func (d *data) podLabel(ref affinity.PodRef) string {
 	if p, ok := d.snap.Pod(ref); ok && p.Tag != "" {

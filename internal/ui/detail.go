@@ -254,24 +254,32 @@ func (t *sheet) cookie() {
 	t.blank()
 }
 
-// noneHeld says that the client holds no affinity cookie, and what else it sends.
+// noneHeld says that the client holds no cookie known to be for affinity, and
+// what else it holds or sends.
 func (t *sheet) noneHeld() string {
+	if held := t.d.keptCookies(t.s); held != "" {
+		return held + ", " + notKnown
+	}
 	xs := t.s.Exchanges
 	if len(xs) == 0 || xs[len(xs)-1].Others == 0 {
 		return "none is held"
 	}
-	return "no affinity cookie is held: " + t.unsent(xs[len(xs)-1].Others)
+	x := xs[len(xs)-1]
+	return "no affinity cookie is held: " + unsent(x.Others, x.Unsure)
 }
 
-// unsent says of a request that no affinity cookie went with it, which others
-// may have.
-func (t *sheet) unsent(others int) string {
-	if others == 0 {
+// notKnown is said of cookies on a route where nothing tells the name of the
+// affinity cookie.
+const notKnown = "not known if for affinity"
+
+// unsent says of a request that no cookie known to be for affinity went with
+// it, which others may have; unsure are their names where one may be it.
+func unsent(others int, unsure string) string {
+	switch {
+	case others == 0:
 		return "no cookie sent"
-	}
-	r, ok := t.d.snap.Route(t.s.Spec.Route)
-	if !ok || r.Policy().Mechanism != affinity.MechanismCookie {
-		return plural(others, "cookie", "cookies") + " sent, none known to be for affinity"
+	case unsure != "":
+		return "sent " + unsure + ", " + notKnown
 	}
 	return "no affinity cookie sent, " + plural(others, "other", "others")
 }
@@ -376,7 +384,7 @@ func (t *sheet) exchanges() {
 		case x.NewCookie:
 			note = "new cookie"
 		case x.Cookie == "":
-			note = t.unsent(x.Others)
+			note = unsent(x.Others, x.Unsure)
 		}
 		if x.Leg != "" {
 			note = strings.TrimSuffix(x.Leg+", "+note, ", ")
@@ -437,7 +445,7 @@ func (t *sheet) route() {
 		text += ", connected to " + t.s.LastRemote
 	}
 	t.add("ROUTE", plain, text)
-	cookie := ""
+	cookie := t.d.keptCookies(t.s)
 	if t.s.Pin != nil {
 		cookie = t.s.Pin.Key + "=" + t.d.secret(t.s.Spec.ID, t.s.Pin.Value)
 	}

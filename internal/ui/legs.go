@@ -208,7 +208,7 @@ func (t *sheet) leg(l affinity.Leg) {
 	case l.Failure != "":
 		note, noteStyle = l.Failure+t.sentTo(l.SentTo), broken
 	case !l.Cookie && l.Name != affinity.LegHandshake:
-		note = t.unsent(l.Others)
+		note = unsent(l.Others, l.Unsure)
 	}
 	status := "—"
 	if l.Status != 0 {
