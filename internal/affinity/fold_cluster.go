@@ -30,7 +30,8 @@ type change struct {
 	from   time.Time // when it can have happened at the earliest: before at when the watch was stale
 	at     time.Time
 	seq    uint64            // of its Happening
-	left   map[PodRef]string // and why, as of then
+	left   map[PodRef]string // and why, as of then, but for a restart that was told after it
+	back   []PodRef          // those that joined
 	ended  map[PodRef]bool   // of them, those that had not been ready before
 	joined int
 	before int // usable endpoints
@@ -181,12 +182,16 @@ func (st *State) endpointsDiffer(ref ServiceRef, b *backend, old []Endpoint, now
 	for pod := range was {
 		if _, ok := is[pod]; !ok {
 			c.left[pod] = st.whyLeft(pod, b)
+			if p := st.pods[pod]; c.left[pod] == leftNotReady && !p.restartedAt.IsZero() && now.Sub(p.restartedAt) <= causeBefore {
+				c.left[pod] = leftRestarted
+			}
 			gone = append(gone, st.podLabel(pod))
 		}
 	}
 	for pod := range is {
 		if _, ok := was[pod]; !ok {
 			c.joined++
+			c.back = append(c.back, pod)
 			come = append(come, st.podLabel(pod))
 		}
 	}
@@ -243,7 +248,21 @@ func readyPods(ref ServiceRef, all []Endpoint) map[PodRef]bool {
 const (
 	leftTerminating = "terminating"
 	leftDeleted     = "deleted"
+	leftNotReady    = "not ready"
+	leftRestarted   = "restarted"
 )
+
+// leftByRestart says of a pod that has just restarted, and had left the ready
+// endpoints shortly before, that this is why: its container had ended then.
+func (st *State) leftByRestart(pod PodRef, now time.Time) {
+	for _, b := range st.backends {
+		for _, c := range b.changes {
+			if c.left[pod] == leftNotReady && now.Sub(c.at) <= causeAfter {
+				c.left[pod] = leftRestarted
+			}
+		}
+	}
+}
 
 // whyLeft says why a pod is not among the ready endpoints any more.
 func (st *State) whyLeft(pod PodRef, b *backend) string {
@@ -259,7 +278,7 @@ func (st *State) whyLeft(pod PodRef, b *backend) string {
 			return leftTerminating
 		}
 		if e.Pod == pod && !e.Ready {
-			return "not ready"
+			return leftNotReady
 		}
 	}
 	return "left the EndpointSlices"
@@ -268,13 +287,19 @@ func (st *State) whyLeft(pod PodRef, b *backend) string {
 func (st *State) applyPod(p Pod, now time.Time) {
 	old, had := st.pods[p.Ref]
 	p.Gone, p.Tag, p.Turns = time.Time{}, "", p.turns(old, had, now)
+	p.restartedAt = old.restartedAt
+	again := had && p.Created.Equal(old.Created) && p.Restarts > old.Restarts
+	if again {
+		p.restartedAt = now
+		st.leftByRestart(p.Ref, now)
+	}
 	st.pods[p.Ref] = p
 	st.views.pods = nil
 	st.addresses.isHost(p)
 	if had && old.Gone.IsZero() {
 		st.podDiffers(old, p, now)
 	}
-	if _, tagged := st.tags[p.Ref]; tagged && (old.Deletion != p.Deletion || old.Ready != p.Ready || !had) {
+	if _, tagged := st.tags[p.Ref]; tagged && (old.Deletion != p.Deletion || old.Ready != p.Ready || again || !had) {
 		st.refoldPod(p.Ref, now)
 	}
 	if had && (old.Deletion != p.Deletion || old.Restarts != p.Restarts || old.Created != p.Created) {

@@ -174,6 +174,8 @@ type Pod struct {
 	// maxTurns; none for one that was ready when it was seen first. Going not
 	// ready because it terminates is none.
 	Turns []ReadyTurn
+
+	restartedAt time.Time // when a container of it was last seen to have restarted; zero for not
 }
 
 // Workload is what made p, as kubectl writes it: "deployment/web"; "" where that

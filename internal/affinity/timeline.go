@@ -307,9 +307,10 @@ func (st *State) leftText(s *session, pod PodRef, why string) string {
 
 // provisional reports whether a cause may yet turn out to be another: a
 // controller that keeps clients on a terminating pod lets go of them when the
-// pod ends, which the watch may tell later.
+// pod ends, which the watch may tell later, as it may that a pod that is not
+// ready has restarted.
 func (st *State) provisional(s *session, cause string) bool {
-	return st.policy(s.Spec.Route).KeepsTerminating && strings.HasSuffix(cause, " "+leftTerminating)
+	return strings.HasSuffix(cause, " "+leftNotReady) || st.policy(s.Spec.Route).KeepsTerminating && strings.HasSuffix(cause, " "+leftTerminating)
 }
 
 // amend changes what the timeline says of a session at an instant.
@@ -340,7 +341,12 @@ func (st *State) whyFailing(s *session) (text string, seq uint64) {
 		m.From = pod
 	}
 	if !m.From.IsZero() {
-		if text, seq, ok := st.endpointCause(s, m, s.failing.Add(-causeBefore)); ok {
+		text, seq, ok := st.endpointCause(s, m, s.failing.Add(-causeBefore))
+		if ok && strings.HasSuffix(text, " "+leftNotReady) && b.backBefore(m.From, s.failing) {
+			s.failing = time.Time{}
+			return "", 0
+		}
+		if ok {
 			if !st.provisional(s, text) {
 				s.failing = time.Time{}
 			}
@@ -351,6 +357,24 @@ func (st *State) whyFailing(s *session) (text string, seq uint64) {
 		return "the Service has no ready endpoint", 0
 	}
 	return "", 0
+}
+
+// backLag is how long proxies may take to send requests again to an endpoint
+// that is ready again: an assumption.
+const backLag = time.Second
+
+// backBefore reports whether pod was last seen to come back to the ready
+// endpoints, and not to leave them, a while before an instant.
+func (b *backend) backBefore(pod PodRef, at time.Time) bool {
+	for _, c := range slices.Backward(b.changes) {
+		if _, left := c.left[pod]; left {
+			return false
+		}
+		if slices.Contains(c.back, pod) {
+			return c.at.Before(at.Add(-backLag))
+		}
+	}
+	return false
 }
 
 // explainFailing looks again for what explains a failing session: the watch may
