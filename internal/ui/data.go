@@ -211,7 +211,10 @@ func controllerName(r affinity.Route) string {
 			return p.Controller
 		}
 	}
-	return r.Class
+	if r.Class == "" {
+		return ""
+	}
+	return "class " + r.Class
 }
 
 // compared is the verdict of the comparison of clients or transports on the route

@@ -30,7 +30,7 @@ func unreachable(d *data, r affinity.Route) bool {
 // drawNoPath is the screen of an ingress that cannot be reached from here.
 func drawNoPath(a area, d *data) {
 	r := d.route()
-	target, _ := routeURL(r, askedHost(d, r))
+	target := askedURL(d, r)
 	what, tries := "INGRESS", triesOfIngress
 	if r.Kind == affinity.RouteService {
 		what, tries = "SERVICE", triesOfService
@@ -51,12 +51,18 @@ func drawNoPath(a area, d *data) {
 			y++
 		}
 	}
-	answering, all := 0, 0
+	answering, all, before := 0, 0, 0
+	var heard time.Time
 	for _, s := range d.snap.Sessions {
 		if s.Spec.Route == r.ID && s.ClosedAt.IsZero() {
 			all++
 			if s.InARow == 0 && s.Requests > 0 {
 				answering++
+			} else if last := lastHeard(s); !last.IsZero() {
+				before++
+				if last.After(heard) {
+					heard = last
+				}
 			}
 		}
 	}
@@ -66,7 +72,12 @@ func drawNoPath(a area, d *data) {
 	}
 	y += gap
 	a.put(2, y, plain, "sessions "+strconv.Itoa(answering)+" of "+strconv.Itoa(all)+" answered; probes go on, backing off")
-	y += 1 + gap
+	y++
+	if before > 0 {
+		a.put(2, y, plain, strconv.Itoa(before)+" of "+strconv.Itoa(all)+" answered before, last heard at "+d.clock.format(heard, d.now)+", "+exactly(max(0, d.now.Sub(heard)))+" ago")
+		y++
+	}
+	y += gap
 	a.put(2, y, strong, "Try")
 	for _, t := range tries {
 		if r.Kind == affinity.RouteURL && t.flag == "--via-controller" {
@@ -74,6 +85,29 @@ func drawNoPath(a area, d *data) {
 		}
 		y = drawTry(a, y, t)
 	}
+}
+
+// lastHeard is when the way to s was last seen to be open: an answer, or a frame
+// of a held connection; zero where it never was, as far as is kept.
+func lastHeard(s *affinity.Session) time.Time {
+	var last time.Time
+	if s.Socket != nil {
+		last = s.Socket.Heard
+	}
+	for _, x := range s.Exchanges {
+		if x.Failure == "" && x.At.After(last) {
+			last = x.At
+		}
+	}
+	for _, e := range s.Evidence {
+		switch e.Source {
+		case affinity.SourceHeader, affinity.SourceBody, affinity.SourceLog:
+			if e.At.After(last) {
+				last = e.At
+			}
+		}
+	}
+	return last
 }
 
 // What to try where an ingress, or a Service itself, does not answer.

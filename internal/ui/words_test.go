@@ -333,7 +333,7 @@ func TestOneOfSeveralRoutes(t *testing.T) {
 		}
 	}
 	press(m, "l")
-	if want := "ing shop-web (nginx) 2/2"; !strings.Contains(text(m), want) {
+	if want := "ing shop-web (class nginx) 2/2"; !strings.Contains(text(m), want) {
 		t.Errorf("without %q:\n%s", want, m.View())
 	}
 }
