@@ -41,6 +41,9 @@ func (st *State) verdict(s *session) (Condition, string) {
 	if s.StatusNote != "" && s.LastStatus >= 500 {
 		return Failing, s.StatusNote
 	}
+	if held := s.Socket; s.Spec.Transport == "ws" && held != nil && held.Ended == nil && !held.Joined {
+		return Waiting, held.Note
+	}
 	if s.Pin == nil && st.wantsCookie(s) {
 		switch {
 		case s.notReturned != "":

@@ -32,7 +32,7 @@ type SessionSpec struct {
 type Condition uint8
 
 const (
-	Waiting     Condition = iota // no answer yet
+	Waiting     Condition = iota // no answer yet, or not the message that is expected
 	Stuck                        // one pod has it: since the first answer, its pin, or a move a minute ago
 	RePinned                     // another pod, with a new cookie, in the last minute
 	MovedSilent                  // another pod, cookie unchanged, in the last minute

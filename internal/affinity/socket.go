@@ -63,7 +63,7 @@ type Socket struct {
 	RTT          time.Duration // of the last ping that was answered; zero before
 	Joined       bool          // Socket.IO: the namespace took the session in; otherwise: the expected message came, if one is
 	Idle         bool          // held quiet, to see who ends it
-	Note         string        // what of the session's options came to nothing; "" for nothing. Safe to print
+	Note         string        // what of the session's options came to nothing, or has not come to anything yet; "" for nothing. Safe to print
 	Ended        *SocketEnd    // nil while it is held
 }
 

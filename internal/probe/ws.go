@@ -69,10 +69,12 @@ func (s *wsSession) Hold(ctx context.Context, line Line) Held {
 		h.ping = now.Add(spread(o.Ping))
 		h.first()
 	}
-	h.held.Joined = h.said.IsZero()
+	if h.held.Joined = h.said.IsZero(); !h.held.Joined {
+		h.held.Note = affinity.Clean(fmt.Sprintf("no message with %q yet", o.Expect), maxText)
+	}
 	h.news.tell(h.held)
 	end := h.run(ctx)
-	h.held.Ended = end
+	h.held.Ended, h.held.Note = end, ""
 	h.news.tell(h.held)
 	return Held{Joined: h.held.Joined, Lost: end.Failed != nil}
 }
@@ -183,13 +185,17 @@ func (h *wsHold) frame(f frame) {
 		h.heard++
 		answers := !h.said.IsZero() && strings.Contains(string(f.data), h.o.Expect)
 		if answers {
-			h.held.RTT, h.said, h.held.Joined = f.at.Sub(h.said), time.Time{}, true
+			h.held.RTT, h.said, h.held.Joined, h.held.Note = f.at.Sub(h.said), time.Time{}, true, ""
 		}
 		// Later messages may speak of other pods: only the greeting and the
 		// answer that was asked for are believed.
 		if h.heard == 1 || answers {
 			h.line.Emit(affinity.Attributed{Session: h.s.client.spec.ID, RequestID: h.s.id, Source: affinity.SourceBody,
 				Answer: affinity.Answer{Body: f.data[:min(len(f.data), maxIdentityBody)]}, Detail: "WebSocket message:"})
+		}
+		if answers {
+			h.news.tell(h.held)
+			return
 		}
 	}
 	h.news.frame(h.held)

@@ -193,7 +193,11 @@ func TestSocketWithARealServer(t *testing.T) {
 	if len(said) != 2 || string(said[0].Answer.Body) != `{"pod":"msgapp-a"}` || !strings.Contains(string(said[1].Answer.Body), "hello") {
 		t.Errorf("the server said %+v", said)
 	}
-	last := socketsOf(rec.all())[0]
+	all := socketsOf(rec.all())
+	last := all[0]
+	if last.Joined || !strings.HasPrefix(last.Note, "no message with ") || !all[1].Joined || all[1].Note != "" {
+		t.Errorf("the answer came, and first it stood %+v, then %+v", last, all[1])
+	}
 	if last.Protocol != "WebSocket chat.v2" {
 		t.Errorf("protocol %q", last.Protocol)
 	}
@@ -288,10 +292,24 @@ func TestNoEcho(t *testing.T) {
 		if end := endsOf(rec.all())[0]; end.By != affinity.EndedByClient || end.Failed == nil || end.Failed.Kind != affinity.FailureTimeout || !strings.HasSuffix(end.Text, "within 300ms") {
 			t.Errorf("%s: ended by %s: %q", name, end.By, end.Text)
 		}
-		if all := socketsOf(rec.all()); all[len(all)-1].Joined != joined {
+		all := socketsOf(rec.all())
+		if all[len(all)-1].Joined != joined {
 			t.Errorf("%s: joined %t", name, !joined)
 		}
+		if note := map[bool]string{false: `no message with "hello" yet`}[joined]; all[0].Note != note || endedNote(all) != "" {
+			t.Errorf("%s: notes %q, want %q while it is held: %q", name, all[0].Note, note, endedNote(all))
+		}
 	}
+}
+
+// endedNote is the note of the first connection that ended.
+func endedNote(all []affinity.Socket) string {
+	for _, s := range all {
+		if s.Ended != nil {
+			return s.Note
+		}
+	}
+	return "none ended"
 }
 
 // TestIdle holds a quiet WebSocket behind a proxy that cuts after a while, and

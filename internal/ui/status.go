@@ -118,7 +118,7 @@ func (s *summary) statusRuns() []run {
 // firstRound explains sessions that wait for their first turn; "" when none
 // does for long.
 func firstRound(d *data) string {
-	n := d.sum.by[affinity.Waiting]
+	n := d.sum.unasked
 	if n == 0 || d.opt.Round == nil {
 		return ""
 	}

@@ -29,6 +29,7 @@ type summary struct {
 	refused     []refusal // who are answered, but to no use
 	pollOn      int       // who are held, but without the WebSocket that they asked for
 	pollWhy     string    // what one of them met
+	unasked     int       // that have had no answer ever
 	awaiting    int       // whose request has no answer yet, for longer than is usual
 	longest     time.Time // the first of them was sent then
 	awaits      string    // and waits for this
@@ -92,6 +93,9 @@ func (s *summary) count(x *affinity.Session, c affinity.Condition, now time.Time
 	if why := x.NoWebSocket(); why != "" && c != affinity.Failing && x.InARow == 0 {
 		s.pollOn++
 		s.pollWhy = why
+	}
+	if c == affinity.Waiting && x.Requests == 0 {
+		s.unasked++
 	}
 	if !x.Awaiting.IsZero() {
 		s.awaiting++
