@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -256,6 +257,9 @@ func (s *setup) print(what string, out outputFlags, p report.Printer, streams ge
 		text, _, _ = strings.Cut(text, "\n")
 		return usageError("-o: %s", affinity.Clean(strings.TrimRight(text, ". "), 300))
 	}
+	if what == "sessions" && out.format == "wide" {
+		sayLetters(snap, streams.ErrOut)
+	}
 	if what == "sessions" || what == "findings" {
 		compareKinds(streams.ErrOut, snap)
 	}
@@ -413,6 +417,32 @@ func unready(snap *affinity.Snapshot, r affinity.Route) string {
 // all, be it to refuse, or in another version of Engine.IO.
 func answered(x *affinity.Session) bool {
 	return x.Requests > x.Failures || x.Refusals > 0 || x.LastFailure != nil && x.LastFailure.Kind == affinity.FailureVersion
+}
+
+// sayLetters is the key to the letters in LEGS: which pod each is.
+func sayLetters(snap *affinity.Snapshot, w io.Writer) {
+	const most = 12
+	pods := map[string]string{}
+	for _, x := range snap.Sessions {
+		for _, l := range x.Legs {
+			if l.Tag != "" && !l.Pod.IsZero() {
+				pods[l.Tag] = l.Pod.Name
+			}
+		}
+	}
+	if len(pods) == 0 {
+		return
+	}
+	tags := slices.SortedFunc(maps.Keys(pods), func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	var parts []string
+	for _, tag := range tags[:min(len(tags), most)] {
+		parts = append(parts, tag+" "+affinity.Clean(pods[tag], 80))
+	}
+	text := strings.Join(parts, ", ")
+	if more := len(tags) - most; more > 0 {
+		text += fmt.Sprintf(", and %d more: -o json names them", more)
+	}
+	fmt.Fprintln(w, "note: in LEGS: "+text)
 }
 
 // sayOfSockets tells what became of held connections: the table's narrow form

@@ -58,3 +58,25 @@ func TestLostConnections(t *testing.T) {
 		}
 	}
 }
+
+// TestLetters: the letters in LEGS are told apart, and how many are not told.
+func TestLetters(t *testing.T) {
+	of := func(n int) string {
+		x := &affinity.Session{Legs: []affinity.Leg{{Name: affinity.LegPoll, Failure: "no answer"}}}
+		for i := range n {
+			tag := string(rune('A' + i))
+			x.Legs = append(x.Legs, affinity.Leg{Name: affinity.LegHandshake, Tag: tag, Pod: affinity.PodRef{Namespace: "shop", Name: "web-" + tag}, Failure: "refused"})
+		}
+		var out strings.Builder
+		sayLetters(&affinity.Snapshot{Sessions: []*affinity.Session{x, x}}, &out)
+		return out.String()
+	}
+	for n, want := range map[int]string{0: "", 1: "note: in LEGS: A web-A\n", 2: "note: in LEGS: A web-A, B web-B\n"} {
+		if got := of(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+	if got := of(14); !strings.HasSuffix(got, "L web-L, and 2 more: -o json names them\n") {
+		t.Errorf("of 14: %q", got)
+	}
+}

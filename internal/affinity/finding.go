@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,8 @@ type Finding struct {
 	Object  ObjectRef // the object it is about
 	Route   RouteID   // the route it is about; "" when about an object alone
 	Session SessionID // the session that showed it; "" when read from objects
+	// Others are further sessions that showed it, by ID. Never written in place.
+	Others []SessionID
 	// Routes are those whose traffic Object decides about, beside Route: of a
 	// Deployment those that lead to its pods. Empty when it is no route's.
 	Routes []RouteID
@@ -37,6 +40,14 @@ type Finding struct {
 	// objectsMend says that what the objects' finding of this rule, about the
 	// same Service or route, says to do mends this one too.
 	objectsMend bool
+}
+
+// Affects names the session that showed f, and how many more did; "" for none.
+func (f Finding) Affects() string {
+	if len(f.Others) == 0 {
+		return string(f.Session)
+	}
+	return fmt.Sprintf("%s +%d", f.Session, len(f.Others))
 }
 
 // NoRule stands for the rule of a Finding that no rule says: of what was not

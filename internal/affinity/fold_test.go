@@ -112,6 +112,8 @@ func (s *script) line(w []string) {
 		s.timeline(args)
 	case "finds", "silent":
 		s.finding(verb, args)
+	case "affects":
+		s.affects(args)
 	case "since":
 		s.since(args)
 	default:

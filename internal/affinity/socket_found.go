@@ -40,6 +40,9 @@ const maxTitle = 110
 func (st *State) find(f Finding, p proof, now time.Time) {
 	key := foundKey{f.Rule, f.Route, p.about}
 	old, had := st.found[key]
+	if had {
+		f.Others = othersOf(old.Finding, f.Session)
+	}
 	if had && old.Certainty == f.Certainty && old.request == p.request && p.request != "" && old.Session == f.Session {
 		st.tellBetter(key, old, f, p)
 		return
@@ -47,7 +50,14 @@ func (st *State) find(f Finding, p proof, now time.Time) {
 	if had && old.Certainty >= f.Certainty {
 		if old.request != p.request {
 			old.seen = now
+			more := old.Session != f.Session && !slices.Contains(old.Others, f.Session)
+			if more {
+				old.Others = insertID(old.Others, f.Session)
+			}
 			st.found[key] = old
+			if more {
+				st.publish()
+			}
 		}
 		return
 	}
@@ -76,6 +86,25 @@ func (st *State) find(f Finding, p proof, now time.Time) {
 		st.withdraw(jarless, "clients that keep cookies fail too")
 	}
 	st.publish()
+}
+
+// othersOf are the sessions that showed old, but for the one that shows it now.
+func othersOf(old Finding, now SessionID) []SessionID {
+	if old.Session == now {
+		return old.Others
+	}
+	all := slices.Clone(old.Others)
+	all = slices.DeleteFunc(all, func(id SessionID) bool { return id == now })
+	return insertID(all, old.Session)
+}
+
+// insertID returns a copy of ids, which are in order, with id.
+func insertID(ids []SessionID, id SessionID) []SessionID {
+	at, had := slices.BinarySearchFunc(ids, id, compareIDs)
+	if had {
+		return ids
+	}
+	return slices.Insert(slices.Clone(ids), at, id)
 }
 
 // tellBetter puts what is known by now of the request that a verdict rests on in

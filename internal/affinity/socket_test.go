@@ -34,6 +34,7 @@ import (
 //	1 lateword s01 a r3             a log names the pod of the third request
 //	1 finds I01 exact critical "…"  the finding is there, complete; its title, evidence, fix or patch has the text
 //	61 since 61 I05 cut             those of that rule with the word in their title are as of that second
+//	1 affects B07 "s01 +1"          the session that showed it, and how many others
 //	1 silent I01                    no finding of that rule; without a rule, none at all
 func TestSocketVerdicts(t *testing.T) {
 	files, err := filepath.Glob("testdata/sockets/*/*.txt")
@@ -212,6 +213,18 @@ func (s *script) finding(verb string, args []string) {
 		}
 	}
 	s.t.Errorf("%s: %s", s.where, errs)
+}
+
+// affects checks which sessions showed a finding: affects RULE SESSIONS.
+func (s *script) affects(args []string) {
+	s.t.Helper()
+	s.checks++
+	for _, f := range s.st.Snapshot(s.now).Findings {
+		if f.Rule == args[0] && f.Affects() == args[1] {
+			return
+		}
+	}
+	s.t.Errorf("%s: no %s that affects %q", s.where, args[0], args[1])
 }
 
 // since checks as of when findings are: since SECOND RULE TITLE.

@@ -22,6 +22,7 @@ type Finding struct {
 	Object     *FindingObject    `json:"object,omitempty"`
 	Route      string            `json:"route,omitempty"`
 	Session    string            `json:"session,omitempty"`
+	Others     []string          `json:"otherSessions,omitempty"` // that showed it too
 	Evidence   []FindingFact     `json:"evidence"`
 	Impact     string            `json:"impact,omitempty"`
 	Fix        string            `json:"fix,omitempty"`
@@ -131,6 +132,9 @@ func newFinding(f affinity.Finding, name string) Finding {
 	out := Finding{Name: name, Rule: f.Rule, Title: f.Title, Severity: f.Severity.String(), Certainty: f.Certainty.String(),
 		Object: findingObject(f.Object), Route: string(f.Route), Session: string(f.Session), Impact: f.Impact, Fix: f.Fix, Command: command, Patch: patch, Verify: f.Verify,
 		NotChecked: f.NotChecked, At: instant(f.At), Evidence: []FindingFact{}}
+	for _, id := range f.Others {
+		out.Others = append(out.Others, string(id))
+	}
 	for _, e := range f.Evidence {
 		out.Evidence = append(out.Evidence, FindingFact{findingObject(e.Object), e.Field, e.Value, e.Source, e.Text})
 	}
@@ -190,9 +194,17 @@ func (f *Finding) row(wide, several bool) []string {
 		if f.Object != nil {
 			namespace = f.Object.Namespace
 		}
-		row = append(row, namespace, f.Session, strconv.Quote(f.Fix))
+		row = append(row, namespace, f.affects(), strconv.Quote(f.Fix))
 	}
 	return row
+}
+
+// affects is the session, and how many others are meant.
+func (f *Finding) affects() string {
+	if len(f.Others) == 0 {
+		return f.Session
+	}
+	return f.Session + " +" + strconv.Itoa(len(f.Others))
 }
 
 func findingHeader(wide bool) []string {

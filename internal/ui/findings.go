@@ -254,7 +254,7 @@ func (p *findingsPanel) cell(d *data, f affinity.Finding, name string) string {
 		}
 		return d.clock.format(f.At, d.now)
 	case "affects":
-		return orDash(string(f.Session))
+		return orDash(f.Affects())
 	}
 	if f.Certainty == affinity.CertaintyNotChecked {
 		return "—"
