@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,12 +25,46 @@ type linted struct {
 	cpu            time.Duration
 }
 
+// measured is the variable that has this test's program run its arguments and
+// write the most that was resident of them, in KiB, to the file it names.
+const measured = "STICKYTOP_TEST_MEASURED"
+
+// A process begins as its parent, and what that had resident counts as its own:
+// this one is small, and the tests' is not. [Linux fs/exec.c, setmax_mm_hiwater_rss]
+func init() {
+	file := os.Getenv(measured)
+	if file == "" {
+		return
+	}
+	_ = os.Unsetenv(measured)
+	cmd := exec.CommandContext(context.Background(), os.Args[1], os.Args[2:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // the signal is sent when the thread ends
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		panic(err)
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		panic("no rusage")
+	}
+	if err := os.WriteFile(file, []byte(strconv.FormatInt(usage.Maxrss, 10)), 0o600); err != nil {
+		panic(err)
+	}
+	os.Exit(cmd.ProcessState.ExitCode())
+}
+
 func runLint(t testing.TB, in io.Reader, args ...string) linted {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, append([]string{"lint"}, args...)...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "usage")
+	cmd := exec.CommandContext(ctx, self, append([]string{binary, "lint"}, args...)...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", measured+"="+file)
 	cmd.Stdin = in
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -37,11 +73,15 @@ func runLint(t testing.TB, in io.Reader, args ...string) linted {
 			t.Fatalf("lint %v: %v\n%s", args, err, stderr.String())
 		}
 	}
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		t.Fatal("no rusage")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return linted{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), usage.Maxrss >> 10, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	kib, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return linted{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), kib >> 10, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 }
 
 // endless is a text again and again, up to a length, without holding it.
