@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type asking struct {
 	url    *url.URL
 	header http.Header
 	body   []byte
+	most   int64 // bytes of the answer that are read; 0: maxPoll
 	id     string
 	sent   []affinity.Sent
 	began  time.Time
@@ -65,6 +67,13 @@ func (c *Client) addHeader(h http.Header) {
 // maxPoll is how much of the answer to a poll is read.
 const maxPoll = 2 << 20
 
+func bytesText(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
+
 // send makes the round trip and reads the answer, within timeout.
 func (a asking) send(ctx context.Context, c *Client, rt http.RoundTripper, t Target, timeout time.Duration) reply {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -90,11 +99,12 @@ func (a asking) send(ctx context.Context, c *Client, rt http.RoundTripper, t Tar
 	}
 	defer resp.Body.Close()
 	r.resp = resp
-	r.body, err = io.ReadAll(io.LimitReader(resp.Body, maxPoll+1))
+	most := cmp.Or(a.most, maxPoll)
+	r.body, err = io.ReadAll(io.LimitReader(resp.Body, most+1))
 	r.took = time.Since(a.began)
 	switch {
-	case len(r.body) > maxPoll:
-		r.failure = &affinity.Failure{Op: "read", Kind: affinity.FailureProtocol, Text: fmt.Sprintf("an answer of more than %d MiB", maxPoll>>20)}
+	case int64(len(r.body)) > most:
+		r.failure = &affinity.Failure{Op: "read", Kind: affinity.FailureProtocol, Text: "an answer of more than " + bytesText(most)}
 	case err != nil && errors.Is(err, context.DeadlineExceeded):
 		r.failure = &affinity.Failure{Op: "read", Kind: affinity.FailureTimeout, Text: fmt.Sprintf("the answer stalled after %d bytes", len(r.body))}
 	case err != nil:

@@ -433,6 +433,7 @@ func (h *ioHold) goodbye() {
 			return
 		}
 		a := h.s.client.ask(affinity.LegPost, http.MethodPost, h.s.at(affinity.CarrierPolling), engineio.Payload(h.s.version, p))
+		a.most = 4 << 10 // nobody looks at it
 		if r := a.send(ctx, h.s.client, h.s.http.rt, h.s.target, time.Second); r.failure != nil {
 			return
 		}
