@@ -20,8 +20,8 @@ func TestTraefik(t *testing.T) {
 	})
 	t.Run("IngressRoute", func(t *testing.T) {
 		r := stickytop(t, l, "get", "sessions", "ingressroute/echo", "-n", "msgapp", "--for", "2s")
-		if r.code != 3 || !strings.Contains(r.err, "no address for echo.local") || !strings.Contains(r.err, "--via-controller") {
-			t.Errorf("an IngressRoute has no address: exit code %d: %s", r.code, r.err)
+		if r.code != 0 || !strings.Contains(r.err, "asked at "+l.IngressIP()+", that of svc/ingress-controller in ingress") {
+			t.Errorf("an IngressRoute is asked at its controller's Service, and that is said: exit code %d: %s", r.code, r.err)
 		}
 		heldThrough(t, l, "STUCK", "header", "ingressroute/echo", "--path", "/", "--url", "http://"+l.IngressIP())
 		heldThrough(t, l, "STUCK", "cookie", "ingressroute/echo", "--via-controller")
